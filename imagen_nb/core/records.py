@@ -1,0 +1,204 @@
+"""The nouns: frozen values that travel from the prompt to the log and back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import Enum
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from imagen_nb.core.cells import cell_text
+
+Json = Mapping[str, Any]
+Rendering = Mapping[str, str]
+"""MIME type to text, as Jupyter's display protocol wants it: `text/plain` always, `text/html` beside it."""
+
+
+class Status(str, Enum):
+    """Where a run stands. The middle seven are the API's words, the first and the last are ours."""
+
+    INTENT = "intent"
+    STARTING = "starting"
+    PROCESSING = "processing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    ABORTED = "aborted"
+    EXPIRED = "expired"
+    UNKNOWN = "unknown"
+
+    def __str__(self) -> str:
+        return self.value
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether no further change will come: the provider is done, or the image is gone for good."""
+        return self in _TERMINAL
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the provider has the prediction and is not done with it."""
+        return self in (Status.STARTING, Status.PROCESSING)
+
+
+_TERMINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED, Status.ABORTED, Status.EXPIRED})
+
+
+def canonical(value: Any) -> str:
+    """The same text for the same JSON value, whatever the order of its keys."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One model, one input and a repeat number: not yet sent.
+
+    `input` is exactly what the body's "input" will hold, the prompt included. `template` is the text the prompt
+    came from (the prompt itself where there were no slots) and `slots` the value chosen for each slot.
+    `repeat` counts from 1.
+    """
+
+    model: str
+    input: Json
+    template: str
+    slots: Json = field(default_factory=dict)
+    repeat: int = 1
+
+    @property
+    def prompt(self) -> str:
+        """The text as it is sent."""
+        return str(self.input.get("prompt", ""))
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Every input other than the prompt, as it is sent."""
+        return {name: value for name, value in self.input.items() if name != "prompt"}
+
+    @cached_property
+    def key(self) -> str:
+        """32 hex digits, equal exactly for the same model, template, slots, input and repeat number."""
+        text = canonical([self.model, self.template, self.slots, self.input, self.repeat])
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The API's resource, as one reply showed it.
+
+    `status` is ours; `seen_status` is the word that came (they differ only for a status nobody knows, which counts
+    as `processing`). `output` holds every output URI in order. Times are UTC, durations are seconds.
+    """
+
+    id: str
+    status: Status
+    seen_status: str = ""
+    model: str | None = None
+    input: Json = field(default_factory=dict)
+    output: tuple[str, ...] = ()
+    error: str | None = None
+    error_code: str | None = None
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    predict_s: float | None = None
+    total_s: float | None = None
+    data_removed: bool = False
+    raw: Json = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One whole, decoded file that a run produced. `width` and `height` are pixels, `bytes` is the file's size."""
+
+    path: Path
+    sha256: str
+    width: int
+    height: int
+    bytes: int
+    mime: str
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What collecting one prediction came to: its last state, its images, and why there are none."""
+
+    prediction: Prediction
+    images: tuple[Image, ...] = ()
+    status: Status = Status.SUCCEEDED
+    error: str | None = None
+    error_code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One request and all that became of it: one row of the log.
+
+    `cost` is US dollars, or None where it is not known; `cost_source` says where the figure is from. `total_s` and
+    `predict_s` are seconds as the provider counts them. Times are UTC.
+    """
+
+    id: str
+    request: Request
+    status: Status
+    error: str | None = None
+    error_code: str | None = None
+    prediction_id: str | None = None
+    images: tuple[Image, ...] = ()
+    cost: float | None = None
+    cost_source: str | None = None
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    total_s: float | None = None
+    predict_s: float | None = None
+    provider: str | None = None
+    experiment: str | None = None
+    tag: str | None = None
+    rating: int | None = None
+    note: str | None = None
+    show: Callable[[Run], Rendering] | None = field(default=None, repr=False, compare=False)
+    """How to display this run; the workspace puts it in, so that this module needs no view."""
+
+    def cell(self) -> str:
+        """The text of a `%%imagen` cell that makes the same request again."""
+        return cell_text(self.request)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Rendering:
+        return self.show(self) if self.show else {"text/plain": repr(self)}
+
+    def __reduce__(self) -> Any:
+        names = self.__dataclass_fields__.keys() - {"show"}
+        return _restored_run, ({name: getattr(self, name) for name in names},)
+
+
+def _restored_run(values: dict[str, Any]) -> Run:
+    return Run(**values)
+
+
+def shown_by(run: Run, show: Callable[[Run], Rendering]) -> Run:
+    """The same run, displayed by `show`."""
+    return replace(run, show=show)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a sweep has come. `elapsed` and `left` are seconds; `left` and `cost` are None where not known."""
+
+    total: int
+    done: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    skipped: int = 0
+    in_flight: int = 0
+    elapsed: float = 0.0
+    left: float | None = None
+    cost: float | None = None
+    state: str = "running"
+    """`running`, `waiting` (the provider asks to wait), `canceling`, or `ended`."""
+    message: str | None = None

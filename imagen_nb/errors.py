@@ -1,0 +1,189 @@
+"""What can go wrong, as one shallow tree; every error says what happened and what to do next.
+
+ImagenError
+├── InputError (also ValueError)    a bad option, value, slot, plan or frame; nothing was sent
+│   └── ConfirmationError           the plan is larger than `confirm_above`; nothing was sent
+├── SettingsError                   an unknown provider, a bad base URL, no token, an unusable token
+├── LogError                        the home folder or the log in it cannot be used
+├── ImageError                      an output that is not a whole, sane image
+│   └── ImageGoneError              an output that the provider has deleted
+└── ProviderError                   the provider said no, or nothing one can use
+    ├── AuthenticationError         401 or 403: the token is wrong
+    ├── CreditError                 402 or a used-up quota
+    ├── NotFoundError               404: no such prediction, model or endpoint
+    ├── RejectedError               400 or 422: the provider refuses the input
+    ├── ThrottledError              429 for longer than one can wait
+    ├── UnreachableError            the request surely never left
+    └── UncertainError              5xx, a lost or an unreadable reply: a create may have been accepted
+
+Interrupted (KeyboardInterrupt)     the user stopped a cell; what was accepted is in the log
+
+Each class has a `code`, the word that the log's `error_code` column carries. IPython shows any of these in two
+lines, through the `_render_traceback_` protocol, and the cell still fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class _TwoLines(BaseException):
+    """The message, the hint, and how IPython prints them."""
+
+    code = "error"
+    hint = ""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if hint is not None:
+            self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+    def _render_traceback_(self) -> list[str]:
+        first = f"{type(self).__name__}: {self.message}"
+        return [first, f"  {self.hint}"] if self.hint else [first]
+
+
+class ImagenError(_TwoLines, Exception):
+    """The root of every error this package raises. `.message` and `.hint` are its two lines."""
+
+
+class InputError(ImagenError, ValueError):
+    """A mistake in what was asked for; raised before anything is sent."""
+
+    code = "input"
+
+
+class ConfirmationError(InputError):
+    """The plan is larger than `confirm_above` and was not confirmed; nothing was sent."""
+
+    code = "unconfirmed"
+
+
+class SettingsError(ImagenError):
+    """The provider, its base URL or its token cannot be used as configured."""
+
+    code = "settings"
+
+
+class LogError(ImagenError):
+    """The home folder or its log cannot be read or written; nothing is sent without a durable row."""
+
+    code = "log"
+
+
+class ImageError(ImagenError):
+    """An output that is not a whole image of a sane size."""
+
+    code = "image"
+
+
+class ImageGoneError(ImageError):
+    """An output that the provider no longer has."""
+
+    code = "gone"
+    hint = "Outputs are deleted about an hour after they are made; send the request again for a new image."
+
+
+class ProviderError(ImagenError):
+    """The provider's refusal, or the lack of a usable reply.
+
+    `.status` is the HTTP status or None, `.raw` the parsed body or None.
+    """
+
+    code = "provider"
+
+    def __init__(self, message: str, hint: str | None = None, *, status: int | None = None, raw: Any = None) -> None:
+        super().__init__(message, hint)
+        self.status = status
+        self.raw = raw
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether every further request would meet the same fate, so that a sweep must stop."""
+        return isinstance(self, AuthenticationError | CreditError)
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether a create that ended so may have been accepted and billed all the same."""
+        return isinstance(self, UncertainError)
+
+
+class AuthenticationError(ProviderError):
+    """The provider does not accept the token."""
+
+    code = "unauthenticated"
+
+
+class CreditError(ProviderError):
+    """The account has no credit or quota left."""
+
+    code = "credit"
+
+
+class NotFoundError(ProviderError):
+    """The provider has no such prediction, model or endpoint."""
+
+    code = "not_found"
+
+
+class RejectedError(ProviderError):
+    """The provider refuses the input. `.fields` maps each refused field to the reason."""
+
+    code = "rejected"
+
+    def __init__(
+        self,
+        message: str,
+        hint: str | None = None,
+        *,
+        status: int | None = None,
+        raw: Any = None,
+        fields: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message, hint, status=status, raw=raw)
+        self.fields = dict(fields or {})
+
+
+class ThrottledError(ProviderError):
+    """The provider asks to wait for longer than the call may take. `.retry_after` is in seconds, or None."""
+
+    code = "throttled"
+
+    def __init__(
+        self,
+        message: str,
+        hint: str | None = None,
+        *,
+        status: int | None = None,
+        raw: Any = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, hint, status=status, raw=raw)
+        self.retry_after = retry_after
+
+
+class UnreachableError(ProviderError):
+    """The request surely never left: no address, no connection, no trust in the certificate."""
+
+    code = "unreachable"
+
+
+class UncertainError(ProviderError):
+    """The request left, and no usable reply came: a create that ended so may have been accepted."""
+
+    code = "uncertain"
+
+
+class Interrupted(_TwoLines, KeyboardInterrupt):
+    """The user interrupted a cell. `.runs` holds what had been asked for, as far as it is known."""
+
+    code = "interrupted"
+
+    def __init__(self, message: str, hint: str | None = None, *, runs: Any = None) -> None:
+        super().__init__(message, hint)
+        self.runs = runs

@@ -1,0 +1,209 @@
+"""Who answers, with which token, and where the log lies: the only reader of the environment."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from imagen_nb.errors import SettingsError
+
+DEFAULT_MODEL = "google/imagen-4"
+DEFAULT_HOME = "imagen_runs"
+SIMULATOR = "simulator"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownProvider:
+    """A provider one can name: what stands before `/v1`, and the variable its token is looked for in."""
+
+    base_url: str
+    token_variable: str
+
+
+KNOWN_PROVIDERS: Mapping[str, KnownProvider] = {
+    "kkiai": KnownProvider("https://www.kkiai.com/replicate", "KKIAI_API_KEY"),
+    "replicate": KnownProvider("https://api.replicate.com", "REPLICATE_API_TOKEN"),
+}
+
+_remembered: dict[str, Secret] = {}
+
+
+class Secret:
+    """A token that never shows itself: `repr`, `str` and formatting give a mask, `reveal()` the text."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        text = text.strip()
+        if not text or not text.isascii() or not text.isprintable() or " " in text:
+            raise SettingsError(
+                "the token cannot be sent: it is empty, or has a space, a line break or a non-ASCII character",
+                "Copy it again from the provider's page; a token is one word of plain letters and digits.",
+            )
+        self._text = text
+
+    def reveal(self) -> str:
+        """The token itself, for the one header that needs it."""
+        return self._text
+
+    def mask(self, text: str) -> str:
+        """The text without the token, should a foreign message have repeated it."""
+        return text.replace(self._text, "[token]")
+
+    def __repr__(self) -> str:
+        return "Secret([token])"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """Who answers. `base_url` is what stands before `/v1`, without a trailing slash."""
+
+    name: str
+    base_url: str
+    token: Secret | None = None
+
+    @property
+    def is_simulator(self) -> bool:
+        return self.name == SIMULATOR
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the base URL is on this machine, so that its output files may be too."""
+        return is_loopback(urlsplit(self.base_url).hostname)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a workspace is opened with. `notice` is a line for the user, or None."""
+
+    provider: Provider
+    model: str
+    home: Path
+    notice: str | None = None
+
+
+def resolve(
+    *,
+    provider: str | None = None,
+    token: str | None = None,
+    model: str | None = None,
+    home: str | os.PathLike[str] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Settings:
+    """The settings in force: an argument, else `IMAGEN_NB_*`, else the provider whose token is set, else the simulator.
+
+    `provider` is a name of `KNOWN_PROVIDERS`, "simulator" or a base URL. Raises `SettingsError` for an unknown name,
+    an unsafe base URL, and a provider that needs a token where none is found.
+    """
+    env = os.environ if environ is None else environ
+    name = provider or _value(env, "IMAGEN_NB_PROVIDER")
+    notice = None
+    if name is None:
+        name = next((known for known in KNOWN_PROVIDERS if _own_token(known, env)), None)
+    if name is None:
+        if token or _value(env, "IMAGEN_NB_TOKEN"):
+            raise SettingsError(
+                "a token is given, but not whose it is",
+                f"Name the provider too, in IMAGEN_NB_PROVIDER or provider=: {', '.join(KNOWN_PROVIDERS)} or a base URL.",
+            )
+        name = SIMULATOR
+        notice = "No token found: images come from the built-in simulator. %imagen_login or a token variable changes that."
+    return Settings(
+        provider=_provider(name, token, env),
+        model=model or _value(env, "IMAGEN_NB_MODEL") or DEFAULT_MODEL,
+        home=Path(home or _value(env, "IMAGEN_NB_HOME") or DEFAULT_HOME).expanduser().absolute(),
+        notice=notice,
+    )
+
+
+def remember(provider: str, token: str) -> None:
+    """Keep a token in this process's memory, for `provider` (a known name or a base URL)."""
+    _remembered[_provider_key(provider)] = Secret(token)
+
+
+def forget() -> None:
+    """Drop every remembered token."""
+    _remembered.clear()
+
+
+def login_provider(environ: Mapping[str, str] | None = None) -> str:
+    """The provider that a login is for when none is named: the one the environment names, else the first known."""
+    named = _value(os.environ if environ is None else environ, "IMAGEN_NB_PROVIDER")
+    return named if named and named != SIMULATOR else next(iter(KNOWN_PROVIDERS))
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether a host name or address is this machine's own."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
+def _value(env: Mapping[str, str], variable: str) -> str | None:
+    return env.get(variable, "").strip() or None
+
+
+def _provider_key(name: str) -> str:
+    return name if name in KNOWN_PROVIDERS else name.rstrip("/")
+
+
+def _own_token(name: str, env: Mapping[str, str]) -> Secret | None:
+    """The token that was meant for this provider alone: one given at a login, else its own variable's."""
+    known = KNOWN_PROVIDERS.get(name)
+    text = _value(env, known.token_variable) if known else None
+    return _remembered.get(_provider_key(name)) or (Secret(text) if text else None)
+
+
+def _token(name: str, given: str | None, env: Mapping[str, str]) -> Secret | None:
+    override = given or _value(env, "IMAGEN_NB_TOKEN")
+    return Secret(override) if override else _own_token(name, env)
+
+
+def _provider(name: str, given: str | None, env: Mapping[str, str]) -> Provider:
+    if name == SIMULATOR:
+        return Provider(SIMULATOR, "")
+    known = KNOWN_PROVIDERS.get(name)
+    base_url = known.base_url if known else _checked_url(name)
+    variable = known.token_variable if known else "IMAGEN_NB_TOKEN"
+    token = _token(name, given, env)
+    if token is None and not is_loopback(urlsplit(base_url).hostname):
+        raise SettingsError(
+            f"no token for the provider {name}",
+            f"Set the variable {variable}, or call %imagen_login; provider 'simulator' needs none.",
+        )
+    return Provider(name if known else base_url, base_url, token)
+
+
+def _checked_url(text: str) -> str:
+    choices = ", ".join([*KNOWN_PROVIDERS, SIMULATOR])
+    if "://" not in text:
+        raise SettingsError(f"unknown provider {text!r}", f"Choose one of {choices}, or give a base URL.")
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https") or parts.query or parts.fragment or not text.isprintable():
+        raise SettingsError(
+            "the provider's base URL cannot be used", "It looks like https://host/path: what stands before /v1."
+        )
+    if parts.username or parts.password:
+        raise SettingsError("the base URL holds a user name or password", "Give the token as IMAGEN_NB_TOKEN instead.")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise SettingsError(f"plain http to {host} would send the token in the open", "Use https://.")
+    return text.rstrip("/").removesuffix("/v1")
