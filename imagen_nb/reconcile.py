@@ -1,0 +1,159 @@
+"""What became of a create whose reply was lost: it is looked for by listing, never blindly repeated.
+
+One thread lists for all lost creates of a sweep at once. A prediction found is claimed in the log, which gives each
+prediction to one row only; identical requests are interchangeable, so it does not matter which of them gets which.
+A create counts as missing only when a listing that began `settle_s` after the loss does not show it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum
+
+from imagen_nb.core.matching import Wanted, match
+from imagen_nb.core.models import ModelSpec
+from imagen_nb.core.records import Prediction, Request
+from imagen_nb.errors import ImagenError, NotFoundError, ProviderError
+from imagen_nb.store.log import Log
+from imagen_nb.wire.predictions import Api
+
+SETTLE_S = 20.0
+"""How long a list may lag behind the creates, in seconds."""
+
+PATIENCE_S = 120.0
+"""How long listing may fail before a lost create is left for later, in seconds."""
+
+SLACK = timedelta(seconds=10)
+"""How far the provider's clock may differ from what its Date headers said."""
+
+LEFTOVER_SLACK = timedelta(minutes=65)
+"""The same for rows of a process that is gone: its clock may have been set since."""
+
+
+class Fate(Enum):
+    """Why no prediction was found."""
+
+    MISSING = "the provider never got it"
+    UNLISTED = "the provider does not list predictions"
+    UNSEEN = "the list of predictions could not be read"
+    STOPPED = "the search was stopped"
+
+
+@dataclass(slots=True, eq=False)
+class Lost:
+    """A create of unknown fate. `posted_at` is on our clock, UTC; `skew` what the provider's was ahead, if known."""
+
+    run_id: str
+    request: Request
+    posted_at: datetime
+    skew: float = 0.0
+    slack: timedelta = SLACK
+    lost_at: float = field(default_factory=time.monotonic)
+    finding: Prediction | Fate | None = None
+    settled: threading.Event = field(default_factory=threading.Event)
+
+    def end(self, finding: Prediction | Fate) -> None:
+        self.finding = finding
+        self.settled.set()
+
+
+class Search:
+    """Looks for lost creates on behalf of many threads; its own thread lives only while something is lost."""
+
+    def __init__(
+        self,
+        api: Api,
+        log: Log,
+        provider: str,
+        spec: Callable[[str], ModelSpec],
+        *,
+        stop: threading.Event,
+        settle_s: float = SETTLE_S,
+    ) -> None:
+        self._api = api
+        self._log = log
+        self._provider = provider
+        self._spec = spec
+        self._stop = stop
+        self._settle_s = settle_s
+        self._lock = threading.Lock()
+        self._entries: list[Lost] = []
+        self._thread: threading.Thread | None = None
+
+    def find(self, lost: Lost) -> Prediction | Fate:
+        """Wait until the lost create is found and claimed, or surely missing, or cannot be looked for."""
+        with self._lock:
+            self._entries.append(lost)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._look, name="imagen-reconcile", daemon=True)
+                self._thread.start()
+        lost.settled.wait()
+        assert lost.finding is not None  # noqa: S101 - end() sets it before the event
+        return lost.finding
+
+    def glance(self, held: Iterable[Lost]) -> dict[str, Prediction]:
+        """One look that claims nothing: what creates that are still held open have become, by run id."""
+        wanted = [self._wanted(one) for one in held]
+        return match(wanted, self._unclaimed(min(one.since for one in wanted))) if wanted else {}
+
+    def _look(self) -> None:
+        gap = 0.25
+        while entries := self._open_entries():
+            try:
+                self._list_for(entries)
+            except ImagenError:
+                _end_all(entries, Fate.UNSEEN)
+            except BaseException:
+                _end_all(entries, Fate.UNSEEN)  # a mistake of ours must not leave anybody waiting
+                raise
+            if self._stop.wait(gap):
+                _end_all(entries, Fate.STOPPED)
+            gap = min(2.0, gap * 1.5)
+
+    def _open_entries(self) -> list[Lost]:
+        with self._lock:
+            self._entries = [one for one in self._entries if not one.settled.is_set()]
+            if not self._entries:
+                self._thread = None
+            return list(self._entries)
+
+    def _list_for(self, entries: list[Lost]) -> None:
+        began = time.monotonic()
+        wanted = [self._wanted(one) for one in entries]
+        try:
+            listed = self._unclaimed(min(one.since for one in wanted))
+        except NotFoundError:
+            return _end_all(entries, Fate.UNLISTED)
+        except ProviderError as error:
+            patience = 0.0 if error.is_stopping else PATIENCE_S
+            return _end_all((one for one in entries if began - one.lost_at >= patience), Fate.UNSEEN)
+        found = match(wanted, listed)
+        for one in entries:
+            prediction = found.get(one.run_id)
+            if prediction is not None:
+                if self._log.accept(one.run_id, prediction):
+                    one.end(prediction)
+            elif began - one.lost_at >= self._settle_s:
+                one.end(Fate.MISSING)
+        return None
+
+    def _unclaimed(self, since: datetime) -> list[Prediction]:
+        deadline = time.monotonic() + 60.0
+        listed = list(self._api.list(created_after=since, deadline=deadline))
+        claimed = self._log.claimed(self._provider, [one.id for one in listed])
+        return [one for one in listed if one.id not in claimed]
+
+    def _wanted(self, lost: Lost) -> Wanted:
+        skew = lost.skew or self._api.clock_skew
+        since = lost.posted_at + timedelta(seconds=skew) - lost.slack
+        return Wanted(lost.run_id, lost.request, since, self._spec(lost.request.model).defaults)
+
+
+def _end_all(entries: Iterable[Lost], fate: Fate) -> None:
+    for one in entries:
+        if not one.settled.is_set():
+            one.end(fate)

@@ -1,0 +1,401 @@
+"""The composition root: settings in, a folder with a log, an API and the verbs that use them out."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imagen_nb import settings as configuration
+from imagen_nb.core import plan as planning
+from imagen_nb.core.models import ModelSpec, check_model_name, from_schema, known_model, unvalidated
+from imagen_nb.core.plan import Plan
+from imagen_nb.core.records import Rendering, Request, Run, Status, shown_by
+from imagen_nb.errors import InputError, ProviderError
+from imagen_nb.settings import Provider, Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from imagen_nb.collect import Edges
+    from imagen_nb.runner import Desk, Terms, Ticket
+    from imagen_nb.runs import Runs
+    from imagen_nb.store.images import Images
+    from imagen_nb.store.log import Log
+
+HOLD_S = 60
+"""How long a single create is held open at the provider, the most the API allows, in seconds."""
+
+TIMEOUT_S = 600.0
+CONFIRM_ABOVE = 20
+SCHEMA_S = 20.0
+
+_simulator_lock = threading.Lock()
+_simulator: Any = None
+
+
+class Workspace:
+    """A folder with the log and the images, and a provider that answers.
+
+    `home` is the folder (default `imagen_runs/` in the current one), `provider` a name or a base URL, `token` overrides
+    the environment's, `model` is used where none is asked for, `jobs` is the most predictions in flight. `prices` maps
+    model names to US dollars an image and overrides the list prices. Nothing is opened before it is needed. Raises
+    `SettingsError` for settings that cannot be used.
+    """
+
+    def __init__(
+        self,
+        home: str | os.PathLike[str] | None = None,
+        provider: str | None = None,
+        token: str | None = None,
+        model: str | None = None,
+        jobs: int = 16,
+        *,
+        prices: Mapping[str, float] | None = None,
+        settle_s: float | None = None,
+    ) -> None:
+        self.settings: Settings = configuration.resolve(provider=provider, token=token, model=model, home=home)
+        self.model = check_model_name(self.settings.model)
+        self.jobs = jobs
+        self.prices = dict(prices or {})
+        self.notices: list[str] = [self.settings.notice] if self.settings.notice else []
+        self._settle_s = settle_s
+        self._specs: dict[str, ModelSpec] = {}
+        self._lock = threading.RLock()
+        self._log: Log | None = None
+        self._edges: Edges | None = None
+        self._sweeps: list[Runs] = []
+
+    def __repr__(self) -> str:
+        return f"Workspace(home={str(self.home)!r}, provider={self.settings.provider.name!r}, model={self.model!r})"
+
+    def __enter__(self) -> Workspace:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Cancel what runs, wait a little for its rows, and close the log and the connections."""
+        running = [runs for runs in self._sweeps if not runs.is_done]
+        for runs in running:
+            runs.cancel()
+        for runs in running:
+            runs.sweep.wait(10.0)
+        with self._lock:
+            if self._edges is not None:
+                self._edges.api.close()
+                self._edges.downloader.close()
+                self._edges = None
+            if self._log is not None:
+                self._log.close()
+                self._log = None
+
+    # -- what it is made of --------------------------------------------------------------------------------------
+
+    @property
+    def home(self) -> Path:
+        """The folder with the log and the images."""
+        return self.settings.home
+
+    @property
+    def provider(self) -> Provider:
+        """Who answers; the simulator is started when it is first needed."""
+        named = self.settings.provider
+        return replace(named, base_url=_simulator_url()) if named.is_simulator else named
+
+    @property
+    def log(self) -> Log:
+        """The durable log, opened on first use. Raises `LogError` where the home cannot be used."""
+        with self._lock:
+            if self._log is None:
+                from imagen_nb.store.log import Log
+
+                self._log = Log(self.home)
+            return self._log
+
+    @property
+    def edges(self) -> Edges:
+        """The API, the downloader and the image files, opened on first use."""
+        with self._lock:
+            if self._edges is None:
+                from imagen_nb.collect import open_edges
+
+                self._edges = open_edges(self.provider, self.home)
+            return self._edges
+
+    @property
+    def images(self) -> Images:
+        """The image files under the home folder."""
+        return self.edges.images
+
+    def spec(self, model: str | None = None) -> ModelSpec:
+        """What is known of a model: the catalogue, else the API's schema, else nothing, said once in `notices`."""
+        name = check_model_name(model or self.model)
+        with self._lock:
+            spec = self._specs.get(name)
+        if spec is None:
+            spec = known_model(name) or self._asked_spec(name)
+            with self._lock:
+                self._specs[name] = spec
+        return spec.with_price(self.prices[name]) if name in self.prices else spec
+
+    def cached_spec(self, model: str | None = None) -> ModelSpec | None:
+        """The same, without asking anybody: None for a model not met yet."""
+        name = model or self.model
+        spec = self._specs.get(name) or known_model(name)
+        return spec.with_price(self.prices[name]) if spec and name in self.prices else spec
+
+    def _asked_spec(self, name: str) -> ModelSpec:
+        try:
+            schema = self.edges.api.schema(name, deadline=time.monotonic() + SCHEMA_S)
+        except ProviderError as error:
+            if error.is_stopping:
+                raise
+            schema = None
+        if schema is not None:
+            return from_schema(name, schema)
+        self.notices.append(f"No schema for {name}: its inputs are sent as given, unchecked, and its price is unknown.")
+        return unvalidated(name)
+
+    # -- plan and run --------------------------------------------------------------------------------------------
+
+    def plan(self, template: Any, /, **names: Any) -> Plan:
+        """The ordered requests of a template (or several, or a table of them) over its slots and parameters.
+
+        A keyword is a slot if the template has it, else a model parameter, else an `InputError`; a list is an axis.
+        `template` may also be a DataFrame or the path of a CSV file with a column `prompt` or `template`.
+        """
+        names.setdefault("model", None)
+        names["model"] = names["model"] or self.model
+        rows = _rows(template)
+        if rows is not None:
+            made = planning.from_rows(rows, spec=self.spec, **names)
+        else:
+            made = planning.plan(template, spec=self.spec, **names)
+        return replace(made, show=_shown_plan, framer=_framed_plan)
+
+    def generate(
+        self,
+        prompt: str,
+        /,
+        *,
+        model: str | None = None,
+        timeout: float = TIMEOUT_S,
+        experiment: str | None = None,
+        tag: str | None = None,
+        slots: Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | None = None,
+        **names: Any,
+    ) -> Run:
+        """One prediction, waited for: its run, with the images on disk.
+
+        `timeout` is in seconds. A failed or blocked prediction is a run that says so; what keeps the request from being
+        asked raises (`InputError`, `ProviderError`, `LogError`).
+        """
+        plan = self.plan(prompt, model=model, slots=slots, params=params, **names)
+        if len(plan) != 1:
+            raise InputError(f"generate() makes one image and this is a plan of {len(plan)}", "Use plan() and run().")
+        return _waited(self.submit(plan, experiment=experiment, tag=tag, timeout=timeout))[0]
+
+    def run(
+        self,
+        plan: Plan,
+        *,
+        experiment: str | None = None,
+        tag: str | None = None,
+        budget: float | None = None,
+        resume: bool = False,
+        jobs: int | None = None,
+        timeout: float = TIMEOUT_S,
+        executor: Executor | None = None,
+        hold: int | None = None,
+    ) -> Runs:
+        """Run a plan to its end: `submit()` and `wait()`, with the same options."""
+        return _waited(
+            self.submit(
+                plan,
+                experiment=experiment,
+                tag=tag,
+                budget=budget,
+                resume=resume,
+                jobs=jobs,
+                timeout=timeout,
+                executor=executor,
+                hold=hold,
+            )
+        )
+
+    def submit(
+        self,
+        plan: Plan,
+        *,
+        experiment: str | None = None,
+        tag: str | None = None,
+        budget: float | None = None,
+        resume: bool = False,
+        jobs: int | None = None,
+        timeout: float = TIMEOUT_S,
+        executor: Executor | None = None,
+        hold: int | None = None,
+    ) -> Runs:
+        """Begin to run a plan and return at once; the `Runs` fill in.
+
+        `budget` is US dollars: each request's estimate is reserved before it is sent, and the sweep stops cleanly before
+        the limit would be passed. `resume` skips the requests of `experiment` that already succeeded and picks up
+        those still running. `jobs` is the most predictions in flight, `timeout` seconds for one prediction, `executor`
+        any `concurrent.futures.Executor` to wait and fetch on. `hold` holds each create open for up to 60 s, which
+        saves polling (default: a single request is held, several are not).
+        """
+        from imagen_nb.runner import Terms
+
+        terms = Terms(
+            experiment=_name(experiment, "experiment"),
+            tag=_name(tag, "tag"),
+            budget=_checked_budget(budget, plan),
+            resume=resume,
+            jobs=_positive(self.jobs if jobs is None else jobs, "jobs"),
+            timeout=_positive(timeout, "timeout"),
+            hold=HOLD_S if hold is None and len(plan) == 1 else hold,
+            executor=executor,
+        )
+        if resume and not terms.experiment:
+            raise InputError("resume needs the experiment to go on with", "Add -e NAME (experiment=NAME in Python).")
+        return self._started(self._tickets(plan, terms), len(plan), terms)
+
+    def _tickets(self, plan: Plan, terms: Terms) -> Any:
+        from imagen_nb.resume import resumed_tickets
+        from imagen_nb.runner import plan_tickets
+
+        return (
+            resumed_tickets(plan, self.log, str(terms.experiment), self._shown_run)
+            if terms.resume
+            else plan_tickets(plan)
+        )
+
+    def _started(self, tickets: Any, total: int, terms: Terms) -> Runs:
+        from imagen_nb.runner import Desk, Sweep
+        from imagen_nb.runs import Runs
+
+        runs = Runs(self._framed_runs, self._shown_runs)
+        options = {} if self._settle_s is None else {"settle_s": self._settle_s}
+        desk = Desk(self.provider, self.edges, self.log, self.spec, **options)
+        sweep = Sweep(tickets, total, terms, desk, lambda index, run: runs.add(index, shown_by(run, self.show)))
+        self._sweeps = [each for each in self._sweeps if not each.is_done] + [runs]
+        return runs.start(sweep)
+
+    # -- the log -------------------------------------------------------------------------------------------------
+
+    def frame(self, experiment: str | None = None, status: str | None = None) -> pd.DataFrame:
+        """The log as a DataFrame: one row a run, newest last, indexed by `run_id`; see the README for its columns."""
+        from imagen_nb.store.frame import frame
+
+        return frame(self.log, experiment=experiment, status=status)
+
+    def events(self) -> pd.DataFrame:
+        """One row per status change of any run, oldest first."""
+        from imagen_nb.store.frame import events
+
+        return events(self.log)
+
+    def rate(self, run_id: str, rating: int | None = None, note: str | None = None) -> None:
+        """Write a rating (1 to 5) and a note to the row of a run; what is None stays as it is."""
+        self.log.rate(run_id, rating=rating, note=note)
+
+    def reconcile(self, timeout: float = TIMEOUT_S) -> Runs:
+        """Settle the rows that a dead kernel or a lost reply left open; safe to repeat, and beside a running sweep.
+
+        Nothing is ever sent again by this: predictions are looked for by listing, waited for and fetched. Gives the
+        runs it settled; a row that cannot be settled yet stays `unknown` and says why.
+        """
+        from imagen_nb.resume import leftover_tickets
+        from imagen_nb.runner import Terms
+
+        tickets = leftover_tickets(self.log, self.provider.name)
+        return _waited(self._started(iter(tickets), len(tickets), Terms(jobs=max(1, len(tickets)), timeout=timeout)))
+
+    # -- how it looks --------------------------------------------------------------------------------------------
+
+    def show(self, run: Run) -> Rendering:
+        """A run as a card: `text/plain` and `text/html`."""
+        from imagen_nb.view import card
+
+        return card(run, self.images.data_uri)
+
+    def _shown_runs(self, runs: Runs) -> Rendering:
+        from imagen_nb.view import runs_view
+
+        return runs_view(list(runs), runs.progress(), self.images.data_uri)
+
+    def _framed_runs(self, run_ids: list[str]) -> pd.DataFrame:
+        from imagen_nb.store.frame import frame
+
+        return frame(self.log, ids=run_ids)
+
+
+_default: Workspace | None = None
+
+
+def default_workspace() -> Workspace:
+    """The workspace that the module's functions and the magic share, opened from the environment on first use."""
+    global _default  # noqa: PLW0603 - one notebook, one default workspace
+    if _default is None:
+        _default = Workspace()
+    return _default
+
+
+def set_default_workspace(workspace: Workspace | None) -> None:
+    """Make `workspace` the default; None lets the next use open a fresh one."""
+    global _default  # noqa: PLW0603 - one notebook, one default workspace
+    _default = workspace
+
+
+def _waited(runs: Runs) -> Runs:
+    """The runs when they have ended; an interrupt cancels them first."""
+    try:
+        return runs.wait()
+    except KeyboardInterrupt:
+        runs.cancel()
+        runs.sweep.wait(3.0)
+        raise
+
+
+def _simulator_url() -> str:
+    """The base URL of this process's simulator, started on first use; it ends with the process."""
+    global _simulator  # noqa: PLW0603 - one server a process is enough
+    with _simulator_lock:
+        if _simulator is None:
+            from imagen_nb.simulator import Simulator
+
+            _simulator = Simulator()
+        return str(_simulator.base_url)
+
+
+def _name(text: str | None, what: str) -> str | None:
+    """An experiment's name or a tag, without surrounding space; empty is none."""
+    if text is None or isinstance(text, str):
+        return (text or "").strip() or None
+    raise InputError(f"the {what} is a {type(text).__name__}, not text", "Give a short name.")
+
+
+def _positive(value: Any, what: str) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise InputError(f"{what} is {value!r}, and must be a number above 0")
+    return value
+
+
+def _checked_budget(budget: float | None, plan: Plan) -> float | None:
+    if budget is None:
+        return None
+    _positive(budget, "budget")
+    if plan.cost is None:
+        raise InputError(
+            "a budget needs a price, and the price of a model in this plan is unknown",
+            "Give it in US dollars an image: %config ImagenMagics.prices, or Workspace(prices={...}).",
+        )
+    return budget
