@@ -119,7 +119,9 @@ def resolve(
                 f"Name the provider too, in IMAGEN_NB_PROVIDER or provider=: {', '.join(KNOWN_PROVIDERS)} or a base URL.",
             )
         name = SIMULATOR
-        notice = "No token found: images come from the built-in simulator. %imagen_login or a token variable changes that."
+        notice = (
+            "No token found: images come from the built-in simulator. %imagen_login or a token variable changes that."
+        )
     return Settings(
         provider=_provider(name, token, env),
         model=model or _value(env, "IMAGEN_NB_MODEL") or DEFAULT_MODEL,

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
+from getpass import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -353,6 +354,19 @@ def set_default_workspace(workspace: Workspace | None) -> None:
     """Make `workspace` the default; None lets the next use open a fresh one."""
     global _default  # noqa: PLW0603 - one notebook, one default workspace
     _default = workspace
+
+
+def login(provider: str | None = None, token: str | None = None) -> str:
+    """Ask for the token of `provider` with getpass and keep it in memory; gives the provider's name.
+
+    The default workspace is opened anew at its next use, so that the token counts at once.
+    """
+    name = provider or configuration.login_provider()
+    if token is None:
+        token = getpass(f"Token for {name} (not shown): ")
+    configuration.remember(name, token)
+    set_default_workspace(None)
+    return name
 
 
 def _waited(runs: Runs) -> Runs:
