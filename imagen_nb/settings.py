@@ -132,7 +132,7 @@ def resolve(
 
 def remember(provider: str, token: str) -> None:
     """Keep a token in this process's memory, for `provider` (a known name or a base URL)."""
-    _remembered[_provider_key(provider)] = Secret(token)
+    _remembered[provider if provider in KNOWN_PROVIDERS else _checked_url(provider)] = Secret(token)
 
 
 def forget() -> None:
@@ -160,15 +160,11 @@ def _value(env: Mapping[str, str], variable: str) -> str | None:
     return env.get(variable, "").strip() or None
 
 
-def _provider_key(name: str) -> str:
-    return name if name in KNOWN_PROVIDERS else name.rstrip("/")
-
-
 def _own_token(name: str, env: Mapping[str, str]) -> Secret | None:
     """The token that was meant for this provider alone: one given at a login, else its own variable's."""
     known = KNOWN_PROVIDERS.get(name)
     text = _value(env, known.token_variable) if known else None
-    return _remembered.get(_provider_key(name)) or (Secret(text) if text else None)
+    return _remembered.get(name) or (Secret(text) if text else None)
 
 
 def _token(name: str, given: str | None, env: Mapping[str, str]) -> Secret | None:
@@ -182,7 +178,7 @@ def _provider(name: str, given: str | None, env: Mapping[str, str]) -> Provider:
     known = KNOWN_PROVIDERS.get(name)
     base_url = known.base_url if known else _checked_url(name)
     variable = known.token_variable if known else "IMAGEN_NB_TOKEN"
-    token = _token(name, given, env)
+    token = _token(name if known else base_url, given, env)
     if token is None and not is_loopback(urlsplit(base_url).hostname):
         raise SettingsError(
             f"no token for the provider {name}",

@@ -1,0 +1,80 @@
+"""Which listed prediction belongs to which lost request."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from imagen_nb.core.matching import Wanted, match
+from imagen_nb.core.records import Prediction, Request, Status
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
+DEFAULTS = {"aspect_ratio": "1:1", "output_format": "jpg"}
+
+
+def _wanted(run_id: str = "a", *, model: str = "google/imagen-4", at: int = 0, **params: Any) -> Wanted:
+    request = Request(model, {"prompt": "a fox", **params}, "a fox")
+    return Wanted(run_id, request, NOON + timedelta(seconds=at), DEFAULTS)
+
+
+def _listed(identifier: str = "p", *, model: str = "google/imagen-4", at: int = 1, **params: Any) -> Prediction:
+    return Prediction(
+        identifier,
+        Status.PROCESSING,
+        model=model,
+        input={"prompt": "a fox", **params},
+        created_at=NOON + timedelta(seconds=at),
+    )
+
+
+def test_an_echo_with_defaults_filled_in_and_keys_reordered_is_the_same() -> None:
+    """What was sent must come back; what was not sent may only be the model's default."""
+    echo = _listed(output_format="jpg", aspect_ratio="16:9")
+    assert match([_wanted(aspect_ratio="16:9")], [echo]) == {"a": echo}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        _listed(aspect_ratio="16:9"),
+        _listed(model="google/imagen-4-fast"),
+        _listed(at=-1),
+        Prediction("p", Status.STARTING, model="google/imagen-4", input={"prompt": "a fox"}),
+        Prediction("p", Status.STARTING, model="google/imagen-4", input={"prompt": "an owl"}, created_at=NOON),
+    ],
+    ids=["another value than the default", "another model", "too old", "no time", "another prompt"],
+)
+def test_what_differs_is_not_claimed(other: Prediction) -> None:
+    """A prediction of another request must not be taken for the lost one."""
+    assert match([_wanted()], [other]) == {}
+
+
+def test_each_prediction_is_claimed_once_and_the_oldest_first() -> None:
+    """Two lost requests with the same input get two different predictions; a third gets none."""
+    early, late = _listed("early", at=5), _listed("late", at=9)
+    found = match([_wanted("b", at=1), _wanted("a", at=0), _wanted("c", at=2)], [late, early])
+    assert found == {"a": early, "b": late}
+
+
+def test_an_echo_that_is_fully_explained_comes_before_one_that_is_not() -> None:
+    """An input nobody knows a default for is tolerated, but only where no better match is there."""
+    odd, plain = _listed("odd", at=1, mystery=3), _listed("plain", at=2)
+    assert match([_wanted()], [odd, plain])["a"] is plain
+    assert match([_wanted()], [odd])["a"] is odd
+
+
+def test_numbers_and_files_compare_as_the_service_writes_them() -> None:
+    """3 and 3.0 are one number, and an uploaded file comes back as an address."""
+    echo = _listed(guidance=3, image="https://replicate.delivery/x.png")
+    assert match([_wanted(guidance=3.0, image="data:image/png;base64,AA==")], [echo])
+
+
+def test_a_version_is_matched_by_its_hash() -> None:
+    """A request by version has no model name, or one with a hash behind it."""
+    digest = "5" * 64
+    echo = Prediction("p", Status.STARTING, model="x/y", input={"prompt": "a fox"}, created_at=NOON, raw={"version": digest})
+    assert match([_wanted(model=digest)], [echo])
+    assert match([_wanted(model=f"x/y:{digest}")], [echo])
+    assert not match([_wanted(model="6" * 64)], [echo])
