@@ -90,7 +90,7 @@ def _fetched(edges: Edges, last: Prediction) -> Outcome:
     images: list[Image] = []
     try:
         for uri in last.output:
-            images.append(_fetch(edges, uri, deadline))
+            images.append(_fetch(edges, uri, deadline))  # noqa: PERF401 - those before a failure are kept
     except ImageGoneError as error:
         return Outcome(last, tuple(images), Status.EXPIRED, error.message, error.code)
     except ImageError as error:

@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
+from imagen_nb.carrier import SLICE_S
 from imagen_nb.core.records import Progress, Rendering, Run
-from imagen_nb.runner import SLICE_S, Sweep
+from imagen_nb.runner import Sweep
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,5 +126,5 @@ class Runs(Sequence[Run]):
         now = self.progress()
         return f"<Runs: {now.done} of {now.total} ended, {now.succeeded} succeeded>"
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Rendering:
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Rendering:  # noqa: ARG002 - Jupyter's signature
         return self._show(self)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
 from getpass import getpass
@@ -16,15 +16,15 @@ from imagen_nb import settings as configuration
 from imagen_nb.core import plan as planning
 from imagen_nb.core.models import ModelSpec, check_model_name, from_schema, known_model, unvalidated
 from imagen_nb.core.plan import Plan
-from imagen_nb.core.records import Rendering, Request, Run, Status, shown_by
+from imagen_nb.core.records import Rendering, Run, shown_by
 from imagen_nb.errors import InputError, ProviderError
 from imagen_nb.settings import Provider, Settings
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from imagen_nb.carrier import Terms
     from imagen_nb.collect import Edges
-    from imagen_nb.runner import Desk, Terms, Ticket
     from imagen_nb.runs import Runs
     from imagen_nb.store.images import Images
     from imagen_nb.store.log import Log
@@ -253,7 +253,7 @@ class Workspace:
         any `concurrent.futures.Executor` to wait and fetch on. `hold` holds each create open for up to 60 s, which
         saves polling (default: a single request is held, several are not).
         """
-        from imagen_nb.runner import Terms
+        from imagen_nb.carrier import Terms
 
         terms = Terms(
             experiment=_name(experiment, "experiment"),
@@ -280,7 +280,8 @@ class Workspace:
         )
 
     def _started(self, tickets: Any, total: int, terms: Terms) -> Runs:
-        from imagen_nb.runner import Desk, Sweep
+        from imagen_nb.carrier import Desk
+        from imagen_nb.runner import Sweep
         from imagen_nb.runs import Runs
 
         runs = Runs(self._framed_runs, self._shown_runs)
@@ -314,8 +315,8 @@ class Workspace:
         Nothing is ever sent again by this: predictions are looked for by listing, waited for and fetched. Gives the
         runs it settled; a row that cannot be settled yet stays `unknown` and says why.
         """
+        from imagen_nb.carrier import Terms
         from imagen_nb.resume import leftover_tickets
-        from imagen_nb.runner import Terms
 
         tickets = leftover_tickets(self.log, self.provider.name)
         return _waited(self._started(iter(tickets), len(tickets), Terms(jobs=max(1, len(tickets)), timeout=timeout)))

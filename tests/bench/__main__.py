@@ -1,0 +1,231 @@
+"""The benchmark: `python tests/bench [part ...]`; exits with 1 where a figure misses its mark.
+
+Speed is judged as a ratio within one run, side by side with the official client, because machines differ. Parts:
+clients, sweep, start, frame, plan, grid, live, panel, completion.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table: what was measured, and the most it may be (None: only reported)."""
+
+    name: str
+    value: float
+    unit: str
+    most: float | None = None
+
+    @property
+    def is_met(self) -> bool:
+        return self.most is None or self.value <= self.most
+
+    def __str__(self) -> str:
+        mark = "" if self.most is None else f"at most {self.most:.4g} {self.unit}"
+        return (
+            f"{self.name:<62} {self.value:>9.4g} {self.unit:<4} {mark:<22} {'' if self.is_met else 'MISSED'}".rstrip()
+        )
+
+
+# -- side by side with the official client -----------------------------------------------------------------------
+
+
+@contextmanager
+def served(latency: float) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
+    """A server process: its base URL, and a function that ends it and gives what it saw."""
+    process = subprocess.Popen(
+        [sys.executable, str(HERE / "server.py"), str(latency)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().strip(), lambda: json.loads(process.communicate(timeout=30)[0])
+    finally:
+        process.kill()
+        process.wait()
+
+
+def client(who: str, count: int, in_flight: int, held: str, latency: float = 2.0) -> dict[str, float]:
+    """One client's figures against a server of its own."""
+    with served(latency) as (base_url, seen), tempfile.TemporaryDirectory() as folder:
+        arguments = [who, base_url, str(count), str(in_flight), held, folder]
+        done = subprocess.run(
+            [sys.executable, str(HERE / "clients.py"), *arguments],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            timeout=600,
+        )
+        figures: dict[str, float] = json.loads(done.stdout)
+        figures["requests"] = sum(seen()["requests"].values()) / count
+    return figures
+
+
+def clients() -> Iterator[Figure]:
+    """200 predictions of 2 s at 32 in flight: create, wait, save."""
+    floor = 200 * 2.0 / 32
+    parts = {(who, held): client(who, 200, 32, held) for held in ("polled", "held") for who in ("official", "ours")}
+    decode, thumbnail = image_work()
+    for (who, held), found in parts.items():
+        other = parts["official", held]
+        mine = who == "ours"
+        name = f"{who}, {held}:"
+        yield Figure(f"{name} wall", found["wall_s"], "s", 1.08 * floor + 2.0 if mine else None)
+        lag = {"polled": 0.13, "held": other["lag_s"] + 0.005}[held]
+        yield Figure(f"{name} mean lag from completion to file", found["lag_s"], "s", lag if mine else None)
+        most = other["requests"] if mine else None
+        yield Figure(f"{name} requests per prediction", found["requests"], "", most)
+        most = other["cpu_ms"] + decode + thumbnail if mine else None
+        yield Figure(f"{name} CPU per prediction", found["cpu_ms"], "ms", most)
+        yield Figure(f"{name} peak memory", found["peak_mb"], "MB")
+    yield Figure("of which one image's full decode", decode, "ms")
+    yield Figure("one image's thumbnail of 512 px (made when first shown)", thumbnail, "ms")
+    yield Figure("the floor of the wall time", floor, "s")
+
+
+def image_work() -> tuple[float, float]:
+    """Milliseconds of CPU for decoding the benchmark's image in full, and for making its thumbnail."""
+    import io
+
+    from PIL import Image
+
+    sys.path.insert(0, str(HERE))
+    from server import photo
+
+    from imagen_nb.store.images import Images
+
+    jpeg = photo()
+
+    def decode() -> None:
+        Image.open(io.BytesIO(jpeg)).load()
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "photo.jpg"
+        path.write_bytes(jpeg)
+        images = Images(Path(folder))
+        numbers = iter(range(100))
+        return cpu_ms(decode), cpu_ms(lambda: images.thumbnail(path, f"{next(numbers):064d}", 512))
+
+
+def cpu_ms(work: Callable[[], Any], times: int = 10) -> float:
+    """The median CPU milliseconds of a piece of work in this process."""
+    taken = []
+    for _ in range(times):
+        began = time.process_time()
+        work()
+        taken.append((time.process_time() - began) * 1000)
+    return statistics.median(taken)
+
+
+def sweep() -> Iterator[Figure]:
+    """1,000 predictions of 2 s at 64 in flight."""
+    floor = 1000 * 2.0 / 64
+    found = client("ours", 1000, 64, "polled")
+    yield Figure("sweep of 1,000 at 64 in flight: wall", found["wall_s"], "s", 1.1 * floor + 2.0)
+    yield Figure("sweep of 1,000: memory above the start", found["grown_mb"], "MB", 60)
+
+
+# -- inside one process ------------------------------------------------------------------------------------------
+
+
+def seconds(work: Callable[[], Any], times: int = 5) -> float:
+    """The median wall time of a piece of work."""
+    taken = []
+    for _ in range(times):
+        began = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - began)
+    return statistics.median(taken)
+
+
+def start() -> Iterator[Figure]:
+    """`%load_ext imagen_nb` in a fresh IPython."""
+    program = (
+        "import time; from IPython.core.interactiveshell import InteractiveShell as S; s = S.instance();"
+        "b = time.perf_counter(); s.run_line_magic('load_ext', 'imagen_nb'); t = time.perf_counter() - b;"
+        "import sys; heavy = {'pandas', 'ipywidgets', 'sqlalchemy', 'PIL', 'requests'} & set(sys.modules);"
+        "assert not heavy, heavy; print(t * 1000)"
+    )
+    taken = [float(subprocess.check_output([sys.executable, "-c", program], text=True)) for _ in range(5)]
+    yield Figure("%load_ext imagen_nb over bare IPython", statistics.median(taken), "ms", 60)
+
+
+@contextmanager
+def logged(count: int) -> Iterator[Any]:
+    """A workspace whose log holds `count` runs, half of them in the experiment `half`."""
+    from logs import fill
+
+    from imagen_nb.workspace import Workspace
+
+    with tempfile.TemporaryDirectory() as folder, Workspace(folder) as workspace:
+        fill(workspace.log, count)
+        yield workspace
+
+
+def frame() -> Iterator[Figure]:
+    """The log as a DataFrame."""
+    for count, most in ((10_000, 0.2), (100_000, 1.2)):
+        with logged(count) as workspace:
+            workspace.frame(experiment="tiny")
+            yield Figure(f"log of {count:,} runs to DataFrame", seconds(workspace.frame), "s", most)
+            tenth = seconds(lambda: workspace.frame(experiment="tiny"))
+            yield Figure(f"log of {count:,} runs, one experiment of 100", tenth, "s", most / 10)
+
+
+def plan() -> Iterator[Figure]:
+    """Expanding and counting plans."""
+    from imagen_nb.core.models import known_model
+    from imagen_nb.core.plan import plan as make
+
+    def made(width: int) -> Any:
+        words = [f"word{number}" for number in range(width)]
+        return make("a {a} in {b}", a=words, b=words, model="google/imagen-4", repeat=10, spec=known_model)
+
+    hundred_thousand, ten_million = made(100), made(1000)
+    yield Figure("plan of 100,000 requests expanded", seconds(lambda: sum(1 for _ in hundred_thousand)), "s", 1.0)
+    counted = seconds(lambda: (len(ten_million), ten_million.cost))
+    yield Figure("plan of 10,000,000 counted and priced", counted * 1000, "ms", 1.0)
+
+
+PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
+    "clients": clients,
+    "sweep": sweep,
+    "start": start,
+    "frame": frame,
+    "plan": plan,
+}
+
+
+def main(names: list[str]) -> int:
+    unknown = set(names) - PARTS.keys()
+    if unknown:
+        print(f"unknown part {', '.join(sorted(unknown))}; the parts are {', '.join(PARTS)}", file=sys.stderr)
+        return 2
+    missed = 0
+    for name in names or PARTS:
+        for figure in PARTS[name]():
+            print(figure, flush=True)
+            missed += not figure.is_met
+    print(f"{missed} figures missed" if missed else "every figure met")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(HERE))
+    sys.exit(main(sys.argv[1:]))
