@@ -1,0 +1,1 @@
+"""The disk edge: the durable log, the image files, and the log as a DataFrame."""

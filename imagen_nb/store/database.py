@@ -1,0 +1,241 @@
+"""The SQLite file under the log: how it is opened, journalled, locked and closed, and what its errors mean.
+
+Several threads, notebooks and processes write one file. So every write takes the lock at its beginning (`BEGIN
+IMMEDIATE`: a deferred transaction that reads and then writes fails as soon as two do it), lasts for one transition,
+and waits up to 30 s for the others. A commit is on the disk when it returns, in either journal mode.
+
+The journal is a rollback journal, except in a new log where SQLite has no WAL-reset bug and the disk is this machine's
+own. A log that is in WAL mode already is brought back from it by an SQLite that has the bug.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sqlite3
+import sys
+import threading
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event, exc, pool
+
+from imagen_nb.errors import LogError
+from imagen_nb.store.tables import metadata
+
+FILE_NAME = "log.sqlite"
+SCHEMA_VERSION = 1
+_APPLICATION_ID = 0x696D6E62  # "imnb": tells a log from any other SQLite file
+_WAIT_S = 30.0
+_SWITCH_WAIT_MS = 2000
+# fmt: off
+_NETWORK = frozenset({
+    "9p", "afs", "autofs", "beegfs", "ceph", "cifs", "coda", "davfs", "drvfs", "fakeowner", "gfs2", "glusterfs", "gpfs",
+    "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "orangefs", "prl_fs", "pvfs2", "smb2", "smb3", "smbfs", "vboxsf",
+    "virtiofs", "vmhgfs",
+})
+# fmt: on
+
+
+class Database:
+    """The log's connections: `reading()` and `writing()` give one for the length of a transaction.
+
+    Opening makes the file and its tables where there are none. Raises `LogError` where that cannot be done, and for
+    a file that is no log, is damaged, or was written by a newer version. Safe to use from several threads.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._writers = threading.Lock()
+        self._users = threading.Condition()
+        self._in_use = 0
+        self._is_closed = False
+        self._engine = _engine(path)
+        self._writing_engine = self._engine.execution_options(begin="IMMEDIATE")
+        self._end = weakref.finalize(self, _dispose, self._engine, os.getpid())
+        try:
+            with self._mapped():
+                _choose_journal(self._engine, path)
+            with self.writing() as conn:
+                _ensure_schema(conn, path)
+        except BaseException:
+            self.close()
+            raise
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection in a transaction that only reads. Raises `LogError`."""
+        with self._mapped(), self._use(), self._engine.begin() as conn:
+            yield conn
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """A connection in a transaction that holds the write lock; committed at the end. Raises `LogError`."""
+        with self._mapped(), self._use(), self._writers, self._writing_engine.begin() as conn:
+            yield conn
+
+    def close(self) -> None:
+        """Wait for running transactions and close every connection. Closing twice is fine."""
+        with self._users:
+            self._is_closed = True
+            self._users.wait_for(lambda: self._in_use == 0, timeout=_WAIT_S)
+        self._end()
+
+    @contextlib.contextmanager
+    def _use(self) -> Iterator[None]:
+        with self._users:
+            if self._is_closed:
+                raise LogError("the log is closed", "Open a new workspace to go on.")
+            self._in_use += 1
+        try:
+            yield
+        finally:
+            with self._users:
+                self._in_use -= 1
+                self._users.notify_all()
+
+    @contextlib.contextmanager
+    def _mapped(self) -> Iterator[None]:
+        try:
+            yield
+        except (exc.SQLAlchemyError, sqlite3.Error) as error:
+            raise log_error(error, self.path) from None
+
+
+def fetch(conn: sa.Connection, query: sa.Select[Any]) -> list[tuple[Any, ...]]:
+    """The rows as the driver gives them: for reading very many, where a `Row` and typed values cost too much."""
+    cursor = conn.execute(query).cursor
+    return list(cursor.fetchall()) if cursor else []
+
+
+def has_safe_wal(version: tuple[int, ...]) -> bool:
+    """Whether an SQLite of this version is free of the WAL-reset bug, which can damage a log with several writers."""
+    branches = ((3, 44, 6), (3, 50, 7))
+    return version >= (3, 51, 3) or any(version[:2] == fixed[:2] and version >= fixed for fixed in branches)
+
+
+def is_network(path: Path, mounts: str) -> bool:
+    """Whether a path lies on a network filesystem, by the text of `/proc/mounts`; without one, a UNC path does."""
+    if str(path).startswith(("\\\\", "//")):
+        return True
+    kind, longest = "", -1
+    for line in mounts.splitlines():
+        fields = line.split(" ")
+        point = Path(_unescaped(fields[1])) if len(fields) > 2 else None  # noqa: PLR2004 - device, point, type
+        if point and len(point.parts) > longest and (path == point or point in path.parents):
+            kind, longest = fields[2], len(point.parts)
+    return kind in _NETWORK or kind.startswith("fuse")
+
+
+def log_error(error: BaseException, path: Path) -> LogError:
+    """What an error of SQLite or its driver means for the user, in two lines."""
+    text = str(getattr(error, "orig", None) or error)
+    for pattern, message, hint in _MEANINGS:
+        if re.search(pattern, text, re.IGNORECASE):
+            return LogError(f"{message}: {path}", hint)
+    return LogError(f"the log {path} cannot be used: {text.splitlines()[0]}", "Nothing is sent without a durable row.")
+
+
+_MEANINGS = (
+    ("locked|busy", "the log is held by another program for too long", "Close what has it open, and try again."),
+    ("is full", "the disk is full, the log could not be written", "Free some space and try again; no row was lost."),
+    ("readonly|read-only", "the log is read-only", "Change its permissions, or choose another folder with home=."),
+    ("unable to open", "the log cannot be opened", "Check that the folder exists and that you may write in it."),
+    ("not a database", "this file is not a log", "Move it away, or choose another folder with home=."),
+    (
+        "malformed|corrupt|no such (table|column)",
+        "the log is damaged",
+        "Keep a copy, move it away and go on with a new one; `sqlite3 log.sqlite .recover` may restore the rows.",
+    ),
+    ("I/O error", "the disk refused to read or write the log", "Check the disk and its free space, then try again."),
+)
+
+
+def _engine(path: Path) -> sa.Engine:
+    engine = sa.create_engine(
+        sa.URL.create("sqlite+pysqlite", database=str(path)),
+        poolclass=pool.QueuePool,
+        pool_size=4,
+        max_overflow=-1,
+        connect_args={"timeout": _WAIT_S, "isolation_level": None, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        connection.execute("PRAGMA foreign_keys = ON")
+        # FULL, and beyond it the folder is synced when a rollback journal goes, so that no commit can come undone.
+        connection.execute("PRAGMA synchronous = EXTRA")
+
+    @event.listens_for(engine, "begin")
+    def _begin(conn: sa.Connection) -> None:
+        conn.exec_driver_sql(f"BEGIN {conn.get_execution_options().get('begin', 'DEFERRED')}")
+
+    return engine
+
+
+def _dispose(engine: sa.Engine, pid: int) -> None:
+    if os.getpid() == pid:  # the connections of a forked child are its parent's
+        engine.dispose()
+
+
+def _choose_journal(engine: sa.Engine, path: Path) -> None:
+    connection = engine.raw_connection()
+    try:
+        cursor = connection.cursor()
+        mode = cursor.execute("PRAGMA journal_mode").fetchone()[0]
+        is_new = cursor.execute("PRAGMA page_count").fetchone()[0] == 0
+        is_safe = has_safe_wal(sqlite3.sqlite_version_info) and not is_network(path.resolve(), _mounts())
+        if is_new and is_safe:
+            with contextlib.suppress(sqlite3.OperationalError):  # a neighbour is making the same log: its choice holds
+                cursor.execute("PRAGMA journal_mode = WAL")
+        elif mode == "wal" and not is_safe:
+            _leave_wal(cursor, path)
+        cursor.close()
+    finally:
+        connection.close()
+
+
+def _leave_wal(cursor: Any, path: Path) -> None:
+    cursor.execute(f"PRAGMA busy_timeout = {_SWITCH_WAIT_MS}")
+    with contextlib.suppress(sqlite3.OperationalError):
+        cursor.execute("PRAGMA journal_mode = DELETE")
+    if cursor.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
+        raise LogError(
+            f"another program has the log open in a mode (WAL) that SQLite {sqlite3.sqlite_version} may damage: {path}",
+            "Close the other notebook first, or use the same Python in both.",
+        )
+    cursor.execute(f"PRAGMA busy_timeout = {int(_WAIT_S * 1000)}")
+
+
+def _ensure_schema(conn: sa.Connection, path: Path) -> None:
+    version = conn.exec_driver_sql("PRAGMA user_version").scalar_one()
+    if conn.exec_driver_sql("PRAGMA application_id").scalar_one() != _APPLICATION_ID:
+        if conn.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one():
+            raise LogError(f"this file is not a log: {path}", "Move it away, or choose another folder with home=.")
+        metadata.create_all(conn)
+        conn.exec_driver_sql(f"PRAGMA application_id = {_APPLICATION_ID}")
+    elif version > SCHEMA_VERSION:
+        raise LogError(
+            f"the log was written by a newer imagen-nb (format {version}, this one knows {SCHEMA_VERSION}): {path}",
+            "Upgrade imagen-nb, or choose another folder with home=.",
+        )
+    # Written each time, so that a folder in which nothing can be committed is found out now and not at the first run.
+    conn.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _mounts() -> str:
+    if not sys.platform.startswith("linux"):
+        return ""
+    try:
+        return Path("/proc/mounts").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _unescaped(text: str) -> str:
+    """A mount point as `/proc/mounts` writes it, with an octal number for a space."""
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)

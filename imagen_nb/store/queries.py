@@ -1,0 +1,141 @@
+"""What is read from the log: which rows a filter means, and the records made from them."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from imagen_nb.core.records import Image, Run, Status
+from imagen_nb.errors import InputError
+from imagen_nb.store.database import fetch
+from imagen_nb.store.rows import image_of, run_of
+from imagen_nb.store.tables import events, experiments, images, runs
+
+Statuses = str | Status | Iterable[str | Status] | None
+Names = str | Iterable[str] | None
+
+
+def among(column: sa.ColumnElement[Any], words: Iterable[str]) -> sa.ColumnElement[bool]:
+    """Whether the column is one of the words, however many: they travel as one parameter."""
+    each = sa.func.json_each(json.dumps(list(words))).table_valued("value")
+    return column.in_(sa.select(each.c.value))
+
+
+def matching(
+    *,
+    ids: Iterable[str] | None = None,
+    experiment: Names = None,
+    status: Statuses = None,
+    text: str | None = None,
+    before: str | None = None,
+) -> list[sa.ColumnElement[bool]]:
+    """The conditions on the table `runs` that together mean these filters; None filters nothing.
+
+    `experiment` and `status` take one name or several; `text` is looked for in the prompt, upper and lower case alike;
+    `before` is a run id, and means the rows older than it. Raises `InputError` for a status that does not exist.
+    """
+    found: list[sa.ColumnElement[bool]] = []
+    if ids is not None:
+        found.append(among(runs.c.run_id, [ids] if isinstance(ids, str) else ids))
+    if experiment is not None:
+        found.append(runs.c.experiment.in_([experiment] if isinstance(experiment, str) else list(experiment)))
+    if status is not None:
+        found.append(runs.c.status.in_(_statuses(status)))
+    if text:
+        found.append(runs.c.prompt.contains(text, autoescape=True))
+    if before is not None:
+        older = runs.alias("older")
+        found.append(runs.c.seq < sa.select(older.c.seq).where(older.c.run_id == before).scalar_subquery())
+    return found
+
+
+def newest(query: sa.Select[Any], limit: int | None, *, newest_first: bool = False) -> sa.Select[Any]:
+    """The query's rows in the order of the log; with a limit, the newest so many of them."""
+    if limit is None:
+        return query.order_by(runs.c.seq.desc() if newest_first else runs.c.seq)
+    cut = query.order_by(runs.c.seq.desc()).limit(max(limit, 0))
+    if newest_first:
+        return cut
+    window = cut.add_columns(runs.c.seq.label("_order")).subquery()
+    return sa.select(*[column for column in window.c if column.key != "_order"]).order_by(window.c._order)  # noqa: SLF001 - a column's name
+
+
+def read_runs(conn: sa.Connection, query: sa.Select[Any], home: Path) -> list[Run]:
+    """The runs, with their images, of a query that selects the whole table `runs`."""
+    rows = conn.execute(query).all()
+    pictures = _images(conn, [row.run_id for row in rows], home)
+    return [run_of(row, pictures[row.run_id]) for row in rows]
+
+
+def read_run(conn: sa.Connection, run_id: str, home: Path) -> Run:
+    """One run. Raises `InputError` for an id that is not in the log."""
+    found = read_runs(conn, sa.select(runs).where(runs.c.run_id == run_id), home)
+    if not found:
+        raise missing(run_id)
+    return found[0]
+
+
+def missing(run_id: str) -> InputError:
+    """The error for a run id that is not in the log."""
+    return InputError(f"the log has no run {run_id!r}", "Run ids are the index of ws.frame(); is this the right home?")
+
+
+def read_claimed(conn: sa.Connection, provider: str, prediction_ids: Sequence[str]) -> set[str]:
+    """Those of the prediction ids that some row of this provider has."""
+    query = sa.select(runs.c.prediction_id).where(
+        runs.c.provider == provider, among(runs.c.prediction_id, prediction_ids)
+    )
+    return set(conn.execute(query).scalars())
+
+
+def read_latencies(conn: sa.Connection, model: str, provider: str, limit: int) -> list[float]:
+    """Seconds from creation to completion of the newest runs that succeeded, newest first."""
+    query = (
+        sa.select(runs.c.total_s)
+        .where(runs.c.provider == provider, runs.c.model == model, runs.c.status == str(Status.SUCCEEDED))
+        .where(runs.c.total_s.is_not(None))
+        .order_by(runs.c.seq.desc())
+        .limit(limit)
+    )
+    return list(conn.execute(query).scalars())
+
+
+def read_experiments(conn: sa.Connection) -> list[str]:
+    """The names of all experiments, in the order of their first run."""
+    return list(conn.execute(sa.select(experiments.c.name).order_by(experiments.c.seq)).scalars())
+
+
+def problems(conn: sa.Connection, home: Path) -> list[str]:
+    """What is wrong with the file, its rows and the images they name; one line each."""
+    lines = [str(line) for line in conn.exec_driver_sql("PRAGMA integrity_check").scalars() if line != "ok"]
+    lines += [f"a row of {row[0]} belongs to no run" for row in conn.exec_driver_sql("PRAGMA foreign_key_check")]
+    for run_id, file, size in fetch(conn, sa.select(images.c.run_id, images.c.file, images.c.bytes)):
+        path = home / file
+        if not path.is_file():
+            lines.append(f"the image {file} of run {run_id} is missing")
+        elif path.stat().st_size != size:
+            lines.append(f"the image {file} of run {run_id} has {path.stat().st_size} bytes instead of {size}")
+    without = sa.select(runs.c.run_id).where(~sa.exists().where(events.c.run_id == runs.c.run_id))
+    return lines + [f"the run {run_id} has no events" for run_id in conn.execute(without).scalars()]
+
+
+def _statuses(status: Statuses) -> list[str]:
+    wanted = [status] if isinstance(status, str) else list(status or ())
+    known = [str(each) for each in Status]
+    for word in wanted:
+        if str(word) not in known:
+            raise InputError(f"there is no status {str(word)!r}", f"Choose from {', '.join(known)}.")
+    return [str(word) for word in wanted]
+
+
+def _images(conn: sa.Connection, run_ids: list[str], home: Path) -> dict[str, list[Image]]:
+    found: dict[str, list[Image]] = defaultdict(list)
+    query = sa.select(images).where(among(images.c.run_id, run_ids)).order_by(images.c.run_id, images.c.position)
+    for row in conn.execute(query) if run_ids else ():
+        found[row.run_id].append(image_of(row, home))
+    return found

@@ -1,0 +1,100 @@
+"""Who is alive in a home: one locked file per open log, which the system frees even after a SIGKILL."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import weakref
+from collections.abc import Iterable
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from imagen_nb.errors import LogError
+from imagen_nb.store.ids import is_id, new_id
+
+_TRIES = 20
+_PATIENCE_S = 0.05
+
+
+class Session:
+    """A claim on a home, held until `close()` or the death of the process. `.id` is a word of 16 letters and digits.
+
+    Opening one removes the lock files that dead sessions left behind. Raises `LogError` where the home cannot be
+    written.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.folder = Path(home) / "sessions"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.id, lock = self._claimed()
+        except OSError as error:
+            raise LogError(
+                f"the home {home} cannot be written: {error.strerror or type(error).__name__}",
+                "Choose another folder with home= or IMAGEN_NB_HOME, or change its permissions.",
+            ) from None
+        self._end = weakref.finalize(self, _let_go, lock, self._path(self.id), os.getpid())
+        self.sweep()
+
+    def alive(self, ids: Iterable[str]) -> set[str]:
+        """Those of the given session ids whose session is still open, in this process or another."""
+        return {word for word in set(ids) if word == self.id or (is_id(word) and self._answers(word))}
+
+    def sweep(self) -> None:
+        """Remove the lock files of dead sessions."""
+        for path in self.folder.glob("*.lock"):
+            if is_id(path.stem) and path.stem != self.id:
+                _removed_if_dead(path)
+
+    def close(self) -> None:
+        """End the session: rows it still owns are leftovers from now on. Closing twice is fine."""
+        self._end()
+
+    def _answers(self, word: str) -> bool:
+        path = self._path(word)
+        return path.exists() and not _removed_if_dead(path, patience_s=_PATIENCE_S)
+
+    def _path(self, word: str) -> Path:
+        return self.folder / f"{word}.lock"
+
+    def _claimed(self) -> tuple[str, FileLock]:
+        for _ in range(_TRIES):
+            word = new_id(time.time_ns() // 1000)
+            lock = FileLock(self._path(word), thread_local=False)
+            with contextlib.suppress(Timeout):
+                lock.acquire(timeout=0)
+                # A neighbour's sweep may have removed the file between its creation and its locking.
+                if self._path(word).exists():
+                    return word, lock
+                lock.release()
+        raise OSError(0, "lock files in it do not stay")
+
+
+def _removed_if_dead(path: Path, *, patience_s: float = 0.0) -> bool:
+    """Remove the lock file if nobody holds it. One that cannot be asked counts as held: its rows stay its own.
+
+    Patience is for a neighbour that is asking the same at this moment, and so holds the file for a blink.
+    """
+    lock = FileLock(path, thread_local=False)
+    try:
+        lock.acquire(timeout=patience_s, poll_interval=_PATIENCE_S / 5)
+    except (Timeout, OSError):
+        return False
+    _unlink(path)  # before the release: whoever waits for this file must find it gone
+    lock.release()
+    _unlink(path)  # Windows removes only what nobody has open
+    return True
+
+
+def _let_go(lock: FileLock, path: Path, pid: int) -> None:
+    if os.getpid() == pid:  # a forked child ends, but its parent's session goes on
+        _unlink(path)
+        lock.release()
+        _unlink(path)
+
+
+def _unlink(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
