@@ -1,0 +1,329 @@
+"""The options of `%imagen`, which are the options of `imagen-nb run` too: one table that everything else comes from.
+
+The table makes the parser, the manual, what Tab completes and the fields of `Options`; see `core/grammar.py` for how
+a line is read.
+"""
+
+from __future__ import annotations
+
+import keyword
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from imagen_nb.core import grammar
+from imagen_nb.core.grammar import Arguments, Line, Option, Place
+from imagen_nb.core.prompts import parse as parse_template
+from imagen_nb.core.records import Status
+from imagen_nb.core.words import listed, shortened
+from imagen_nb.errors import InputError
+
+DEFAULT_TIMEOUT_S = 600.0
+MANUAL_WIDTH = 100
+
+
+def _values(text: str) -> tuple[str, ...]:
+    """A comma list. Raises `ValueError` for an empty value in it."""
+    values = tuple(part.strip() for part in text.split(","))
+    if not all(values):
+        raise ValueError(f"{text!r} has an empty value in it; a list has commas and no spaces, or stands in quotes")
+    return values
+
+
+def _setting(text: str) -> tuple[str, str]:
+    """`NAME=VALUE`."""
+    name, sign, value = text.partition("=")
+    name = name.strip()
+    if not sign or not name.isidentifier():
+        raise ValueError(f"{text!r} is not NAME=VALUE")
+    if name == "prompt":
+        raise ValueError("the prompt is no parameter here; it stands behind the options")
+    return name, value
+
+
+def _axis(text: str) -> tuple[str, tuple[str, ...]]:
+    """`NAME=V1|V2`."""
+    name, value = _setting(text)
+    values = tuple(part.strip() for part in value.split("|"))
+    if not any(values):
+        raise ValueError(f"{name} has no values")
+    return name, values
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
+def _amount(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise ValueError(f"{text!r} is not a number above 0")
+    return number
+
+
+def _label(text: str) -> str:
+    if not text.strip():
+        raise ValueError("the name is empty")
+    return text.strip()
+
+
+def _variable(text: str) -> str:
+    if not text.isidentifier() or keyword.iskeyword(text):
+        raise ValueError(f"{text!r} cannot be a variable's name")
+    return text
+
+
+def _status(text: str) -> str:
+    if text not in list(Status):
+        raise ValueError(f"{text!r} is no status; there are {listed(list(Status))}")
+    return text
+
+
+TABLE: tuple[Option, ...] = (
+    Option("model", "m", "NAME[,NAME...]", "the model; several are an axis", _values, completes="model"),
+    Option(
+        "aspect_ratio",
+        "a",
+        "V[,V...]",
+        "shape of the image; several values are an axis",
+        _values,
+        completes="aspect_ratio",
+    ),
+    Option(
+        "output_format",
+        "f",
+        "V[,V...]",
+        "file format; several values are an axis",
+        _values,
+        completes="output_format",
+    ),
+    Option(
+        "safety_filter_level",
+        "s",
+        "V[,V...]",
+        "how strictly the model filters; several values are an axis",
+        _values,
+        completes="safety_filter_level",
+    ),
+    Option(
+        "param",
+        "p",
+        "NAME=VALUE",
+        "any other input of the model, typed by its schema; repeatable",
+        _setting,
+        is_repeatable=True,
+        completes="param",
+    ),
+    Option(
+        "vary",
+        "",
+        "NAME=V1|V2...",
+        "an axis: a slot of the prompt or a parameter; repeatable",
+        _axis,
+        is_repeatable=True,
+        completes="vary",
+    ),
+    Option("repeat", "n", "N", "N predictions of each request", _count),
+    Option("experiment", "e", "NAME", "group the runs in the log under this name", _label, completes="experiment"),
+    Option("tag", "t", "TAG", "label the runs in the log", _label),
+    Option("output", "o", "VAR", "also bind the result to the variable VAR", _variable, completes="variable"),
+    Option("dry_run", "", None, "show the plan, its axes and its estimated cost; send nothing"),
+    Option(
+        "budget",
+        "",
+        "USD",
+        "reserve each request's estimate before sending; stop before the limit would be passed",
+        _amount,
+    ),
+    Option("yes", "", None, "go on with a plan that is larger than confirm_above"),
+    Option(
+        "resume",
+        "",
+        None,
+        "skip requests of this experiment that already succeeded; pick up those still running",
+    ),
+    Option("jobs", "j", "N", "most predictions in flight (default 16)", _count),
+    Option("background", "", None, "return at once; the result fills in; .wait(), .cancel()"),
+    Option("timeout", "", "S", "give up on one prediction after S seconds (default 600), cancel it, log it", _amount),
+    Option("raw", "", None, "the prompt has no slots: send it as it stands"),
+    Option("quiet", "q", None, "no live view, no displayed result"),
+    Option("help", "h", None, "show this manual"),
+)
+
+
+LOG_TABLE: tuple[Option, ...] = (
+    Option("experiment", "e", "NAME", "the runs of this experiment", _label, completes="experiment"),
+    Option("status", "", "S", f"the runs with this status: {listed(list(Status))}", _status, completes="status"),
+    Option("last", "n", "N", "the N newest runs", _count),
+    Option("help", "h", None, "show this manual"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked for on one line; empty and None mean not given. `timeout` is seconds, `budget` US dollars."""
+
+    model: tuple[str, ...] = ()
+    aspect_ratio: tuple[str, ...] = ()
+    output_format: tuple[str, ...] = ()
+    safety_filter_level: tuple[str, ...] = ()
+    param: tuple[tuple[str, str], ...] = ()
+    vary: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    repeat: int = 1
+    experiment: str | None = None
+    tag: str | None = None
+    output: str | None = None
+    dry_run: bool = False
+    budget: float | None = None
+    yes: bool = False
+    resume: bool = False
+    jobs: int | None = None
+    background: bool = False
+    timeout: float = DEFAULT_TIMEOUT_S
+    raw: bool = False
+    quiet: bool = False
+    help: bool = False
+
+    def plan_keywords(self, template: str) -> dict[str, Any]:
+        """The keywords of `Workspace.plan` for this template: what varies, and what each request holds.
+
+        A `--vary` name is a slot where the template has it, else a parameter. Raises `InputError` for a name that is
+        given twice.
+        """
+        slots, params = self._axes(template)
+        keywords: dict[str, Any] = {"repeat": self.repeat, "raw": self.raw, "slots": slots, "params": params}
+        if self.model:
+            keywords["model"] = _one_or_all(self.model)
+        return keywords
+
+    def run_keywords(self) -> dict[str, Any]:
+        """The keywords of `Workspace.submit`."""
+        return {
+            "experiment": self.experiment,
+            "tag": self.tag,
+            "budget": self.budget,
+            "resume": self.resume,
+            "jobs": self.jobs,
+            "timeout": self.timeout,
+        }
+
+    def _axes(self, template: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Slots and parameters, each name with its value or values."""
+        holes = () if self.raw else parse_template(template).slots
+        names = {slot.name for slot in holes}
+        slots: dict[str, Any] = {}
+        params: dict[str, Any] = {}
+        for documented in ("aspect_ratio", "output_format", "safety_filter_level"):
+            if values := getattr(self, documented):
+                params[documented] = _one_or_all(values)
+        for name, value in self.param:
+            _put(params, name, value)
+        for name, values in self.vary:
+            _put(slots if name in names else params, name, list(values))
+        return slots, params
+
+
+def parse_line(line: str) -> tuple[Options, str]:
+    """The options on a magic's line, and the text behind them exactly as typed. Raises `InputError`."""
+    return _made(grammar.parse(Line(line), TABLE))
+
+
+def parse_arguments(words: Iterable[str], table: Sequence[Option] = TABLE) -> tuple[Options, str]:
+    """The same for the words of a command line; `table` may leave options out. Raises `InputError`."""
+    return _made(grammar.parse(Arguments(words), table))
+
+
+def parse_log(line: str) -> dict[str, Any]:
+    """The options of `%imagen_log` that were given, by name. Raises `InputError`."""
+    parsed = grammar.parse(Line(line), LOG_TABLE)
+    if parsed.rest:
+        raise InputError(f"{shortened(parsed.rest)} is not an option of %imagen_log", _log_hint())
+    return dict(parsed.values)
+
+
+def _log_hint() -> str:
+    return "Options are " + ", ".join(f"{option.long} {option.metavar}" for option in LOG_TABLE if option.metavar) + "."
+
+
+def place(line: str, table: Sequence[Option] = TABLE) -> Place:
+    """What stands at the end of an unfinished magic line."""
+    return grammar.place(line, table)
+
+
+def cell_prompt(body: str) -> str:
+    """The prompt in the body of a cell: verbatim, but for Windows line ends and one line break at either end."""
+    return body.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\n").removesuffix("\n")
+
+
+def option_lines(table: Sequence[Option] = TABLE, width: int = MANUAL_WIDTH) -> list[str]:
+    """The options and what they mean, in two columns at most `width` characters wide."""
+    heads = [f"{option}{' ' + option.metavar if option.metavar else ''}" for option in table]
+    column = max(map(len, heads)) + 4
+    lines: list[str] = []
+    for head, option in zip(heads, table, strict=True):
+        first, *others = textwrap.wrap(option.help, width - column)
+        lines.append(f"  {head:<{column - 2}}{first}")
+        lines += [" " * column + other for other in others]
+    return lines
+
+
+def manual() -> str:
+    """What `%imagen?` and `%imagen --help` show."""
+    return _MANUAL.format(options="\n".join(option_lines()))
+
+
+def log_manual() -> str:
+    """What `%imagen_log?` and `%imagen_log --help` show."""
+    options = "\n".join(option_lines(LOG_TABLE))
+    return f"The log as a DataFrame, newest run last.\n\n  %imagen_log [options]\n\nOptions:\n{options}\n"
+
+
+_MANUAL = """Make images from a prompt; every request, its parameters and its fate go to the log.
+
+  %imagen [options] a prompt on one line
+  %%imagen [options]
+  a prompt over
+  several lines
+
+The prompt is taken exactly as typed. Options end at the first word that is not one, or at --.
+A value with spaces stands in quotes: --vary "style=oil paint|ink". The result is a Run, or Runs for several requests.
+
+Options:
+{options}
+
+Slots in a prompt:
+  {{name}}             a variable of the notebook, or a --vary name; a list is an axis
+  {{oil|ink}}          alternatives, an axis; {{style=oil|ink}} names it
+  {{{{ and }}}}          braces as such; --raw takes every brace as such
+
+Examples:
+  %imagen -a 16:9 -n 2 a red fox in snow
+  %imagen --dry-run --vary "style=oil paint|ink" a {{fox|owl}} in {{style}}
+  animals = ["fox", "owl"]
+  r = %imagen -e animals a {{animals}} at dawn
+
+%imagen_log gives the log as a DataFrame; %config ImagenMagics shows and sets the defaults.
+"""
+
+
+def _made(parsed: grammar.Parsed) -> tuple[Options, str]:
+    return Options(**parsed.values), parsed.rest
+
+
+def _one_or_all(values: tuple[str, ...]) -> Any:
+    return values[0] if len(values) == 1 else list(values)
+
+
+def _put(values: dict[str, Any], name: str, value: Any) -> None:
+    if name in values:
+        raise InputError(
+            f"{name} is given twice: {shortened(values[name])} and {shortened(value)}",
+            "Give it once; --vary takes several values.",
+        )
+    values[name] = value

@@ -1,0 +1,276 @@
+"""The option grammar: what is read off a line, what is left exactly as typed, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagen_nb.core.options import (
+    TABLE,
+    Options,
+    cell_prompt,
+    log_manual,
+    manual,
+    option_lines,
+    parse_arguments,
+    parse_line,
+    parse_log,
+    place,
+)
+from imagen_nb.core.records import Request
+from imagen_nb.errors import InputError
+
+VERBATIM = [
+    "'tis the season",
+    'a "red" fox',
+    "it's  two   spaces",
+    "costs $5 and {x} and $x",
+    "back\\slash \\n and \\",
+    "a fox --ar 16:9 -n 4",
+    '{"subject": "fox"}',
+    "- a list item",
+    "tab\there",
+    "狐 in snow 🦊",
+    '"""',
+    "why not?",
+]
+
+
+@pytest.mark.parametrize("prompt", VERBATIM)
+@pytest.mark.parametrize("options", ["", "-n 2 ", "-a16:9 -q ", "--vary 'style=oil paint|ink' ", "-- "])
+def test_prompt_is_kept_as_typed(options: str, prompt: str) -> None:
+    """Whatever stands behind the options arrives letter by letter."""
+    assert parse_line(options + prompt)[1] == prompt
+
+
+@given(st.text(min_size=1).filter(lambda text: not text[0].isspace()))
+def test_any_text_behind_two_dashes_is_kept(prompt: str) -> None:
+    """Behind `--` every text is a prompt, a dash at its beginning included."""
+    assert parse_line(f"-n 3 -- {prompt}") == (Options(repeat=3), prompt)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("-a 16:9", {"aspect_ratio": ("16:9",)}),
+        ("-a16:9", {"aspect_ratio": ("16:9",)}),
+        ("--aspect-ratio=16:9", {"aspect_ratio": ("16:9",)}),
+        ("--aspect-ratio 16:9,1:1", {"aspect_ratio": ("16:9", "1:1")}),
+        ('-a "16:9, 1:1"', {"aspect_ratio": ("16:9", "1:1")}),
+        ("-m a/b,c/d -f png", {"model": ("a/b", "c/d"), "output_format": ("png",)}),
+        ("-p seed=3 -p 'style=two words'", {"param": (("seed", "3"), ("style", "two words"))}),
+        ('-p style="two words"', {"param": (("style", "two words"),)}),
+        (r'-p style="say \"hi\"\n, | é"', {"param": (("style", 'say "hi"\n, | é'),)}),
+        (r'-p path="C:\dir x"', {"param": (("path", r"C:\dir x"),)}),
+        ("-p style=it's", {"param": (("style", "it's"),)}),
+        ("-p style=", {"param": (("style", ""),)}),
+        ("-p size=a=b", {"param": (("size", "a=b"),)}),
+        ('--vary "style=oil paint|ink"', {"vary": (("style", ("oil paint", "ink")),)}),
+        ('--vary style="oil paint|ink"', {"vary": (("style", ("oil paint", "ink")),)}),
+        ('--vary style="oil paint"|"pen, ink"|x', {"vary": (("style", ("oil paint", "pen, ink", "x")),)}),
+        ("--vary=style=oil|ink", {"vary": (("style", ("oil", "ink")),)}),
+        ("--vary adjective=red|", {"vary": (("adjective", ("red", "")),)}),
+        ("-n4 -j 8 --budget 1.5 --timeout=30", {"repeat": 4, "jobs": 8, "budget": 1.5, "timeout": 30.0}),
+        ("-e animals -t 'first try' -o r", {"experiment": "animals", "tag": "first try", "output": "r"}),
+        ("--dry-run --yes --resume", {"dry_run": True, "yes": True, "resume": True}),
+        ("--background --raw -q", {"background": True, "raw": True, "quiet": True}),
+        ("-h", {"help": True}),
+        ("", {}),
+    ],
+)
+def test_forms_of_options(line: str, expected: dict[str, object]) -> None:
+    """Short, joined, long and quoted forms all give the same values, with and without a prompt behind them."""
+    assert parse_line(line) == (Options(**expected), "")
+    assert parse_line(f"{line} a fox") == (Options(**expected), "a fox")
+
+
+@pytest.mark.parametrize(
+    ("line", "mistake", "hint"),
+    [
+        ("--mod x a fox", "unknown option --mod", "--model"),
+        ("-model x a fox", "unknown option -model", "--model"),
+        ("--aspect_ratio 1:1 a", "unknown option --aspect_ratio", "--aspect-ratio"),
+        ("--abc a fox", "unknown option --abc", "-m, --model"),
+        ("-x a fox", "unknown option -x", "--"),
+        ("-5 degrees", "unknown option -5", "behind --"),
+        ("-m", "-m, --model needs a value: NAME", "the model"),
+        ("-m -n 2 a fox", "-m, --model needs a value", "the model"),
+        ("--model= a fox", "-m, --model needs a value", "the model"),
+        ("-e --", "-e, --experiment needs a value", "group"),
+        ("-n two a fox", "'two' is not a whole number", "--repeat N"),
+        ("-n 0 a fox", "'0' is not a whole number", "--repeat N"),
+        ("--budget -5 a fox", "'-5' is not a number above 0", "--budget USD"),
+        ("--timeout nan a fox", "'nan' is not a number above 0", "--timeout S"),
+        ("-a 16:9, 1:1 a fox", "empty value", "--aspect-ratio V"),
+        ("-p seed a fox", "'seed' is not NAME=VALUE", "NAME=VALUE"),
+        ("-p prompt=x a fox", "the prompt is no parameter", "NAME=VALUE"),
+        ("--vary style= a fox", "style has no values", "NAME=V1|V2"),
+        ("-o a.b a fox", "'a.b' cannot be a variable", "VAR"),
+        ("-o class a fox", "'class' cannot be a variable", "VAR"),
+        ("-q=yes a fox", "-q takes no value", "-q alone"),
+        ("-a 1:1 -a 16:9 a fox", "-a, --aspect-ratio is given twice", "commas"),
+        ("-n 1 --repeat 2 a fox", "-n, --repeat is given twice", "once"),
+        ("-t 'open a fox", "is not closed", "Close it"),
+        ("-e '' a fox", "the name is empty", "NAME"),
+    ],
+)
+def test_mistakes_are_named(line: str, mistake: str, hint: str) -> None:
+    """A mistake is one line that names it, and a hint at what is allowed."""
+    with pytest.raises(InputError) as caught:
+        parse_line(line)
+    assert mistake in caught.value.message
+    assert "\n" not in caught.value.message
+    assert hint in caught.value.hint
+    assert "None" not in str(caught.value)
+
+
+def test_every_option_is_a_field() -> None:
+    """The table and the parsed value have the same names, in the same order, and no letter is used twice."""
+    assert [option.name for option in TABLE] == [field.name for field in fields(Options)]
+    forms = [form for option in TABLE for form in option.forms]
+    assert len(forms) == len(set(forms))
+
+
+def test_manual_names_every_option() -> None:
+    """The manual lists each option with its forms, within a readable width."""
+    text = manual()
+    assert all(form in text for option in TABLE for form in option.forms)
+    assert max(map(len, option_lines())) <= 100
+    assert "{name}" in text
+    assert "{{ and }}" in text
+    assert "--status" in log_manual()
+
+
+def test_command_line_words() -> None:
+    """The words of a command line mean the same: the shell has dealt with quotes, and what is left is the prompt."""
+    words = ["-a16:9", "--vary", "style=oil paint|it's", "--tag=a b", "a", "red fox", "-n"]
+    options, prompt = parse_arguments(words)
+    assert options == Options(aspect_ratio=("16:9",), vary=(("style", ("oil paint", "it's")),), tag="a b")
+    assert prompt == "a red fox -n"
+    assert parse_arguments(["-n", "2", "--", "-5", "degrees"]) == (Options(repeat=2), "-5 degrees")
+
+
+def test_command_line_can_leave_options_out() -> None:
+    """A table without an option refuses it."""
+    with pytest.raises(InputError, match="unknown option -o"):
+        parse_arguments(["-o", "r", "fox"], [option for option in TABLE if option.name != "output"])
+
+
+def test_plan_keywords() -> None:
+    """Comma lists and --vary become axes, a --vary name is a slot where the template has it, else a parameter."""
+    options, prompt = parse_line(
+        "-m a/b,c/d -a 16:9 -f png,jpg -p seed=1 -n 2 --vary style=oil|ink --vary steps=1|2 a fox in {style}"
+    )
+    assert options.plan_keywords(prompt) == {
+        "model": ["a/b", "c/d"],
+        "repeat": 2,
+        "raw": False,
+        "slots": {"style": ["oil", "ink"]},
+        "params": {"aspect_ratio": "16:9", "output_format": ["png", "jpg"], "seed": "1", "steps": ["1", "2"]},
+    }
+    raw, text = parse_line("--raw --vary style=oil|ink a {style}")
+    assert raw.plan_keywords(text)["params"] == {"style": ["oil", "ink"]}
+    assert "model" not in raw.plan_keywords(text)
+
+
+def test_a_name_given_twice() -> None:
+    """The same parameter from two options is refused, since only one could win."""
+    options, prompt = parse_line("-a 16:9 -p aspect_ratio=1:1 a fox")
+    with pytest.raises(InputError, match="aspect_ratio is given twice: '16:9' and '1:1'"):
+        options.plan_keywords(prompt)
+
+
+def test_run_keywords() -> None:
+    """What concerns running and not the requests goes to submit()."""
+    options, _ = parse_line("-e x -t y --budget 2 --resume -j 3 --timeout 9 a fox")
+    assert options.run_keywords() == {
+        "experiment": "x",
+        "tag": "y",
+        "budget": 2.0,
+        "resume": True,
+        "jobs": 3,
+        "timeout": 9.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "prompt"),
+    [
+        ("a fox\n", "a fox"),
+        ("\na fox\n\n", "a fox\n"),
+        ("a\r\n  fox\r\n", "a\n  fox"),
+        ("  a fox  \n", "  a fox  "),
+        (" ", " "),
+        ("\n", ""),
+    ],
+)
+def test_cell_body(body: str, prompt: str) -> None:
+    """A cell's body is the prompt, but for Windows line ends and one line break at either end."""
+    assert cell_prompt(body) == prompt
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["seed", "style", "size", "go_fast"]),
+        st.one_of(st.integers(), st.booleans(), st.text(alphabet=st.characters(exclude_categories=["Cs"]))),
+    ),
+    st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\r")).filter(str.strip),
+)
+def test_a_run_written_back_as_a_cell(params: dict[str, object], prompt: str) -> None:
+    """The first line of `run.cell()` gives the same parameters again, whatever text they hold."""
+    from imagen_nb.core.cells import cell_text
+
+    head, _, _ = cell_text(Request("a/b", {"prompt": prompt, **params}, prompt)).partition("\n")
+    options, rest = parse_line(head.removeprefix("%%imagen"))
+    assert rest == ""
+    assert options.model == ("a/b",)
+    expected = {name: value if isinstance(value, str) else json.dumps(value) for name, value in params.items()}
+    assert dict(options.param) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "option", "fragment"),
+    [
+        ("", "option", None, ""),
+        ("-", "option", None, "-"),
+        ("--asp", "option", None, "--asp"),
+        ("-n 2 --", "option", None, "--"),
+        ("-n 2 ", "option", None, ""),
+        ("-m ", "value", "model", ""),
+        ("-m fl", "value", "model", "fl"),
+        ("-mfl", "value", "model", "fl"),
+        ("--aspect-ratio 16:", "value", "aspect_ratio", "16:"),
+        ("--aspect-ratio=16:", "value", "aspect_ratio", "16:"),
+        ("-a 1:1,16:", "value", "aspect_ratio", "1:1,16:"),
+        ("-p seed=1 -p go", "value", "param", "go"),
+        ('--vary "style=oil p', "value", "vary", '"style=oil p'),
+        ("-q fox", "prompt", None, "fox"),
+        ("a red fo", "prompt", None, "fo"),
+        ("-- -m", "prompt", None, "-m"),
+        ("-n 2 a 'fox -", "prompt", None, "'fox -"),
+        ("--nonsense -m", "prompt", None, "-m"),
+    ],
+)
+def test_place_of_the_cursor(line: str, kind: str, option: str | None, fragment: str) -> None:
+    """Completion knows what stands at the end of an unfinished line."""
+    found = place(line)
+    assert (found.kind, found.option and found.option.name, found.fragment) == (kind, option, fragment)
+
+
+def test_place_remembers_what_was_given() -> None:
+    """The options before the cursor are known to completion: a value may depend on the model."""
+    assert place("-m a/b -p x=1 -p ").given == {"model": ("a/b",), "param": (("x", "1"),)}
+
+
+def test_log_options() -> None:
+    """%imagen_log reads its own options, and refuses anything else."""
+    assert parse_log("--experiment x --status failed --last 5") == {"experiment": "x", "status": "failed", "last": 5}
+    assert parse_log("") == {}
+    with pytest.raises(InputError, match="'done' is no status; there are intent, starting"):
+        parse_log("--status done")
+    with pytest.raises(InputError, match="'animals' is not an option of %imagen_log"):
+        parse_log("animals")
