@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import keyword
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from imagen_nb.core import grammar
 from imagen_nb.core.grammar import Arguments, Line, Option, Place
+from imagen_nb.core.models import ModelSpec, ParamSpec, split_values
 from imagen_nb.core.prompts import parse as parse_template
 from imagen_nb.core.records import Status
 from imagen_nb.core.words import listed, shortened
@@ -23,12 +24,15 @@ DEFAULT_TIMEOUT_S = 600.0
 MANUAL_WIDTH = 100
 
 
-def _values(text: str) -> tuple[str, ...]:
-    """A comma list. Raises `ValueError` for an empty value in it."""
-    values = tuple(part.strip() for part in text.split(","))
-    if not all(values):
+def _models(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in _list(text).split(","))
+
+
+def _list(text: str) -> str:
+    """A comma list, still in one piece: what parts it depends on the parameter. `ValueError` for an empty part."""
+    if not all(map(str.strip, text.split(","))):
         raise ValueError(f"{text!r} has an empty value in it; a list has commas and no spaces, or stands in quotes")
-    return values
+    return text
 
 
 def _setting(text: str) -> tuple[str, str]:
@@ -42,11 +46,10 @@ def _setting(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _axis(text: str) -> tuple[str, tuple[str, ...]]:
-    """`NAME=V1|V2`."""
-    name, value = _setting(text)
-    values = tuple(part.strip() for part in value.split("|"))
-    if not any(values):
+def _axis(text: str) -> tuple[str, str]:
+    """`NAME=V1|V2`, the values still in one piece."""
+    name, values = _setting(text)
+    if not values.strip("| \t"):
         raise ValueError(f"{name} has no values")
     return name, values
 
@@ -86,13 +89,13 @@ def _status(text: str) -> str:
 
 
 TABLE: tuple[Option, ...] = (
-    Option("model", "m", "NAME[,NAME...]", "the model; several are an axis", _values, completes="model"),
+    Option("model", "m", "NAME[,NAME...]", "the model; several are an axis", _models, completes="model"),
     Option(
         "aspect_ratio",
         "a",
         "V[,V...]",
         "shape of the image; several values are an axis",
-        _values,
+        _list,
         completes="aspect_ratio",
     ),
     Option(
@@ -100,7 +103,7 @@ TABLE: tuple[Option, ...] = (
         "f",
         "V[,V...]",
         "file format; several values are an axis",
-        _values,
+        _list,
         completes="output_format",
     ),
     Option(
@@ -108,7 +111,7 @@ TABLE: tuple[Option, ...] = (
         "s",
         "V[,V...]",
         "how strictly the model filters; several values are an axis",
-        _values,
+        _list,
         completes="safety_filter_level",
     ),
     Option(
@@ -170,11 +173,11 @@ class Options:
     """What was asked for on one line; empty and None mean not given. `timeout` is seconds, `budget` US dollars."""
 
     model: tuple[str, ...] = ()
-    aspect_ratio: tuple[str, ...] = ()
-    output_format: tuple[str, ...] = ()
-    safety_filter_level: tuple[str, ...] = ()
+    aspect_ratio: str | None = None
+    output_format: str | None = None
+    safety_filter_level: str | None = None
     param: tuple[tuple[str, str], ...] = ()
-    vary: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    vary: tuple[tuple[str, str], ...] = ()
     repeat: int = 1
     experiment: str | None = None
     tag: str | None = None
@@ -190,13 +193,15 @@ class Options:
     quiet: bool = False
     help: bool = False
 
-    def plan_keywords(self, template: str) -> dict[str, Any]:
+    def plan_keywords(self, template: str, spec: Callable[[str | None], ModelSpec]) -> dict[str, Any]:
         """The keywords of `Workspace.plan` for this template: what varies, and what each request holds.
 
-        A `--vary` name is a slot where the template has it, else a parameter. Raises `InputError` for a name that is
-        given twice.
+        `spec` gives what is known of a model, None being the default one; it decides how a value's text is read. A
+        `--vary` name is a slot where the template has it, else a parameter. Raises `InputError` for a name that is
+        given twice and a value that the parameter does not allow.
         """
-        slots, params = self._axes(template)
+        specs = [spec(name) for name in self.model or (None,)]
+        slots, params = self._axes(template, specs)
         keywords: dict[str, Any] = {"repeat": self.repeat, "raw": self.raw, "slots": slots, "params": params}
         if self.model:
             keywords["model"] = _one_or_all(self.model)
@@ -213,19 +218,22 @@ class Options:
             "timeout": self.timeout,
         }
 
-    def _axes(self, template: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _axes(self, template: str, specs: Sequence[ModelSpec]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Slots and parameters, each name with its value or values."""
         holes = () if self.raw else parse_template(template).slots
         names = {slot.name for slot in holes}
         slots: dict[str, Any] = {}
         params: dict[str, Any] = {}
         for documented in ("aspect_ratio", "output_format", "safety_filter_level"):
-            if values := getattr(self, documented):
-                params[documented] = _one_or_all(values)
-        for name, value in self.param:
-            _put(params, name, value)
-        for name, values in self.vary:
-            _put(slots if name in names else params, name, list(values))
+            if text := getattr(self, documented):
+                _put(params, documented, _one_or_all(split_values(text, _param(documented, specs))))
+        for name, text in self.param:
+            param = _param(name, specs)
+            _put(params, name, param.parse(text) if param else text)
+        for name, text in self.vary:
+            is_slot = name in names
+            values = split_values(text, None if is_slot else _param(name, specs), "|")
+            _put(slots if is_slot else params, name, values)
         return slots, params
 
 
@@ -316,7 +324,12 @@ def _made(parsed: grammar.Parsed) -> tuple[Options, str]:
     return Options(**parsed.values), parsed.rest
 
 
-def _one_or_all(values: tuple[str, ...]) -> Any:
+def _param(name: str, specs: Sequence[ModelSpec]) -> ParamSpec | None:
+    """The parameter, from the first model that has it; None for a mistake that the plan will name."""
+    return next((param for spec in specs if (param := spec.param(name)) is not None), None)
+
+
+def _one_or_all(values: Sequence[Any]) -> Any:
     return values[0] if len(values) == 1 else list(values)
 
 

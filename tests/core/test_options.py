@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imagen_nb.core.models import ModelSpec, known_model, unvalidated
 from imagen_nb.core.options import (
     TABLE,
     Options,
@@ -56,12 +57,12 @@ def test_any_text_behind_two_dashes_is_kept(prompt: str) -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("-a 16:9", {"aspect_ratio": ("16:9",)}),
-        ("-a16:9", {"aspect_ratio": ("16:9",)}),
-        ("--aspect-ratio=16:9", {"aspect_ratio": ("16:9",)}),
-        ("--aspect-ratio 16:9,1:1", {"aspect_ratio": ("16:9", "1:1")}),
-        ('-a "16:9, 1:1"', {"aspect_ratio": ("16:9", "1:1")}),
-        ("-m a/b,c/d -f png", {"model": ("a/b", "c/d"), "output_format": ("png",)}),
+        ("-a 16:9", {"aspect_ratio": "16:9"}),
+        ("-a16:9", {"aspect_ratio": "16:9"}),
+        ("--aspect-ratio=16:9", {"aspect_ratio": "16:9"}),
+        ("--aspect-ratio 16:9,1:1", {"aspect_ratio": "16:9,1:1"}),
+        ('-a "16:9, 1:1"', {"aspect_ratio": "16:9, 1:1"}),
+        ("-m a/b,c/d -f png", {"model": ("a/b", "c/d"), "output_format": "png"}),
         ("-p seed=3 -p 'style=two words'", {"param": (("seed", "3"), ("style", "two words"))}),
         ('-p style="two words"', {"param": (("style", "two words"),)}),
         (r'-p style="say \"hi\"\n, | é"', {"param": (("style", 'say "hi"\n, | é'),)}),
@@ -69,11 +70,11 @@ def test_any_text_behind_two_dashes_is_kept(prompt: str) -> None:
         ("-p style=it's", {"param": (("style", "it's"),)}),
         ("-p style=", {"param": (("style", ""),)}),
         ("-p size=a=b", {"param": (("size", "a=b"),)}),
-        ('--vary "style=oil paint|ink"', {"vary": (("style", ("oil paint", "ink")),)}),
-        ('--vary style="oil paint|ink"', {"vary": (("style", ("oil paint", "ink")),)}),
-        ('--vary style="oil paint"|"pen, ink"|x', {"vary": (("style", ("oil paint", "pen, ink", "x")),)}),
-        ("--vary=style=oil|ink", {"vary": (("style", ("oil", "ink")),)}),
-        ("--vary adjective=red|", {"vary": (("adjective", ("red", "")),)}),
+        ('--vary "style=oil paint|ink"', {"vary": (("style", "oil paint|ink"),)}),
+        ('--vary style="oil paint|ink"', {"vary": (("style", "oil paint|ink"),)}),
+        ('--vary style="oil paint"|"pen, ink"|x', {"vary": (("style", "oil paint|pen, ink|x"),)}),
+        ("--vary=style=oil|ink", {"vary": (("style", "oil|ink"),)}),
+        ("--vary adjective=red|", {"vary": (("adjective", "red|"),)}),
         ("-n4 -j 8 --budget 1.5 --timeout=30", {"repeat": 4, "jobs": 8, "budget": 1.5, "timeout": 30.0}),
         ("-e animals -t 'first try' -o r", {"experiment": "animals", "tag": "first try", "output": "r"}),
         ("--dry-run --yes --resume", {"dry_run": True, "yes": True, "resume": True}),
@@ -149,7 +150,7 @@ def test_command_line_words() -> None:
     """The words of a command line mean the same: the shell has dealt with quotes, and what is left is the prompt."""
     words = ["-a16:9", "--vary", "style=oil paint|it's", "--tag=a b", "a", "red fox", "-n"]
     options, prompt = parse_arguments(words)
-    assert options == Options(aspect_ratio=("16:9",), vary=(("style", ("oil paint", "it's")),), tag="a b")
+    assert options == Options(aspect_ratio="16:9", vary=(("style", "oil paint|it's"),), tag="a b")
     assert prompt == "a red fox -n"
     assert parse_arguments(["-n", "2", "--", "-5", "degrees"]) == (Options(repeat=2), "-5 degrees")
 
@@ -160,28 +161,61 @@ def test_command_line_can_leave_options_out() -> None:
         parse_arguments(["-o", "r", "fox"], [option for option in TABLE if option.name != "output"])
 
 
+def _spec(name: str | None) -> ModelSpec:
+    known = known_model(name or "google/imagen-4")
+    return known or unvalidated(str(name))
+
+
 def test_plan_keywords() -> None:
     """Comma lists and --vary become axes, a --vary name is a slot where the template has it, else a parameter."""
     options, prompt = parse_line(
-        "-m a/b,c/d -a 16:9 -f png,jpg -p seed=1 -n 2 --vary style=oil|ink --vary steps=1|2 a fox in {style}"
+        "-m black-forest-labs/flux-schnell,google/imagen-4 -a 16:9 -f png,jpg -p seed=1 -n 2 "
+        "--vary style=oil|ink --vary num_inference_steps=1|2 a fox in {style}"
     )
-    assert options.plan_keywords(prompt) == {
-        "model": ["a/b", "c/d"],
+    assert options.plan_keywords(prompt, _spec) == {
+        "model": ["black-forest-labs/flux-schnell", "google/imagen-4"],
         "repeat": 2,
         "raw": False,
         "slots": {"style": ["oil", "ink"]},
-        "params": {"aspect_ratio": "16:9", "output_format": ["png", "jpg"], "seed": "1", "steps": ["1", "2"]},
+        "params": {
+            "aspect_ratio": "16:9",
+            "output_format": ["png", "jpg"],
+            "seed": 1,
+            "num_inference_steps": [1, 2],
+        },
     }
-    raw, text = parse_line("--raw --vary style=oil|ink a {style}")
-    assert raw.plan_keywords(text)["params"] == {"style": ["oil", "ink"]}
-    assert "model" not in raw.plan_keywords(text)
+
+
+def test_raw_has_no_slots() -> None:
+    """With --raw a brace is a brace, so a --vary name can only be a parameter."""
+    options, prompt = parse_line("--raw --vary style=oil|ink a {style}")
+    keywords = options.plan_keywords(prompt, _spec)
+    assert (keywords["slots"], keywords["params"]) == ({}, {"style": ["oil", "ink"]})
+
+
+def test_inputs_of_a_model_nobody_described() -> None:
+    """Without a schema a value is read as the JSON it looks like, else as text."""
+    options, prompt = parse_line('-m x/y -p seed=3 -p hint=soft -p sizes="[1, 2]" --vary fast=true|false a fox')
+    assert options.plan_keywords(prompt, _spec)["params"] == {
+        "seed": 3,
+        "hint": "soft",
+        "sizes": [1, 2],
+        "fast": [True, False],
+    }
+
+
+def test_forbidden_value() -> None:
+    """A value that the model's schema forbids is named with those it allows."""
+    options, prompt = parse_line("-a 1:1,16:10 a fox")
+    with pytest.raises(InputError, match="aspect_ratio cannot be '16:10'; allowed: 1:1, 9:16"):
+        options.plan_keywords(prompt, _spec)
 
 
 def test_a_name_given_twice() -> None:
     """The same parameter from two options is refused, since only one could win."""
     options, prompt = parse_line("-a 16:9 -p aspect_ratio=1:1 a fox")
     with pytest.raises(InputError, match="aspect_ratio is given twice: '16:9' and '1:1'"):
-        options.plan_keywords(prompt)
+        options.plan_keywords(prompt, _spec)
 
 
 def test_run_keywords() -> None:
