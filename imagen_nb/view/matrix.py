@@ -1,0 +1,136 @@
+"""A matrix of images with labels on its axes; repeats share a cell, and a cell without an image says why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from imagen_nb.core.records import Rendering, Run
+from imagen_nb.view.pages import fill
+from imagen_nb.view.pictures import Link, Picture, Thumb, picture
+from imagen_nb.view.words import Chip, chip, clip, count, one_line, reason_line
+
+WIDE_BOX, BOX, NARROW_BOX = 168, 132, 104
+FEW_COLS, MANY_COLS = 4, 7
+MOST_IN_CELL = 12
+LABEL = 140
+
+
+@dataclass(frozen=True, slots=True)
+class GridRow:
+    """One row: its label, and for each column the runs that share the cell (none: nothing was run there)."""
+
+    label: str
+    cells: Sequence[Sequence[Run]]
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """One matrix of several; `label` is "" where there is only one."""
+
+    label: str
+    rows: Sequence[GridRow]
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A matrix to show. The names say what the axes are; `note` says what was left out and how to see it."""
+
+    row_name: str
+    col_name: str
+    cols: Sequence[str]
+    facets: Sequence[Facet]
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """What stands in a cell for a run that has no image."""
+
+    chip: Chip
+    text: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell as the template shows it."""
+
+    pictures: Sequence[Picture]
+    remarks: Sequence[Remark]
+    hidden: int
+    width: int
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.pictures and not self.remarks
+
+
+def grid(value: Grid, thumb: Thumb, *, link: Link | None = None) -> Rendering:
+    """The matrix. 256-pixel thumbnails are sharp in it; cells narrow as the columns become many."""
+    box = box_for(len(value.cols))
+    facets = [
+        (facet.label, [(row.label, [_cell(runs, thumb, link, box) for runs in row.cells]) for row in facet.rows])
+        for facet in value.facets
+    ]
+    html = fill(
+        "grid.html",
+        facets=[(one_line(label, LABEL), rows) for label, rows in facets],
+        cols=[(clip(label, LABEL), label) for label in value.cols],
+        row_name=value.row_name,
+        col_name=value.col_name,
+        note=value.note,
+        box=box,
+        clip=clip,
+        label_limit=LABEL,
+    )
+    return {"text/plain": _text(value), "text/html": html}
+
+
+def box_for(columns: int) -> int:
+    """The width of a cell's images in CSS pixels."""
+    if columns <= FEW_COLS:
+        return WIDE_BOX
+    return BOX if columns <= MANY_COLS else NARROW_BOX
+
+
+def _cell(runs: Sequence[Run], thumb: Thumb, link: Link | None, box: int) -> Cell:
+    images = [(run, image) for run in runs for image in run.images]
+    each = box if len(images) == 1 else max(box * 3 // 4, 72)
+    pictures = [picture(run, image, thumb, box=each, link=link) for run, image in images[:MOST_IN_CELL]]
+    remarks = [_remark(run) for run in runs if not run.images]
+    return Cell(pictures, _grouped(remarks), len(images) - len(pictures), each if images else box)
+
+
+def _remark(run: Run) -> Remark:
+    return Remark(chip(run), reason_line(run, 110), reason_line(run, 400))
+
+
+def _grouped(remarks: Sequence[Remark]) -> list[Remark]:
+    """Repeats that failed alike said once, with their number."""
+    return [
+        Remark(Chip(f"{number} {each.chip.word}", each.chip.tone), each.text, each.title) if number > 1 else each
+        for each, number in Counter(remarks).items()
+    ]
+
+
+def _text(value: Grid) -> str:
+    """The matrix for a terminal: what each cell holds, in words."""
+    blocks = [_block(facet, value) for facet in value.facets]
+    return "\n\n".join([*blocks, value.note] if value.note else blocks)
+
+
+def _block(facet: Facet, value: Grid) -> str:
+    table = [["", *(one_line(col, 24) for col in value.cols)]]
+    table += [[one_line(row.label, 32), *(_summary(runs) for runs in row.cells)] for row in facet.rows]
+    widths = [max(len(line[place]) for line in table) for place in range(len(table[0]))]
+    lines = ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in table]
+    return "\n".join([one_line(facet.label, LABEL), *lines] if facet.label else lines)
+
+
+def _summary(runs: Sequence[Run]) -> str:
+    images = sum(len(run.images) for run in runs)
+    others = Counter(chip(run).word for run in runs if not run.images)
+    parts = [count(images, "image")] if images else []
+    return ", ".join([*parts, *(f"{number} {word}" for word, number in others.items())]) or "no run"

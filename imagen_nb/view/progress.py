@@ -1,0 +1,88 @@
+"""The live view of a sweep: a bar, what it counts, the newest images; small and quick to make, however many runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from imagen_nb.core.records import Image, Progress, Rendering, Run
+from imagen_nb.view.pages import fill
+from imagen_nb.view.pictures import Picture, Thumb, picture
+from imagen_nb.view.words import Chip, chip, count, dollars, joined, one_line, seconds, why
+
+LIVE_BOX, MOST_LIVE = 96, 24
+
+
+@dataclass(frozen=True, slots=True)
+class LiveTile:
+    """One finished run in the live view: its first image, or its state and reason. Made once, shown many times."""
+
+    picture: Picture | None
+    chip: Chip
+    title: str
+
+
+def live_tile(run: Run, thumb: Thumb) -> LiveTile:
+    """The tile for a finished run; a thumbnail of 128 to 192 pixels keeps each update small."""
+    reason = why(run)
+    image: Image | None = run.images[0] if run.images else None
+    shown = picture(run, image, thumb, box=LIVE_BOX) if image else None
+    text = one_line(run.request.prompt, 160)
+    return LiveTile(shown, chip(run), f"{text}: {one_line(reason.text, 160)}" if reason else text)
+
+
+def live(progress: Progress, tiles: Sequence[LiveTile] = ()) -> Rendering:
+    """The state of a sweep. `tiles` come newest first; the first 24 are shown."""
+    html = fill(
+        "live.html",
+        good=_share(progress.succeeded, progress),
+        bad=_share(progress.failed, progress),
+        skipped=_share(progress.skipped, progress),
+        line=progress_line(progress),
+        state_line=joined([_STATES.get(progress.state, progress.state), one_line(progress.message or "", 300)]),
+        tiles=tiles[:MOST_LIVE],
+        earlier=_earlier(progress.succeeded + progress.failed - min(len(tiles), MOST_LIVE)),
+    )
+    return {"text/plain": progress_text(progress), "text/html": html}
+
+
+def progress_line(progress: Progress) -> str:
+    """`37 of 120 done · 2 failed · 16 in flight · 48 s elapsed · about 1 min 50 s left · $1.48 so far`."""
+    left = seconds(progress.left) if progress.state == "running" and progress.left is not None else ""
+    return joined(
+        [
+            f"{progress.done:,} of {progress.total:,} done",
+            f"{progress.failed:,} failed" if progress.failed else "",
+            f"{progress.skipped:,} skipped" if progress.skipped else "",
+            f"{progress.in_flight:,} in flight" if progress.in_flight else "",
+            f"{seconds(progress.elapsed)} elapsed",
+            f"about {left} left" if left else "",
+            f"{dollars(progress.cost)} so far" if progress.cost is not None else "",
+        ]
+    )
+
+
+def progress_text(progress: Progress, width: int = 24) -> str:
+    """The same for a terminal, on one line, with a bar of `width` characters."""
+    full = min(width, width * progress.done // progress.total) if progress.total else width
+    state = _STATES.get(progress.state, progress.state)
+    bar = "#" * full + "." * (width - full)
+    return joined([f"[{bar}] {progress_line(progress)}", state, one_line(progress.message or "", 200)])
+
+
+_STATES = {
+    "running": "",
+    "waiting": "The provider asks to wait",
+    "canceling": "Canceling what is in flight",
+    "ended": "",
+}
+
+
+def _share(part: int, progress: Progress) -> float:
+    """The part's share of the bar, in per cent."""
+    return round(100 * part / progress.total, 2) if progress.total else 0.0
+
+
+def _earlier(hidden: int) -> str:
+    """What the live view says of the runs it no longer shows."""
+    return f"and {count(hidden, 'earlier one')}" if hidden > 0 else ""
