@@ -1,8 +1,8 @@
 """A laboratory for text-to-image prompts in Jupyter: a magic, a panel, and a durable log that is a DataFrame.
 
-`%load_ext imagen_nb` loads the magics. In Python: `generate` makes one image, `plan` and `run` an experiment, `frame` is
-the log. They use the notebook's default workspace; `Workspace` opens another. Importing this module does nothing but
-define names: what is heavy is imported when it is first used.
+`%load_ext imagen_nb` loads the magics. In Python: `generate` makes one image, `plan` and `run` an experiment, `frame`
+is the log. They use the notebook's default workspace; `Workspace` opens another. Importing this module does nothing
+but define names: what is heavy is imported when it is first used.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def gather(
     stop: threading.Event | None = None,
     watch: Callable[[Prediction], None] | None = None,
 ) -> Outcome:
-    """What became of the prediction; one that is not terminal by the monotonic `deadline` or `stop` comes back as it is."""
+    """What became of the prediction; one not terminal by the monotonic `deadline`, or at `stop`, comes back as it is."""
     try:
         last = wait(edges.api, prediction, deadline=deadline, history=history, typical=typical, stop=stop, watch=watch)
     except ProviderError as error:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
 from imagen_nb.carrier import SLICE_S, Carrier, Desk, Terms, Ticket
-from imagen_nb.core.records import Progress, Request, Run, Status
+from imagen_nb.core.records import Progress, Run, Status
 from imagen_nb.errors import ImagenError
 
 _CENT_FRACTION = 1e-9  # sums of prices are floats
@@ -160,13 +160,14 @@ class Sweep:
 
     def _count(self, index: int, run: Run, *, skipped: int = 0) -> None:
         good = run.status is Status.SUCCEEDED
+        bad = not good and (run.status.is_terminal or run.status is Status.UNKNOWN)
         with self._changed:
             now = self._progress
             self._progress = replace(
                 now,
                 done=now.done + 1,
                 succeeded=now.succeeded + good,
-                failed=now.failed + (not good),
+                failed=now.failed + bad,
                 skipped=now.skipped + skipped,
                 cost=now.cost if run.cost is None or skipped else (now.cost or 0.0) + run.cost,
             )
@@ -191,11 +192,6 @@ class Sweep:
                 self._progress = replace(self._progress, state="ended")
                 self._ended_at = time.monotonic()
             self._changed.notify_all()
-
-
-def plan_tickets(requests: Iterable[Request]) -> Iterator[Ticket]:
-    """A ticket for each request, all to be sent."""
-    return (Ticket(index, request) for index, request in enumerate(requests))
 
 
 def _spent(run: Run | None, ticket: Ticket) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
 from getpass import getpass
@@ -17,13 +17,15 @@ from imagen_nb.core import plan as planning
 from imagen_nb.core.models import ModelSpec, check_model_name, from_schema, known_model, unvalidated
 from imagen_nb.core.plan import Plan
 from imagen_nb.core.records import Rendering, Run, shown_by
+from imagen_nb.displays import CARD_PX, Displays, shown_plan
 from imagen_nb.errors import InputError, ProviderError
 from imagen_nb.settings import Provider, Settings
 
 if TYPE_CHECKING:
     import pandas as pd
+    from typing_extensions import Self
 
-    from imagen_nb.carrier import Terms
+    from imagen_nb.carrier import Terms, Ticket
     from imagen_nb.collect import Edges
     from imagen_nb.runs import Runs
     from imagen_nb.store.images import Images
@@ -45,8 +47,9 @@ class Workspace:
 
     `home` is the folder (default `imagen_runs/` in the current one), `provider` a name or a base URL, `token` overrides
     the environment's, `model` is used where none is asked for, `jobs` is the most predictions in flight. `prices` maps
-    model names to US dollars an image and overrides the list prices. Nothing is opened before it is needed. Raises
-    `SettingsError` for settings that cannot be used.
+    model names to US dollars an image and overrides the list prices, `thumbnail` is the longer side in pixels of the
+    picture a card shows, `settle_s` is for how many seconds the provider's list may lag behind its creates. Nothing is
+    opened before it is needed. Raises `SettingsError` for settings that cannot be used.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Workspace:
         jobs: int = 16,
         *,
         prices: Mapping[str, float] | None = None,
+        thumbnail: int = CARD_PX,
         settle_s: float | None = None,
     ) -> None:
         self.settings: Settings = configuration.resolve(provider=provider, token=token, model=model, home=home)
@@ -65,6 +69,7 @@ class Workspace:
         self.jobs = jobs
         self.prices = dict(prices or {})
         self.notices: list[str] = [self.settings.notice] if self.settings.notice else []
+        self.displays = Displays(lambda: self.images, thumbnail)
         self._settle_s = settle_s
         self._specs: dict[str, ModelSpec] = {}
         self._lock = threading.RLock()
@@ -75,7 +80,7 @@ class Workspace:
     def __repr__(self) -> str:
         return f"Workspace(home={str(self.home)!r}, provider={self.settings.provider.name!r}, model={self.model!r})"
 
-    def __enter__(self) -> Workspace:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -174,12 +179,14 @@ class Workspace:
         """
         names.setdefault("model", None)
         names["model"] = names["model"] or self.model
-        rows = _rows(template)
+        from imagen_nb.store.promptsets import plan_frame, rows_of
+
+        rows = rows_of(template)
         if rows is not None:
             made = planning.from_rows(rows, spec=self.spec, **names)
         else:
             made = planning.plan(template, spec=self.spec, **names)
-        return replace(made, show=_shown_plan, framer=_framed_plan)
+        return replace(made, show=shown_plan, framer=lambda plan: plan_frame(plan.rows()))
 
     def generate(
         self,
@@ -247,9 +254,9 @@ class Workspace:
     ) -> Runs:
         """Begin to run a plan and return at once; the `Runs` fill in.
 
-        `budget` is US dollars: each request's estimate is reserved before it is sent, and the sweep stops cleanly before
-        the limit would be passed. `resume` skips the requests of `experiment` that already succeeded and picks up
-        those still running. `jobs` is the most predictions in flight, `timeout` seconds for one prediction, `executor`
+        `budget` is US dollars: each request's estimate is reserved before it is sent, and the sweep stops cleanly
+        before the limit would be passed. `resume` skips the requests of `experiment` that already succeeded and picks
+        up those still running. `jobs` is the most predictions in flight, `timeout` seconds for one prediction, `executor`
         any `concurrent.futures.Executor` to wait and fetch on. `hold` holds each create open for up to 60 s, which
         saves polling (default: a single request is held, several are not).
         """
@@ -269,17 +276,14 @@ class Workspace:
             raise InputError("resume needs the experiment to go on with", "Add -e NAME (experiment=NAME in Python).")
         return self._started(self._tickets(plan, terms), len(plan), terms)
 
-    def _tickets(self, plan: Plan, terms: Terms) -> Any:
-        from imagen_nb.resume import resumed_tickets
-        from imagen_nb.runner import plan_tickets
+    def _tickets(self, plan: Plan, terms: Terms) -> Iterator[Ticket]:
+        from imagen_nb.resume import plan_tickets, resumed_tickets
 
-        return (
-            resumed_tickets(plan, self.log, str(terms.experiment), self._shown_run)
-            if terms.resume
-            else plan_tickets(plan)
-        )
+        if terms.resume:
+            return resumed_tickets(plan, self.log, str(terms.experiment), self.provider.name)
+        return plan_tickets(plan)
 
-    def _started(self, tickets: Any, total: int, terms: Terms) -> Runs:
+    def _started(self, tickets: Iterator[Ticket], total: int, terms: Terms) -> Runs:
         from imagen_nb.carrier import Desk
         from imagen_nb.runner import Sweep
         from imagen_nb.runs import Runs
@@ -325,14 +329,10 @@ class Workspace:
 
     def show(self, run: Run) -> Rendering:
         """A run as a card: `text/plain` and `text/html`."""
-        from imagen_nb.view import card
-
-        return card(run, self.images.data_uri)
+        return self.displays.run(run)
 
     def _shown_runs(self, runs: Runs) -> Rendering:
-        from imagen_nb.view import runs_view
-
-        return runs_view(list(runs), runs.progress(), self.images.data_uri)
+        return self.displays.runs(list(runs), runs.progress().elapsed)
 
     def _framed_runs(self, run_ids: list[str]) -> pd.DataFrame:
         from imagen_nb.store.frame import frame

@@ -1,0 +1,59 @@
+"""Tickets from what the log already holds: an experiment gone on with, and rows that a dead process left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from imagen_nb.carrier import Ticket
+from imagen_nb.core.records import Prediction, Request, Status
+from imagen_nb.store.leftovers import Leftover, ResumeState
+from imagen_nb.store.log import Log
+
+
+def plan_tickets(requests: Iterable[Request]) -> Iterator[Ticket]:
+    """A ticket for each request, all to be sent."""
+    return (Ticket(index, request) for index, request in enumerate(requests))
+
+
+def resumed_tickets(requests: Iterable[Request], log: Log, experiment: str, provider: str) -> Iterator[Ticket]:
+    """A ticket for each request of an experiment that may have been begun before.
+
+    What succeeded is not asked again. What is still running is picked up by its id; what may have been accepted is
+    looked for first; what another living process is at is left to it; all else is sent, on its old row if it has one.
+    """
+    state = log.resume_state(experiment, provider)
+    for index, request in enumerate(requests):
+        yield _resumed(index, request, log, state)
+
+
+def leftover_tickets(log: Log, provider: str) -> list[Ticket]:
+    """A ticket for each row that nobody drives any more, only to be settled: nothing is sent again."""
+    rows = {row.run_id: row for row in log.leftovers(provider)}
+    return [_picked_up(index, rows[run_id], may_send=False) for index, run_id in enumerate(log.adopt_rows(rows))]
+
+
+def _resumed(index: int, request: Request, log: Log, state: ResumeState) -> Ticket:
+    key = request.key
+    if key in state.succeeded:
+        return Ticket(index, request, done=log.get(state.succeeded[key]))
+    if key in state.open:
+        row = state.open[key]
+        if row.is_free and log.adopt_rows([row.run_id]):
+            return _picked_up(index, row, may_send=True)
+        return Ticket(index, request, done=log.get(row.run_id))
+    if key in state.unsent and log.reopen([state.unsent[key]]):
+        return Ticket(index, request, run_id=state.unsent[key])
+    return Ticket(index, request)
+
+
+def _picked_up(index: int, row: Leftover, *, may_send: bool) -> Ticket:
+    known = Prediction(row.prediction_id, Status.STARTING) if row.prediction_id else None
+    return Ticket(
+        index,
+        row.request,
+        run_id=row.run_id,
+        prediction=known,
+        is_lost=known is None,
+        may_send=may_send,
+        intended_at=row.intended_at,
+    )
