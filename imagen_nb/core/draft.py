@@ -1,0 +1,241 @@
+"""What was asked for, sorted into slots and parameters, and made into blocks of requests.
+
+Everything a user can get wrong in a plan is found here, once per axis and not once per request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from imagen_nb.core.blocks import Block, Column, Dimension
+from imagen_nb.core.models import ModelSpec, empty_prompt
+from imagen_nb.core.prompts import Slot, Template
+from imagen_nb.core.values import check_distinct, is_missing, several, slot_value
+from imagen_nb.core.words import did_you_mean, listed
+from imagen_nb.errors import InputError
+
+LOG_COLUMNS = frozenset(
+    (
+        *("experiment", "tag", "model", "provider", "prompt", "template", "repeat", "status", "error", "error_code"),
+        *("prediction_id", "created_at", "started_at", "completed_at", "total_s", "predict_s", "cost_usd"),
+        *("cost_source", "image", "images", "width", "height", "bytes", "sha256", "rating", "note", "run_id"),
+    )
+)
+"""Names that a slot cannot have, since the log has a column of that name already."""
+
+Groups = tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Values by name, as they were given: one value, or a list that is an axis."""
+
+    slots: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    def __or__(self, other: Given) -> Given:
+        """Both together. Raises `InputError` for a name that both have."""
+        for name in (*(self.slots.keys() & other.slots.keys()), *(self.params.keys() & other.params.keys())):
+            raise InputError(f"{name} is given twice", "Give it once.")
+        return Given({**self.slots, **other.slots}, {**self.params, **other.params})
+
+
+def sorted_names(
+    names: Mapping[str, Any], templates: Iterable[Template], specs: Sequence[ModelSpec], extra: Given | None = None
+) -> Given:
+    """Each name a slot if a template has it, else a parameter if a model has it; `extra` says so explicitly.
+
+    Raises `InputError` for a name that is neither, or given twice.
+    """
+    templates = tuple(templates)
+    slots = tuple(dict.fromkeys(slot.name for template in templates for slot in template.slots))
+    placed = Given(
+        {name: value for name, value in names.items() if name in slots},
+        {name: value for name, value in names.items() if name not in slots},
+    )
+    for name in placed.params:
+        if not any(spec.param(name) for spec in specs):
+            raise _unknown(name, slots, specs, templates)
+    for name in extra.slots if extra else ():
+        if name not in slots:
+            raise InputError(
+                f"the prompt has no slot {name!r}; it has {listed(slots)}",
+                did_you_mean(name, slots, f"Write {{{name}}} where it belongs, or leave it out."),
+            )
+    both = placed | extra if extra else placed
+    if "prompt" in both.params:
+        raise InputError("the prompt is given twice", "Give it once, as the first argument or as a column.")
+    for name in both.slots:
+        if name in both.params:
+            raise InputError(f"{name} is given as a slot and as a parameter", "Rename the slot in the prompt.")
+    return both
+
+
+def check_names(template: Template, spec: ModelSpec) -> None:
+    """Raise `InputError` for a slot that is called like a column of the log or a parameter of the model."""
+    for slot in template.slots:
+        if slot.name in LOG_COLUMNS:
+            raise InputError(
+                f"a slot cannot be called {slot.name}: the log has a column of that name",
+                f"Rename it in the prompt, as in {{my_{slot.name}}}.",
+            )
+        if slot.name in spec.params:
+            raise InputError(
+                f"{slot.name} is both a slot of the prompt and a parameter of {spec.name}",
+                f"Rename the slot, as in {{my_{slot.name}}}.",
+            )
+
+
+def zip_groups(zipped: Iterable[Any], known: Sequence[str]) -> Groups:
+    """The names that move together: `[("a", "b")]`, or `("a", "b")` for a single group.
+
+    Raises `InputError` for a group of fewer than two names, a name that is no axis, and one that is in two groups.
+    """
+    listing = list(zipped)
+    groups = [tuple(listing)] if listing and all(isinstance(each, str) for each in listing) else listing
+    names = [name for group in groups for name in group]
+    for name in names:
+        if name not in known:
+            raise InputError(
+                f"zipped names {name!r}, which is no slot or parameter of this plan; there are {listed(known)}",
+                did_you_mean(name, known, "Give it values first."),
+            )
+        if names.count(name) > 1:
+            raise InputError(f"zipped names {name} twice", "An axis moves together with one group of others.")
+    if any(len(group) < 2 for group in groups):  # noqa: PLR2004 - a pair is two
+        raise InputError("zipped needs at least two names in a group", 'It looks like zipped=[("animal", "place")].')
+    return tuple(tuple(group) for group in groups)
+
+
+class Draft:
+    """Makes the blocks of a plan; what several blocks share is read and checked once."""
+
+    def __init__(self, given: Given, groups: Groups, namespace: Mapping[str, Any] | None) -> None:
+        self._given = given
+        self._groups = groups
+        self._namespace = namespace or {}
+        self._zipped = frozenset(name for group in groups for name in group)
+        self._slots: dict[str, Column] = {}
+        self._params: dict[str, list[Column]] = {}
+
+    def block(self, spec: ModelSpec, template: Template, repeat: int) -> Block:
+        """The requests of one model and one template. Raises `InputError` for whatever is wrong with them."""
+        check_names(template, spec)
+        columns = [*map(self._slot, template.slots), *self._columns(spec)]
+        slots: dict[str, Any] = {}
+        params: dict[str, Any] = {}
+        moving = []
+        for column in columns:
+            if len(column.values) > 1 or column.name in self._zipped:
+                moving.append(column)
+            elif column.is_slot:
+                slots[column.name] = column.values[0]
+            elif column.values[0] is not None:
+                params[column.name] = column.values[0]
+        block = Block(spec, template, slots, params, tuple(self._dimensions(moving)), repeat)
+        _check_required(block)
+        if block.may_be_blank():
+            raise empty_prompt("the prompt") if not template.slots else empty_prompt("one of the prompts")
+        return block
+
+    def _slot(self, slot: Slot) -> Column:
+        if slot.name not in self._given.slots and slot.alternatives is not None:
+            return self._checked(Column(slot.name, True, slot.alternatives))
+        if slot.name not in self._slots:
+            self._slots[slot.name] = self._checked(Column(slot.name, True, self._slot_values(slot.name)))
+        return self._slots[slot.name]
+
+    def _slot_values(self, name: str) -> Sequence[Any]:
+        for source in (self._given.slots, self._namespace):
+            if name in source:
+                value = source[name]
+                values = several(name, value)
+                if isinstance(values, range):
+                    return values
+                return tuple(slot_value(name, each) for each in ((value,) if values is None else values))
+        raise _unfilled(name, self._given, self._namespace)
+
+    def _columns(self, spec: ModelSpec) -> list[Column]:
+        if spec.name not in self._params:
+            self._params[spec.name] = [
+                self._checked(Column(name, False, _param_values(spec, name, value)))
+                for name, value in self._given.params.items()
+            ]
+        return self._params[spec.name]
+
+    def _checked(self, column: Column) -> Column:
+        if not len(column.values):
+            raise InputError(f"{column.name} has no values", "Give it at least one, or leave it out.")
+        if column.name not in self._zipped:
+            check_distinct(column.name, column.values)
+        return column
+
+    def _dimensions(self, columns: Sequence[Column]) -> Iterator[Dimension]:
+        """One dimension an axis, and one a zipped group, where its first member stands."""
+        waiting = {column.name: column for column in columns}
+        for column in columns:
+            group = next((group for group in self._groups if column.name in group), (column.name,))
+            members = tuple(waiting.pop(name) for name in group if name in waiting)
+            if members:
+                _check_zip(members)
+                yield Dimension(members)
+
+
+def _param_values(spec: ModelSpec, name: str, value: Any) -> Sequence[Any]:
+    """The values of a parameter as they are sent; None is "not given". A list for an array parameter is one value."""
+    param = spec.known(name)
+    values = several(name, value)
+    if values is None or (param.type == "array" and not _is_list_of_lists(values)):
+        values = (value,)
+    try:
+        if isinstance(values, range) and param.enum is None and param.type in ("integer", "any"):
+            list(map(param.coerce, (*values[:1], *values[-1:])))  # a range lies between its ends
+            return values
+        return tuple(None if is_missing(each) else param.coerce(each) for each in values)
+    except InputError as error:
+        raise InputError(f"{spec.name}: {error.message}", error.hint) from None
+
+
+def _is_list_of_lists(values: Sequence[Any]) -> bool:
+    return len(values) > 0 and all(isinstance(each, list | tuple) for each in values)
+
+
+def _check_zip(members: Sequence[Column]) -> None:
+    if len({len(member.values) for member in members}) > 1:
+        sizes = " and ".join(f"{member.name} has {len(member.values):,}" for member in members)
+        raise InputError(f"zipped axes need as many values each: {sizes}", "Add or remove values until they match.")
+    if len(members) > 1:
+        names = " and ".join(member.name for member in members)
+        check_distinct(names, list(zip(*(member.values for member in members), strict=True)))
+
+
+def _check_required(block: Block) -> None:
+    """Every required input is there, in each combination."""
+    always = dict.fromkeys(("prompt", *block.params), True)
+    for dimension in block.dimensions:
+        for column in dimension.columns:
+            if not column.is_slot and (isinstance(column.values, range) or None not in column.values):
+                always[column.name] = True
+    block.spec.check_required(always)
+
+
+def _unknown(name: str, slots: Sequence[str], specs: Sequence[ModelSpec], templates: Iterable[Template]) -> InputError:
+    params = tuple(dict.fromkeys(param for spec in specs for param in spec.params if param != "prompt"))
+    has_slots = f"the slots are {listed(slots)}" if slots else "the prompt has no slots"
+    models = " and ".join(spec.name for spec in specs)
+    hint = did_you_mean(name, (*slots, *params), f"Write {{{name}}} in the prompt to make it a slot, or leave it out.")
+    if any(f"{{{name}}}" in template.text for template in templates):
+        hint = (
+            f"{{{name}}} stands inside braces that are literal text: double the outer ones, {{{{ … {{{name}}} … }}}}."
+        )
+    return InputError(f"nothing is called {name!r}: {has_slots}, and {models} takes {listed(params)}", hint)
+
+
+def _unfilled(name: str, given: Given, namespace: Mapping[str, Any]) -> InputError:
+    known = [*given.slots, *(each for each in namespace if not each.startswith("_"))]
+    return InputError(
+        f"the slot {{{name}}} has no value: no variable, no axis and no alternatives of that name",
+        did_you_mean(name, known, f"Give {name}, or write {{{{{name}}}}} (or use --raw) for the braces themselves."),
+    )

@@ -1,0 +1,109 @@
+"""Plain values out of whatever a notebook holds: numpy scalars, pandas columns, missing values, typed text.
+
+Nothing here imports numpy or pandas; their objects are known by the methods they have.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from imagen_nb.core.words import shortened
+from imagen_nb.errors import InputError
+
+_MISSING_TYPES = frozenset({"NAType", "NaTType"})
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value means "not given": None, NaN, `pandas.NA` or `pandas.NaT`. Never an error, whatever is given."""
+    if value is None or type(value).__name__ in _MISSING_TYPES:
+        return True
+    made = plain(value)
+    return isinstance(made, float) and math.isnan(made)
+
+
+def plain(value: Any) -> Any:
+    """A numpy scalar as the Python value it holds; anything else as it is."""
+    item = getattr(value, "item", None)
+    return item() if callable(item) and getattr(value, "shape", None) == () else value
+
+
+def several(name: str, value: Any) -> Sequence[Any] | None:
+    """The values of an axis (a list, a tuple, a range, a Series, an array), or None for a single value.
+
+    A range stays one, so that ten million values cost nothing. Raises `InputError` for a set, a generator or a table.
+    """
+    if isinstance(value, str | bytes | Mapping):
+        return None
+    if isinstance(value, list | tuple | range):
+        return value
+    listing = getattr(value, "tolist", None)
+    if callable(listing):
+        made = listing()
+        return made if isinstance(made, list) else None
+    if isinstance(value, Iterable):
+        raise InputError(f"{name} is a {type(value).__name__}, which is no axis", f"Give a list: {name}=[…].")
+    return None
+
+
+def slot_value(name: str, value: Any) -> str | int | float:
+    """A slot's value: text or a finite number. Raises `InputError` for anything else."""
+    made = plain(value)
+    if isinstance(made, str):
+        return made
+    if isinstance(made, int | float) and not isinstance(made, bool) and math.isfinite(made):
+        return made
+    raise InputError(
+        f"the slot {name} cannot be {shortened(made)}: a slot holds text or a finite number",
+        f"Give text, a number, or a list of them for {name}.",
+    )
+
+
+def whole(name: str, value: Any, *, most: int | None = None) -> int:
+    """A count: a whole number from 1 to `most`. Raises `InputError` for anything else."""
+    made = plain(value)
+    if isinstance(made, float) and made.is_integer():
+        made = int(made)
+    if isinstance(made, int) and not isinstance(made, bool) and made >= 1 and (most is None or made <= most):
+        return made
+    limit = "from 1" if most is None else f"from 1 to {most:,}"
+    raise InputError(
+        f"{name} cannot be {shortened(made)}; allowed: a whole number {limit}", f"Set {name} so, or leave it out."
+    )
+
+
+def check_distinct(name: str, values: Sequence[Any]) -> None:
+    """Raise `InputError` when a value comes twice. 1 and "1" differ, and so do 1 and 1.0."""
+    if isinstance(values, range):
+        return
+    seen: set[Any] = set()
+    for value in values:
+        key = _identity(value)
+        if key in seen:
+            raise InputError(
+                f"{name} has the value {shortened(value)} twice", "Leave one out; repeat asks for several of each."
+            )
+        seen.add(key)
+
+
+def parsed_literal(text: str) -> Any:
+    """The JSON value that a text spells (a number, true, false, a list, an object), else the text itself."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return text if value is None or isinstance(value, str) or _is_infinite(value) else value
+
+
+def _is_infinite(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def _identity(value: Any) -> Any:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list | tuple | Mapping):
+        return json.dumps(value, sort_keys=True, default=str), type(value)
+    return value, type(value)
