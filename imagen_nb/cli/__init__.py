@@ -1,0 +1,165 @@
+"""The `imagen-nb` command: the same words as the magic, over the same workspace.
+
+Exit codes: 0 all went well, 1 something ran and failed, 2 it could not be asked for (two lines on stderr say why),
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from imagen_nb import __version__
+from imagen_nb.core.records import Status
+from imagen_nb.errors import ImagenError, InputError
+
+FAILED, REFUSED, INTERRUPTED = 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command for these words (default: the process's own) and give its exit code."""
+    try:
+        arguments = _parser().parse_args(argv)
+        return int(arguments.command(arguments))
+    except ImagenError as error:
+        sys.stderr.write(f"imagen-nb: {error.message}\n")
+        if error.hint:
+            sys.stderr.write(f"  {error.hint}\n")
+        return REFUSED
+    except KeyboardInterrupt:
+        sys.stderr.write("imagen-nb: interrupted\n")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Who reads the output has gone (`| head`): nothing is left to say, not even at the interpreter's end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+
+
+class _Parser(argparse.ArgumentParser):
+    """As argparse's own, but a mistake is an `InputError`, and options are never guessed from their first letters.
+
+    `leaves` says which words are left to others: "all" (the magic's own grammar reads them), or "unknown" ones.
+    """
+
+    def __init__(self, *, leaves: str = "", **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
+        self._leaves = leaves
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(message, f"{self.prog} --help shows what can be given.")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if not self._leaves:
+            return super().parse_known_args(args, namespace)
+        own, rest = ([], list(args)) if self._leaves == "all" else (args, [])
+        namespace, unknown = super().parse_known_args(own, namespace)
+        namespace.words = [*rest, *unknown]
+        return namespace, []
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="imagen-nb",
+        description="A laboratory for text-to-image prompts: run them, log every one, look at them in Jupyter.",
+    )
+    parser.add_argument("--version", action="version", version=f"imagen-nb {__version__}")
+    parser.add_argument("--home", metavar="DIR", help="the folder with the log and the images (default: imagen_runs)")
+    parser.add_argument("--provider", metavar="NAME", help="kkiai, replicate, simulator, or a base URL")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+    _add(commands, "run", "make images from a prompt, with the options of %%imagen", _run, leaves="all")
+    _add_log(commands)
+    _add(commands, "reconcile", "settle the rows that a dead kernel or a lost reply left open", _reconcile)
+    _add_notebooks(commands)
+    _add_simulator(commands)
+    _add(commands, "doctor", "check the provider, the token, the network, the home folder and the versions", _doctor)
+    return parser
+
+
+def _add(commands: Any, name: str, text: str, command: Callable[[Any], int], **options: Any) -> argparse.ArgumentParser:
+    about = f"{text[0].upper()}{text[1:]}."
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=about, **options)
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _add_log(commands: Any) -> None:
+    parser = _add(commands, "log", "show the log, or write it to a file", _log)
+    parser.add_argument("--experiment", metavar="NAME", help="only this experiment's runs")
+    parser.add_argument(
+        "--status", choices=[str(each) for each in Status], metavar="S", help="only runs of this status"
+    )
+    parser.add_argument("--last", type=_count, metavar="N", help="only the newest N runs")
+    parser.add_argument("--csv", metavar="FILE", help="write a CSV file that a spreadsheet can open safely")
+    parser.add_argument("--parquet", metavar="FILE", help="write a Parquet file, types kept")
+    parser.add_argument("--html", metavar="FILE", help="write a report with the images, one file that opens offline")
+
+
+def _add_notebooks(commands: Any) -> None:
+    parser = _add(commands, "lab", "open JupyterLab; options not known here are JupyterLab's", _lab, leaves="unknown")
+    parser.add_argument("folder", nargs="?", metavar="DIR", help="where (default: notebooks/ of a checkout, else here)")
+    parser = _add(commands, "demo", "run the quickstart notebook against the simulator, without a token", _demo)
+    parser.add_argument("--output", metavar="DIR", help="where to put what it makes (default: imagen_demo)")
+
+
+def _add_simulator(commands: Any) -> None:
+    parser = _add(commands, "simulator", "serve the simulator on this machine until Ctrl-C", _simulator)
+    parser.add_argument("--port", type=int, default=0, metavar="P", help="the port (default: a free one)")
+    parser.add_argument("--latency", type=float, metavar="S", help="seconds per prediction (default: the model's own)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="what its chances are drawn from (default: 0)")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
+# -- the commands; each imports what it needs --------------------------------------------------------------------------
+
+
+def _run(arguments: Any) -> int:
+    from imagen_nb.cli.running import run
+
+    return run(arguments.words, home=arguments.home, provider=arguments.provider)
+
+
+def _reconcile(arguments: Any) -> int:
+    from imagen_nb.cli.running import reconcile
+
+    return reconcile(home=arguments.home, provider=arguments.provider)
+
+
+def _log(arguments: Any) -> int:
+    from imagen_nb.cli.logbook import show_log
+
+    files = {arguments.csv: "csv", arguments.parquet: "parquet", arguments.html: "html"}
+    files.pop(None, None)
+    filters = {"experiment": arguments.experiment, "status": arguments.status}
+    return show_log(arguments.home, filters, arguments.last, files)
+
+
+def _lab(arguments: Any) -> int:
+    from imagen_nb.cli.notebooks import lab
+
+    return lab(arguments.folder, arguments.words)
+
+
+def _demo(arguments: Any) -> int:
+    from imagen_nb.cli.notebooks import demo
+
+    return demo(arguments.output)
+
+
+def _simulator(arguments: Any) -> int:
+    from imagen_nb.cli.serving import serve
+
+    return serve(port=arguments.port, latency=arguments.latency, seed=arguments.seed)
+
+
+def _doctor(arguments: Any) -> int:
+    from imagen_nb.cli.doctor import doctor
+
+    return doctor(home=arguments.home, provider=arguments.provider)

@@ -1,0 +1,145 @@
+"""`imagen-nb doctor`: what is in force, and what is broken. It asks the provider one question and makes no image."""
+
+from __future__ import annotations
+
+import platform
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from imagen_nb.errors import AuthenticationError, CreditError, ImagenError, NotFoundError
+from imagen_nb.store.database import has_safe_wal
+from imagen_nb.store.log import Log
+from imagen_nb.view.words import count
+from imagen_nb.workspace import Workspace
+
+ANSWER_S = 20.0
+PACKAGES = (
+    "ipython",
+    "ipykernel",
+    "ipywidgets",
+    "anywidget",
+    "jupyterlab",
+    "pandas",
+    "sqlalchemy",
+    "pillow",
+    "requests",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report; `hint` says what to do where `is_good` is False."""
+
+    name: str
+    text: str
+    is_good: bool = True
+    hint: str = ""
+
+
+def doctor(*, home: str | None = None, provider: str | None = None) -> int:
+    """Print what was found; 1 if something is broken."""
+    findings = []
+    for finding in _findings(home, provider):
+        findings.append(finding)
+        sys.stdout.write(f"{'ok  ' if finding.is_good else 'BAD '} {finding.name:<10} {finding.text}\n")
+        if finding.hint:
+            sys.stdout.write(f"{'':<16}{finding.hint}\n")
+        sys.stdout.flush()
+    return int(not all(each.is_good for each in findings))
+
+
+def _findings(home: str | None, provider: str | None) -> Iterator[Finding]:
+    yield from versions()
+    try:
+        workspace = Workspace(home=home, provider=provider)
+    except ImagenError as error:
+        yield _bad("provider", error)
+        return
+    with workspace:
+        yield from _provider(workspace)
+        yield _checked("reachable", lambda: reachable(workspace))
+        yield _checked("home", lambda: writable(workspace.home))
+
+
+def versions() -> Iterator[Finding]:
+    """The versions that behaviour depends on."""
+    python = f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
+    yield Finding("imagen-nb", f"{_version('imagen-nb')}, {python}, {platform.system()} {platform.machine()}")
+    yield Finding("packages", ", ".join(f"{name} {_version(name)}" for name in PACKAGES[:5]))
+    yield Finding("", ", ".join(f"{name} {_version(name)}" for name in PACKAGES[5:]))
+
+
+def _provider(workspace: Workspace) -> Iterator[Finding]:
+    named = workspace.settings.provider
+    if named.is_simulator:
+        yield Finding("provider", workspace.settings.notice or "simulator, in this process")
+        yield Finding("token", "none needed")
+    else:
+        address = "" if named.name == named.base_url else f" at {named.base_url}"
+        yield Finding("provider", f"{named.name}{address}")
+        yield Finding("token", "found (it is never shown)" if named.token else "none; none needed on this machine")
+    yield Finding("model", workspace.model)
+
+
+def reachable(workspace: Workspace) -> Finding:
+    """Whether the provider answers, by asking for the newest prediction; raises `ImagenError` where it does not."""
+    began = time.monotonic()
+    try:
+        next(iter(workspace.edges.api.list(deadline=began + ANSWER_S, pages=1)), None)
+    except NotFoundError:
+        return Finding("reachable", "yes, but it does not list predictions: a lost reply cannot be looked for")
+    except (AuthenticationError, CreditError) as error:
+        return Finding("reachable", f"yes, but: {error.message}", is_good=False, hint=error.hint)
+    return Finding("reachable", f"yes, in {1000 * (time.monotonic() - began):.0f} ms")
+
+
+def writable(home: Path) -> Finding:
+    """Whether a log can be kept in `home`, tried out; a folder not there yet is tried beside where it will be."""
+    if home.exists():
+        with Log(home) as log:
+            problems = log.verify()
+            text = f"{home}, writable, {count(log.count(), 'run')}; {journal(log)}"
+        return Finding("home", text, not problems, "; ".join(problems[:3]))
+    parent = next(folder for folder in home.parents if folder.exists())
+    try:
+        with tempfile.TemporaryDirectory(prefix=".imagen_doctor_", dir=parent) as trial, Log(Path(trial)) as log:
+            return Finding("home", f"{home}, will be made at the first run; {journal(log)}")
+    except OSError as error:
+        return Finding(
+            "home", f"{home} cannot be made: {error.strerror}", is_good=False, hint="Choose another: --home."
+        )
+
+
+def journal(log: Log) -> str:
+    """SQLite's journal mode in this log, and why it is that one."""
+    with log.reading() as conn:
+        mode = str(conn.exec_driver_sql("PRAGMA journal_mode").scalar_one()).upper()
+    if mode == "WAL":
+        return "journal WAL"
+    if not has_safe_wal(sqlite3.sqlite_version_info):
+        return f"journal {mode}, because SQLite {sqlite3.sqlite_version} can damage a WAL log with several writers"
+    return f"journal {mode}, because it lies on a network filesystem or was begun so"
+
+
+def _checked(name: str, check: Callable[[], Finding]) -> Finding:
+    try:
+        return check()
+    except ImagenError as error:
+        return _bad(name, error)
+
+
+def _bad(name: str, error: ImagenError) -> Finding:
+    return Finding(name, error.message, is_good=False, hint=error.hint)
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"

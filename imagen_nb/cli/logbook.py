@@ -1,0 +1,92 @@
+"""`imagen-nb log`: the log as a table that fits a terminal, or as files."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from imagen_nb.core.records import Run
+from imagen_nb.errors import InputError
+from imagen_nb.settings import DEFAULT_HOME
+from imagen_nb.view.words import chip, clip, count, dollars, one_line, seconds, why
+from imagen_nb.workspace import Workspace
+
+SHOWN = 40
+"""How many rows the table shows where `--last` does not say."""
+
+WIDTH, WIDEST = 80, 160
+
+
+def show_log(
+    home: str | None, filters: Mapping[str, str | None], last: int | None = None, files: Mapping[str, str] | None = None
+) -> int:
+    """Print the newest rows that meet the filters, or write them all to `files` (path to kind: csv, parquet, html)."""
+    with Workspace(home=home, provider="simulator") as workspace:  # the log needs no provider, and so no token
+        if not (workspace.home / "log.sqlite").exists():
+            raise InputError(
+                f"there is no log in {workspace.home}", f"--home names its folder; usual is {DEFAULT_HOME}."
+            )
+        if files:
+            _write(workspace, filters, last, files)
+        else:
+            _print(workspace, filters, last)
+    return 0
+
+
+def _print(workspace: Workspace, filters: Mapping[str, str | None], last: int | None) -> None:
+    total = workspace.log.count(**filters)
+    runs = workspace.log.runs(**filters, limit=last or SHOWN)
+    for line in table(runs, shutil.get_terminal_size((WIDTH, 24)).columns):
+        sys.stdout.write(line + "\n")
+    hidden = f", the newest {len(runs):,} shown (--last N shows N)" if len(runs) < total else ""
+    sys.stdout.write(f"{count(total, 'run')}{hidden}\n")
+
+
+def _write(workspace: Workspace, filters: Mapping[str, str | None], last: int | None, files: Mapping[str, str]) -> None:
+    import imagen_nb.comparison  # noqa: F401 - gives frames their .imagen
+    from imagen_nb.store.frame import frame
+
+    rows: Any = frame(workspace.log, **filters, last=last)
+    for path, kind in files.items():
+        (rows.imagen.report if kind == "html" else rows.imagen.export)(_checked(path, kind))
+        sys.stdout.write(f"{count(len(rows), 'run')} written to {path}\n")
+
+
+def _checked(path: str, kind: str) -> Path:
+    target = Path(path).expanduser()
+    endings = (".html", ".htm") if kind == "html" else (f".{kind}",)
+    if target.suffix.lower() not in endings:
+        raise InputError(
+            f"--{kind} {path} does not end in {endings[0]}", f"Call it {target.stem or 'log'}{endings[0]}."
+        )
+    if not target.absolute().parent.is_dir():
+        raise InputError(f"there is no folder {target.parent}", "Make it first, or choose another.")
+    return target
+
+
+def table(runs: Iterable[Run], width: int) -> Iterator[str]:
+    """A line for each run, and a second one where there is no image: why. No line is wider than `width` columns."""
+    cells = [(run, _cells(run)) for run in runs]
+    if not cells:
+        return
+    head = ("run", "status", "time", "cost", "model")
+    widths = [max(map(len, column)) for column in zip(head, *(each for _, each in cells), strict=True)]
+    room = max(min(width, WIDEST) - sum(widths) - 2 * len(widths), 12)
+    yield _line(head, widths, "prompt", room)
+    for run, each in cells:
+        yield _line(each, widths, run.request.prompt, room)
+        if run.status.is_terminal and (reason := why(run)):
+            yield "  " + one_line(reason.text, max(width - 2, 12))
+
+
+def _cells(run: Run) -> tuple[str, ...]:
+    model = run.request.model.rpartition("/")[2]
+    return run.id, chip(run).word, seconds(run.total_s), dollars(run.cost), clip(model, 16)
+
+
+def _line(cells: Iterable[str], widths: Iterable[int], text: str, room: int) -> str:
+    columns = [f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)]
+    return "  ".join([*columns, one_line(text, room)]).rstrip()

@@ -1,0 +1,124 @@
+"""`imagen-nb lab` opens JupyterLab; `imagen-nb demo` runs the quickstart notebook without browser or token."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from imagen_nb.cli.logbook import show_log
+from imagen_nb.errors import InputError
+from imagen_nb.view.words import seconds, size
+
+QUICKSTART = "01_quickstart.ipynb"
+RUNS = "demo_runs"
+CELL_S = 300
+INSTALL = "pip install 'imagen-nb[lab]' brings it."
+
+
+def checkout() -> Path | None:
+    """The `notebooks/` folder of the checkout this runs from, or None for an installed package."""
+    folder = Path(__file__).resolve().parents[2] / "notebooks"
+    return folder if (folder / QUICKSTART).is_file() and (folder.parent / "pyproject.toml").is_file() else None
+
+
+def lab(folder: str | None, options: Sequence[str] = ()) -> int:
+    """Open JupyterLab on a folder, and wait for its end. Raises `InputError` where it is not installed."""
+    if find_spec("jupyterlab") is None:
+        raise InputError("JupyterLab is not installed", INSTALL)
+    where = Path(folder) if folder else checkout() or Path.cwd()
+    if not where.is_dir():
+        raise InputError(f"there is no folder {where}", "Give one that exists, or none.")
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={where.resolve()}", *options]
+    process = subprocess.Popen(command)  # noqa: S603 - our own Python, and options the user typed
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue  # it came to JupyterLab too, which asks whether it is meant
+
+
+def demo(output: str | None = None) -> int:
+    """Run the quickstart against the simulator; print its log, and say where the notebook and the report are."""
+    began = time.monotonic()
+    if find_spec("nbclient") is None or find_spec("ipykernel") is None:
+        raise InputError("running a notebook needs nbclient and ipykernel", INSTALL)
+    folder = _output(output)
+    source = checkout() or Path(str(files("imagen_nb"))) / "notebooks"
+    sys.stdout.write(f"Running {QUICKSTART} against the simulator ...\n")
+    sys.stdout.flush()
+    notebook = folder / QUICKSTART
+    execute(source / QUICKSTART, notebook, folder / RUNS)
+    report = folder / "quickstart_report.html"
+    sys.stdout.write("\n")
+    show_log(str(folder / RUNS), {"experiment": None, "status": None})
+    sys.stdout.write("\n")
+    _report(folder / RUNS, report)
+    for name, path in (("notebook", notebook), ("report", report)):
+        sys.stdout.write(f"{name:<9} {_shown(path)}  ({size(path.stat().st_size)})\n")
+    sys.stdout.write(f"done in   {seconds(time.monotonic() - began)}\n")
+    return 0
+
+
+def execute(source: Path, target: Path, home: Path) -> Any:
+    """Execute a notebook against the simulator with its log in `home`, write it to `target`, and give it.
+
+    Raises `InputError` with the cell's own error if a cell fails that is not meant to.
+    """
+    import nbformat
+    from jupyter_client.kernelspec import KernelSpecManager
+    from jupyter_client.manager import AsyncKernelManager
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+    notebook: Any = nbformat.read(source, as_version=4)
+    environment = {
+        **os.environ,
+        "IMAGEN_NB_PROVIDER": "simulator",
+        "IMAGEN_NB_HOME": str(home),
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }
+    this_python = KernelSpecManager(kernel_dirs=[])
+    kernel = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=this_python)
+    client = NotebookClient(notebook, timeout=CELL_S, km=kernel)
+    try:
+        client.execute(cwd=str(target.parent), env=environment)
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+        raise InputError(f"{source.name} stopped: {_last_line(str(error))}", f"It is in {target} so far.") from None
+    finally:
+        nbformat.write(notebook, target)
+    return notebook
+
+
+def _output(output: str | None) -> Path:
+    """The folder for what the demo makes, without the log of an earlier demo in it."""
+    home = checkout()
+    folder = Path(output) if output else home / "out" if home else Path.cwd() / "imagen_demo"
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder / RUNS, ignore_errors=True)
+    return folder.resolve()
+
+
+def _report(home: Path, target: Path) -> None:
+    import imagen_nb.comparison  # noqa: F401 - gives frames their .imagen
+    from imagen_nb.workspace import Workspace
+
+    with Workspace(home=home, provider="simulator") as workspace:
+        rows: Any = workspace.frame()
+        rows.imagen.report(target)
+
+
+def _shown(path: Path) -> str:
+    """A path below the current folder is shown relative to it."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _last_line(text: str) -> str:
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no reason given")

@@ -1,0 +1,146 @@
+"""`imagen-nb run` and `imagen-nb reconcile`: progress on stderr, what came of it on stdout."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from typing import TextIO
+
+from imagen_nb.core.options import TABLE, Options, option_lines, parse_arguments
+from imagen_nb.core.records import Image, Progress, Run, Status
+from imagen_nb.errors import InputError
+from imagen_nb.runs import Runs
+from imagen_nb.view.progress import progress_text
+from imagen_nb.workspace import CONFIRM_ABOVE, Workspace
+
+WORDS = tuple(option for option in TABLE if option.name not in ("output", "background"))
+"""The options of the magic that mean something in a shell."""
+
+WIDTH = 80
+REDRAW_S, LINE_S = 0.25, 5.0
+CANCEL_S = 15.0
+
+MANUAL = """usage: imagen-nb run [options] PROMPT
+
+Make images from a prompt; every request, its parameters and its fate go to the log.
+
+The prompt is the rest of the words, joined by single spaces; quote it, and it is sent as it stands. Options end
+at the first word that is not one, or at --. Results are on stdout, progress is on stderr.
+
+options:
+{options}
+
+slots in a prompt:
+  {{name}}            a --vary name
+  {{oil|ink}}         alternatives, an axis; {{style=oil|ink}} names it
+  {{{{ and }}}}         braces as such; --raw takes every brace as such
+"""
+
+
+def run(words: Sequence[str], *, home: str | None = None, provider: str | None = None) -> int:
+    """Run the prompt in these words; 0 if every run succeeded, 1 if some did not, 130 if interrupted."""
+    options, prompt = parse_arguments(words, WORDS)
+    if options.help:
+        sys.stdout.write(MANUAL.format(options="\n".join(option_lines(WORDS, WIDTH))))
+        return 0
+    with Workspace(home=home, provider=provider) as workspace:
+        return _run(workspace, options, prompt)
+
+
+def reconcile(*, home: str | None = None, provider: str | None = None) -> int:
+    """Settle the rows left open; 0 if none is left, 1 if some cannot be settled yet."""
+    with Workspace(home=home, provider=provider) as workspace:
+        settled = list(workspace.reconcile())
+        _say_notices(workspace)
+    sys.stdout.write(f"{len(settled)} rows were open.\n" if len(settled) != 1 else "1 row was open.\n")
+    _show(settled)
+    return int(any(not each.status.is_terminal for each in settled))
+
+
+def _run(workspace: Workspace, options: Options, prompt: str) -> int:
+    if not prompt.strip():
+        raise InputError("the prompt is empty", "Write it behind the options: imagen-nb run a red fox in snow")
+    plan = workspace.plan(prompt, **options.plan_keywords(prompt, workspace.spec))
+    _say_notices(workspace)
+    if options.dry_run:
+        sys.stdout.write(plan._repr_mimebundle_()["text/plain"] + "\n")
+        return 0
+    plan.confirm(CONFIRM_ABOVE, yes=options.yes)
+    runs = workspace.submit(plan, **options.run_keywords())
+    try:
+        _watch(runs, None if options.quiet else Ticker(sys.stderr))
+    except KeyboardInterrupt:
+        _stop(runs, options)
+        raise
+    if not options.quiet:
+        _show(list(runs))
+    runs.wait()
+    return int(any(each.status is not Status.SUCCEEDED for each in runs) or len(runs) < len(plan))
+
+
+def _watch(runs: Runs, ticker: Ticker | None) -> None:
+    while not runs.sweep.wait(REDRAW_S):
+        if ticker is not None:
+            ticker.show(runs.progress())
+    if ticker is not None:
+        ticker.end(runs.progress())
+
+
+def _stop(runs: Runs, options: Options) -> None:
+    """Cancel, wait for the last rows, and say what was done."""
+    sys.stderr.write("\nStopping: canceling what is in flight ...\n")
+    runs.cancel()
+    runs.sweep.wait(CANCEL_S)
+    now = runs.progress()
+    sys.stderr.write(f"{now.done} of {now.total} ended, {now.succeeded} of them well; all of it is in the log.\n")
+    if options.experiment and now.succeeded < now.total:
+        sys.stderr.write("The same command with --resume goes on.\n")
+
+
+class Ticker:
+    """Progress on a stream: one line drawn over and over on a terminal, a plain line every few seconds elsewhere."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._is_terminal = stream.isatty()
+        self._last = time.monotonic()
+
+    def show(self, progress: Progress) -> None:
+        if self._is_terminal:
+            self._draw(progress)
+        elif time.monotonic() - self._last >= LINE_S:
+            self._last = time.monotonic()
+            self._stream.write(progress_text(progress) + "\n")
+            self._stream.flush()
+
+    def end(self, progress: Progress) -> None:
+        """The last state, or on a terminal nothing: the result says it all."""
+        self._stream.write("\r\x1b[K" if self._is_terminal else progress_text(progress) + "\n")
+        self._stream.flush()
+
+    def _draw(self, progress: Progress) -> None:
+        columns = shutil.get_terminal_size((WIDTH, 24)).columns
+        self._stream.write(f"\r{progress_text(progress)[: columns - 1]}\x1b[K")
+        self._stream.flush()
+
+
+def _say_notices(workspace: Workspace) -> None:
+    while workspace.notices:
+        sys.stderr.write(workspace.notices.pop(0) + "\n")
+
+
+def _show(runs: Sequence[Run]) -> None:
+    """What came of these runs, with the files, as text."""
+    from imagen_nb import view
+
+    if not runs:
+        return
+    rendering = view.card(runs[0], _unseen) if len(runs) == 1 else view.runs(runs, _unseen, limit=len(runs))
+    sys.stdout.write(rendering["text/plain"] + "\n")
+
+
+def _unseen(_: Image) -> str:
+    """No thumbnail: text shows none."""
+    return ""

@@ -1,0 +1,49 @@
+"""What every test gets: an environment without tokens or settings, and nothing kept from the test before."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+VARIABLES = (
+    "IMAGEN_NB_HOME",
+    "IMAGEN_NB_MODEL",
+    "IMAGEN_NB_PROVIDER",
+    "IMAGEN_NB_TOKEN",
+    "KKIAI_API_KEY",
+    "REPLICATE_API_TOKEN",
+)
+
+
+@pytest.fixture(autouse=True)
+def isolation(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No token and no setting from outside, an empty HOME; remembered tokens and the default workspace go."""
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("user")))
+    yield
+    if settings := sys.modules.get("imagen_nb.settings"):
+        settings.forget()
+    if workspace := sys.modules.get("imagen_nb.workspace"):
+        if workspace._default is not None:
+            workspace._default.close()
+        workspace.set_default_workspace(None)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A folder for a log, not made yet."""
+    return tmp_path / "imagen_runs"
+
+
+@pytest.fixture
+def simulator() -> Iterator[Any]:
+    """A simulator that answers at once."""
+    from imagen_nb.simulator import Simulator
+
+    with Simulator(latency=0.05) as started:
+        yield started
