@@ -69,12 +69,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--home", metavar="DIR", help="the folder with the log and the images (default: imagen_runs)")
     parser.add_argument("--provider", metavar="NAME", help="kkiai, replicate, simulator, or a base URL")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
-    _add(commands, "run", "make images from a prompt, with the options of %%imagen", _run, leaves="all")
+    _add(commands, "run", "make images, with the options of %%imagen", _run, leaves="all")
     _add_log(commands)
-    _add(commands, "reconcile", "settle the rows that a dead kernel or a lost reply left open", _reconcile)
+    _add(commands, "reconcile", "settle the rows that a dead process left open", _reconcile)
     _add_notebooks(commands)
     _add_simulator(commands)
-    _add(commands, "doctor", "check the provider, the token, the network, the home folder and the versions", _doctor)
+    _add(commands, "doctor", "check provider, token, network, home and versions", _doctor)
     return parser
 
 
@@ -98,16 +98,18 @@ def _add_log(commands: Any) -> None:
 
 
 def _add_notebooks(commands: Any) -> None:
-    parser = _add(commands, "lab", "open JupyterLab; options not known here are JupyterLab's", _lab, leaves="unknown")
+    parser = _add(commands, "lab", "open JupyterLab; unknown options are passed on to it", _lab, leaves="unknown")
     parser.add_argument("folder", nargs="?", metavar="DIR", help="where (default: notebooks/ of a checkout, else here)")
-    parser = _add(commands, "demo", "run the quickstart notebook against the simulator, without a token", _demo)
+    parser = _add(commands, "demo", "run the quickstart notebook against the simulator", _demo)
     parser.add_argument("--output", metavar="DIR", help="where to put what it makes (default: imagen_demo)")
 
 
 def _add_simulator(commands: Any) -> None:
-    parser = _add(commands, "simulator", "serve the simulator on this machine until Ctrl-C", _simulator)
+    parser = _add(commands, "simulator", "serve the simulator until Ctrl-C", _simulator)
     parser.add_argument("--port", type=int, default=0, metavar="P", help="the port (default: a free one)")
-    parser.add_argument("--latency", type=float, metavar="S", help="seconds per prediction (default: the model's own)")
+    parser.add_argument(
+        "--latency", type=_seconds, metavar="S", help="seconds per prediction (default: the model's own)"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="what its chances are drawn from (default: 0)")
 
 
@@ -115,6 +117,16 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return number
 
 
 # -- the commands; each imports what it needs --------------------------------------------------------------------------
@@ -154,9 +166,15 @@ def _demo(arguments: Any) -> int:
 
 
 def _simulator(arguments: Any) -> int:
-    from imagen_nb.cli.serving import serve
+    from imagen_nb.simulator import serve
 
-    return serve(port=arguments.port, latency=arguments.latency, seed=arguments.seed)
+    sys.stderr.write("The simulator's base URL is below: imagen-nb --provider URL run ... uses it; Ctrl-C ends it.\n")
+    try:
+        serve(arguments.port, arguments.latency, seed=arguments.seed)
+    except (OSError, OverflowError) as error:
+        hint = "Choose another one, or 0 for a free one."
+        raise InputError(f"port {arguments.port} cannot be used: {error}", hint) from None
+    return 0
 
 
 def _doctor(arguments: Any) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 
 from imagen_nb.cli.logbook import show_log
 from imagen_nb.errors import InputError
+from imagen_nb.settings import SIMULATOR
 from imagen_nb.view.words import seconds, size
 
 QUICKSTART = "01_quickstart.ipynb"
@@ -67,8 +68,8 @@ def demo(output: str | None = None) -> int:
     return 0
 
 
-def execute(source: Path, target: Path, home: Path) -> Any:
-    """Execute a notebook against the simulator with its log in `home`, write it to `target`, and give it.
+def execute(source: Path, target: Path, home: Path, *, provider: str = SIMULATOR) -> Any:
+    """Execute a notebook against `provider` with its log in `home`, write it to `target`, and give it.
 
     Raises `InputError` with the cell's own error if a cell fails that is not meant to.
     """
@@ -81,7 +82,7 @@ def execute(source: Path, target: Path, home: Path) -> Any:
     notebook: Any = nbformat.read(source, as_version=4)
     environment = {
         **os.environ,
-        "IMAGEN_NB_PROVIDER": "simulator",
+        "IMAGEN_NB_PROVIDER": provider,
         "IMAGEN_NB_HOME": str(home),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }
@@ -110,7 +111,7 @@ def _report(home: Path, target: Path) -> None:
     import imagen_nb.comparison  # noqa: F401 - gives frames their .imagen
     from imagen_nb.workspace import Workspace
 
-    with Workspace(home=home, provider="simulator") as workspace:
+    with Workspace(home=home, provider=SIMULATOR) as workspace:
         rows: Any = workspace.frame()
         rows.imagen.report(target)
 
