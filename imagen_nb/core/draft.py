@@ -122,6 +122,7 @@ class Draft:
 
     def block(self, spec: ModelSpec, template: Template, repeat: int) -> Block:
         """The requests of one model and one template. Raises `InputError` for whatever is wrong with them."""
+        spec.known("prompt")
         check_names(template, spec)
         columns = [*map(self._slot, template.slots), *self._columns(spec)]
         slots: dict[str, Any] = {}

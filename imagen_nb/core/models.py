@@ -154,7 +154,7 @@ def from_schema(
     shape = resolved(schemas.get("Input"), schemas)
     properties = mapping(shape.get("properties"))
     required = shape.get("required")
-    required = required if isinstance(required, list) else []
+    required = required if isinstance(required, list) else ()
     params = [read_param(key, resolved(value, schemas), key in required) for key, value in properties.items()]
     params.sort(key=lambda param: param.order)
     return ModelSpec(

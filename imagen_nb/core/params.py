@@ -23,7 +23,6 @@ _WANTED = {
     "array": "a list",
     "object": "a JSON object",
 }
-_REF_DEPTH = 8
 _LAST = 1000
 """The place of an input that the schema gives no order."""
 
@@ -116,18 +115,21 @@ def mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def resolved(shape: Any, schemas: Mapping[str, Any], depth: int = _REF_DEPTH) -> dict[str, Any]:
-    """The schema with what its `$ref`, `allOf`, `anyOf` and `oneOf` point at folded in; its own keys win."""
+def resolved(shape: Any, schemas: Mapping[str, Any], seen: set[str] | None = None) -> dict[str, Any]:
+    """The schema with what its `$ref`, `allOf`, `anyOf` and `oneOf` point at folded in; its own keys win.
+
+    A reference is followed once, so that a schema that refers to itself ends.
+    """
+    seen = set() if seen is None else seen
     own = dict(mapping(shape))
-    if depth == 0:
-        return own
-    parts = [part for key in ("allOf", "anyOf", "oneOf") for part in own.pop(key, None) or ()]
+    parts = [part for key in ("allOf", "anyOf", "oneOf") for part in _list(own.pop(key, None))]
     reference = own.pop("$ref", None)
-    if isinstance(reference, str):
+    if isinstance(reference, str) and reference not in seen:
+        seen.add(reference)
         parts.append(schemas.get(reference.rpartition("/")[2]))
     folded: dict[str, Any] = {}
     for part in parts:
-        found = resolved(part, schemas, depth - 1)
+        found = resolved(part, schemas, seen)
         if found.get("type") != "null":
             folded = {**found, **folded}
     return {**folded, **own}
@@ -135,8 +137,8 @@ def resolved(shape: Any, schemas: Mapping[str, Any], depth: int = _REF_DEPTH) ->
 
 def read_param(name: str, shape: Mapping[str, Any], required: bool) -> ParamSpec:
     """The parameter that a resolved property of a schema describes."""
-    enum, order = shape.get("enum"), shape.get("x-order")
-    values = tuple(value for value in enum if value is not None) if isinstance(enum, list) else ()
+    order = shape.get("x-order")
+    values = tuple(value for value in _list(shape.get("enum")) if value is not None)
     return ParamSpec(
         name,
         _type(shape),
@@ -151,10 +153,14 @@ def read_param(name: str, shape: Mapping[str, Any], required: bool) -> ParamSpec
     )
 
 
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 def _type(shape: Mapping[str, Any]) -> str:
     named = shape.get("type")
-    names = [name for name in (named if isinstance(named, list) else [named]) if name != "null"]
-    return names[0] if len(names) == 1 and names[0] in _WANTED else "any"
+    names = [name for name in _list(named) or [named] if name != "null"]
+    return names[0] if len(names) == 1 and isinstance(names[0], str) and names[0] in _WANTED else "any"
 
 
 def _limit(value: Any) -> float | None:

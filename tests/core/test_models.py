@@ -1,0 +1,372 @@
+"""Model specs: read from schemas of every shape, and exact about what may be sent."""
+
+from __future__ import annotations
+
+import json
+import math
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imagen_nb.core.models import (
+    ModelSpec,
+    ParamSpec,
+    check_model_name,
+    cost_of,
+    from_schema,
+    known_model,
+    known_models,
+    split_values,
+    unvalidated,
+)
+from imagen_nb.errors import InputError
+
+STEADY = settings(derandomize=True, max_examples=100, deadline=None)
+IMAGEN = "google/imagen-4"
+SCHNELL = "black-forest-labs/flux-schnell"
+SEEDREAM = "bytedance/seedream-4"
+ANYTHING = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.lists(st.integers())
+
+
+def known(name: str) -> ModelSpec:
+    spec = known_model(name)
+    assert spec is not None
+    return spec
+
+
+def refusal(call: Any, *args: Any, **names: Any) -> InputError:
+    with pytest.raises(InputError) as caught:
+        call(*args, **names)
+    assert caught.value.message
+    assert "None" not in str(caught.value)
+    assert "\n" not in caught.value.message + caught.value.hint
+    return caught.value
+
+
+# -- the catalogue
+
+
+def test_the_default_model_is_as_its_page_says() -> None:
+    """imagen-4 has the documented inputs, defaults first, and its list price."""
+    spec = known(IMAGEN)
+    assert list(spec.params)[:4] == ["prompt", "aspect_ratio", "output_format", "safety_filter_level"]
+    assert spec.params["aspect_ratio"].enum == ("1:1", "9:16", "16:9", "3:4", "4:3")
+    assert spec.defaults["safety_filter_level"] == "block_only_high"
+    assert (spec.price, spec.price_source, spec.output_is_list, spec.is_strict) == (0.04, "list price", False, True)
+    assert "image_size" not in known("google/imagen-4-fast").params
+
+
+def test_every_entry_is_whole() -> None:
+    """Each model has a required prompt, a price, typical seconds, a source, and defaults that its own schema allows."""
+    entries = json.loads(files("imagen_nb.core").joinpath("catalogue.json").read_text("utf-8"))["models"]
+    assert tuple(entries) == known_models()
+    for name, entry in entries.items():
+        spec = known(name)
+        assert entry["source"]
+        assert check_model_name(name) == name
+        assert spec.params["prompt"].required
+        assert spec.price is not None
+        assert 0 < spec.price < 1
+        assert spec.typical_s is not None
+        assert spec.typical_s > 0
+        assert all(param.type != "any" and param.description for param in spec.params.values())
+        assert spec.validate({"prompt": "x", **spec.defaults}).keys() == {"prompt", *spec.defaults}
+
+
+def test_a_model_that_is_not_in_the_catalogue_is_none() -> None:
+    """A version of a known model, too, is not taken for the model itself."""
+    assert known_model("some/model") is None
+    assert known_model(f"{IMAGEN}:{'0' * 64}") is None
+
+
+# -- schemas
+
+
+def schema(properties: dict[str, Any], output: Any = None, **schemas: Any) -> dict[str, Any]:
+    return {"components": {"schemas": {"Input": {"properties": properties}, "Output": output, **schemas}}}
+
+
+def test_enums_behind_references_are_followed() -> None:
+    """`allOf` and `anyOf` with `$ref` give the enum and the type; the property's own default and order stand."""
+    spec = from_schema(
+        "a/b",
+        schema(
+            {
+                "size": {"allOf": [{"$ref": "#/components/schemas/size"}], "default": 512, "x-order": 1},
+                "style": {"anyOf": [{"$ref": "#/components/schemas/style"}, {"type": "null"}], "x-order": 0},
+                "seed": {"type": ["integer", "null"], "x-order": 2},
+            },
+            size={"enum": [256, 512], "type": "integer", "description": "An enumeration."},
+            style={"enum": ["oil", "ink"], "type": "string"},
+        ),
+    )
+    assert list(spec.params) == ["style", "size", "seed"]
+    assert (spec.params["size"].type, spec.params["size"].enum, spec.params["size"].default) == (
+        "integer",
+        (256, 512),
+        512,
+    )
+    assert (spec.params["style"].type, spec.params["style"].enum) == ("string", ("oil", "ink"))
+    assert spec.params["seed"].type == "integer"
+    assert not any(param.required for param in spec.params.values())
+
+
+def test_output_shape_is_read() -> None:
+    """An array of URIs is a list output, a string is not, and neither is a missing one."""
+    prompt = {"prompt": {"type": "string"}}
+    assert from_schema("a/b", schema(prompt, {"type": "array", "items": {"type": "string"}})).output_is_list
+    assert not from_schema("a/b", schema(prompt, {"type": "string", "format": "uri"})).output_is_list
+    assert not from_schema("a/b", schema(prompt)).output_is_list
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        None,
+        {},
+        {"components": None},
+        {"components": {"schemas": []}},
+        schema({}),
+        {"components": {"schemas": {"Input": {"properties": 3, "required": "prompt"}}}},
+    ],
+)
+def test_a_schema_without_inputs_is_no_description(broken: Any) -> None:
+    """Nothing readable means an unvalidated model, never an exception."""
+    spec = from_schema("a/b", broken)
+    assert not spec.is_validated
+    assert spec.validate({"prompt": "x", "whatever": [1]}) == {"prompt": "x", "whatever": [1]}
+
+
+@given(
+    st.recursive(
+        st.none() | st.text(max_size=4) | st.integers(),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["allOf", "anyOf", "$ref", "type", "enum", "items"]), inner)
+        ),
+        max_leaves=10,
+    )
+)
+@STEADY
+def test_a_strange_property_is_read_somehow(shape: Any) -> None:
+    """Whatever stands where a property should, the other inputs are still there."""
+    spec = from_schema("a/b", schema({"odd": shape, "prompt": {"type": "string"}}))
+    assert set(spec.params) == {"odd", "prompt"}
+
+
+def test_a_reference_to_itself_ends() -> None:
+    """A schema that refers to itself is read without end or error."""
+    loop = {"allOf": [{"$ref": "#/components/schemas/loop"}]}
+    assert from_schema("a/b", schema({"x": loop}, loop=loop)).params["x"].type == "any"
+
+
+# -- coercion
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "sent"),
+    [
+        ("integer", "3", 3),
+        ("integer", " 3 ", 3),
+        ("integer", 3.0, 3),
+        ("integer", np.int64(3), 3),
+        ("number", "3.5", 3.5),
+        ("number", 3, 3.0),
+        ("number", np.float32(0.5), 0.5),
+        ("boolean", "yes", True),
+        ("boolean", "False", False),
+        ("boolean", 0, False),
+        ("boolean", np.True_, True),
+        ("boolean", 1.0, True),
+        ("string", "x", "x"),
+        ("string", 1, "1"),
+        ("string", 0.25, "0.25"),
+        ("string", 1.0, "1"),
+        ("array", "https://a/b,c", ["https://a/b,c"]),
+        ("array", '["a", "b"]', ["a", "b"]),
+        ("array", ("a", "b"), ["a", "b"]),
+        ("array", [], []),
+        ("object", '{"a": 1}', {"a": 1}),
+        ("object", {"a": 1}, {"a": 1}),
+        ("any", "3", "3"),
+        ("any", [1], [1]),
+    ],
+)
+def test_values_become_what_the_schema_asks_for(kind: str, given: Any, sent: Any) -> None:
+    """Text, Python and numpy values become the JSON value of the parameter's type."""
+    made = ParamSpec("x", kind).coerce(given)
+    assert made == sent
+    assert type(made) is type(sent)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        ("integer", "3.5"),
+        ("integer", 3.5),
+        ("integer", True),
+        ("integer", "three"),
+        ("integer", math.inf),
+        ("integer", "9" * 5000),
+        ("number", "nan"),
+        ("number", math.inf),
+        ("number", True),
+        ("number", 10**400),
+        ("boolean", "maybe"),
+        ("boolean", 2),
+        ("string", ["a"]),
+        ("string", True),
+        ("object", "[1]"),
+        ("object", "{"),
+        ("array", "[1"),
+        ("array", "[" * 100_000),
+    ],
+)
+def test_a_wrong_type_is_refused_by_name(kind: str, given: Any) -> None:
+    """The error names the parameter, the value in short, and what is wanted."""
+    error = refusal(ParamSpec("seed", kind).coerce, given)
+    assert error.message.startswith("seed cannot be ")
+    assert len(error.message) < 200
+
+
+def test_a_forbidden_value_comes_with_the_allowed_ones_and_a_guess() -> None:
+    """The two lines name parameter, value, allowed values, and the likeliest one."""
+    error = refusal(known(IMAGEN).validate, {"prompt": "x", "aspect_ratio": "16x9"})
+    assert error.message == "aspect_ratio cannot be '16x9'; allowed: 1:1, 9:16, 16:9, 3:4, 4:3"
+    assert error.hint == "Did you mean 16:9?"
+
+
+def test_limits_are_kept() -> None:
+    """A number outside its limits is refused, the limits themselves are allowed."""
+    spec = known(SCHNELL)
+    assert [spec.validate({"prompt": "x", "num_outputs": n})["num_outputs"] for n in (1, 4)] == [1, 4]
+    for wrong in (0, 5):
+        assert "a whole number from 1 to 4" in refusal(spec.validate, {"prompt": "x", "num_outputs": wrong}).message
+
+
+def test_unknown_names_are_refused_where_the_schema_is_whole() -> None:
+    """A strict model guesses what was meant; a partial or unknown one passes the value on."""
+    error = refusal(known(IMAGEN).validate, {"prompt": "x", "aspectratio": "1:1"})
+    assert "no parameter 'aspectratio'" in error.message
+    assert error.hint == "Did you mean aspect_ratio?"
+    assert known(SEEDREAM).validate({"prompt": "x", "watermark": False}) == {"prompt": "x", "watermark": False}
+    assert unvalidated("a/b").validate({"prompt": "x", "foo": {"a": 1}}) == {"prompt": "x", "foo": {"a": 1}}
+
+
+@pytest.mark.parametrize("missing", [None, math.nan, np.float32("nan"), pd.NA, pd.NaT])
+def test_a_missing_value_is_not_given(missing: Any) -> None:
+    """None, NaN and pandas' own leave the parameter out; they are never sent."""
+    assert known(IMAGEN).validate({"prompt": "x", "aspect_ratio": missing}) == {"prompt": "x"}
+
+
+def test_defaults_are_not_filled_in() -> None:
+    """What was not asked for is not sent."""
+    assert known(SCHNELL).validate({"prompt": "x"}) == {"prompt": "x"}
+
+
+@pytest.mark.parametrize(("given", "why"), [({}, "needs prompt"), ({"prompt": " \n"}, "the prompt is empty")])
+def test_a_prompt_is_needed(given: dict[str, str], why: str) -> None:
+    """A missing and an empty prompt are each an error of their own."""
+    assert why in refusal(known(IMAGEN).validate, given).message
+
+
+@given(st.sampled_from(sorted(known(SCHNELL).params)), ANYTHING)
+@STEADY
+def test_validation_ends_in_json_or_in_an_input_error(name: str, value: Any) -> None:
+    """Any value either becomes JSON that validates to itself again, or is refused."""
+    spec = known(SCHNELL)
+    try:
+        made = spec.validate({"prompt": "x", name: value})
+    except InputError:
+        return
+    assert json.loads(json.dumps(made, allow_nan=False)) == made
+    assert spec.validate(made) == made
+
+
+# -- text from a command line
+
+
+def test_text_is_typed_by_the_schema() -> None:
+    """`-p NAME=VALUE` becomes the parameter's type; without a schema, the JSON literal that it looks like."""
+    spec = known(SCHNELL)
+    assert [spec.params[name].parse(text) for name, text in (("seed", "7"), ("go_fast", "no"))] == [7, False]
+    free = unvalidated("a/b").param("x")
+    assert free is not None
+    typed = [free.parse(text) for text in ("3", "0.5", "true", "[1]", "two words", '"3"', "null", "NaN", "1e999")]
+    assert typed == [3, 0.5, True, [1], "two words", '"3"', "null", "NaN", "1e999"]
+
+
+def test_lists_of_values_are_parted_with_respect_for_the_schema() -> None:
+    """Commas part an enum's values but not a list's; `|` parts both; a slot's values stay text."""
+    spec = known(SEEDREAM)
+    assert split_values("1:1, 16:9", known(IMAGEN).params["aspect_ratio"]) == ["1:1", "16:9"]
+    assert split_values("a,b", spec.params["image_input"]) == [["a,b"]]
+    assert split_values('["a", "b"]|c', spec.params["image_input"], "|") == [["a", "b"], ["c"]]
+    assert split_values("1|2", spec.params["max_images"], "|") == [1, 2]
+    assert split_values("1 | |two", None, "|") == ["1", "", "two"]
+    assert split_values("a,b", ParamSpec("size", "string", enum=("a,b", "c"))) == ["a,b"]
+
+
+def test_an_empty_value_in_a_list_is_refused() -> None:
+    """`-p`-like lists with nothing between two marks name the parameter."""
+    assert (
+        "max_images has an empty value"
+        in refusal(split_values, "1||2", known(SEEDREAM).params["max_images"], "|").message
+    )
+    refusal(split_values, "1:1,,16:9", known(IMAGEN).params["aspect_ratio"])
+
+
+# -- names
+
+
+@pytest.mark.parametrize("name", [IMAGEN, " google/imagen-4 ", f"a.b/c_d:{'0f' * 32}", "0f" * 32])
+def test_good_names_pass(name: str) -> None:
+    """`owner/name`, with a version, and a version alone, without surrounding space."""
+    assert check_model_name(name) == name.strip()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "imagen 4", "../x", "a/b/c", "a/b:123", "a/b?x=1", "a/..", "https://a/b", "a/b\n/c", "0F" * 32, 5, None],
+)
+def test_bad_names_are_refused(name: Any) -> None:
+    """Nothing that could become another path passes, and nothing that is not text."""
+    refusal(check_model_name, name)
+
+
+def test_a_name_without_its_owner_gets_a_guess() -> None:
+    """`imagen-4` is answered with google/imagen-4."""
+    assert refusal(check_model_name, "imagen-4").hint == "Did you mean google/imagen-4?"
+
+
+# -- money
+
+
+def test_estimates_count_the_images_asked_for() -> None:
+    """Price times number of outputs; several related images count only where they are switched on."""
+    assert known(IMAGEN).estimate({"prompt": "x"}) == 0.04
+    assert known(SCHNELL).estimate({"num_outputs": 3}) == 0.009
+    assert known(SEEDREAM).estimate({"max_images": 5}) == 0.03
+    assert known(SEEDREAM).estimate({"max_images": 5, "sequential_image_generation": "auto"}) == 0.15
+    assert unvalidated("a/b").estimate({"num_outputs": 2}) is None
+    assert unvalidated("a/b").with_price(0.5).estimate({"num_outputs": 2}) == 1.0
+
+
+def test_an_own_price_replaces_the_list_price() -> None:
+    """`with_price` says where the figure is from, and refuses what is no price."""
+    spec = known(IMAGEN).with_price(0.1)
+    assert (spec.price, spec.price_source, spec.estimate({})) == (0.1, "prices setting", 0.1)
+    for wrong in (-1, math.nan, "0.1", True):
+        refusal(spec.with_price, wrong)
+
+
+def test_the_cost_of_a_run_counts_its_images() -> None:
+    """Images that came are what was paid for; where none could be counted the estimate stands."""
+    assert cost_of(known(SCHNELL), {"num_outputs": 4}, 3) == 0.009
+    assert cost_of(known(SCHNELL), {"num_outputs": 4}, 0) == 0.012
+    assert cost_of(unvalidated("a/b"), {}, 1) is None
