@@ -27,6 +27,9 @@ from imagen_nb.store.log import Log
 SLICE_S = 0.25
 """How long to sleep at most before looking whether anything has changed, in seconds."""
 
+CREATE_S = 30.0
+"""How long a create may take at least, beyond what it is held open for, in seconds: giving up on it is dear."""
+
 CANCEL_S = 10.0
 """How long asking the provider to cancel one prediction may take, in seconds."""
 
@@ -142,12 +145,14 @@ class Carrier:
 
     def _posted(self, ticket: Ticket, lost: Lost) -> Prediction | None:
         """The reply to the one POST, or None where it was lost."""
-        terms, deadline = self._terms, time.monotonic() + self._terms.timeout
+        terms = self._terms
+        hold = min(terms.hold or 0, int(terms.timeout)) or None
+        deadline = time.monotonic() + max(terms.timeout, CREATE_S + (hold or 0))
         with self._lock:
             self._held[lost.run_id] = lost
         try:
             return self._desk.edges.api.create(
-                ticket.request, deadline=deadline, hold=terms.hold, cancel_after=terms.timeout, stop=self._stop
+                ticket.request, deadline=deadline, hold=hold, cancel_after=terms.timeout, stop=self._stop
             )
         except ProviderError as error:
             if not error.is_uncertain:
@@ -242,7 +247,8 @@ class Carrier:
         cost = source = None
         if outcome.status in (Status.SUCCEEDED, Status.EXPIRED):
             count = len(outcome.images) or len(outcome.prediction.output)
-            cost, source = cost_of(spec, request.input, count), spec.price_source
+            source = "simulated" if desk.provider.is_simulator else spec.price_source
+            cost = cost_of(spec, request.input, count)
         elif outcome.status is Status.ABORTED:
             cost, source = 0.0, "not billed"
         if outcome.status is Status.SUCCEEDED and (seconds := outcome.prediction.total_s) is not None:

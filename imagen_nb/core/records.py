@@ -135,7 +135,7 @@ class Outcome:
     error_code: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Run:
     """One request and all that became of it: one row of the log.
 
@@ -164,6 +164,11 @@ class Run:
     note: str | None = None
     show: Callable[[Run], Rendering] | None = field(default=None, repr=False, compare=False)
     """How to display this run; the workspace puts it in, so that this module needs no view."""
+
+    def __repr__(self) -> str:
+        count = f"{len(self.images)} image{'s' * (len(self.images) != 1)}"
+        outcome = self.error if self.error and not self.images else count
+        return f"<Run {self.id}: {self.status}, {self.request.model}, {self.request.prompt!r}, {outcome}>"
 
     def cell(self) -> str:
         """The text of a `%%imagen` cell that makes the same request again."""
