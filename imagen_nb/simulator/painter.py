@@ -1,0 +1,251 @@
+"""Paints a picture in which the prompt and the parameters can be read, and which is plainly no photograph.
+
+A small landscape or composition, drawn from a hash of the words: the model and the prompt choose the motif and the
+colours, the parameters and the variation its shapes. The same arguments give the same bytes.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import io
+import math
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image, ImageDraw
+
+from imagen_nb.simulator.lettering import LINE, Block, fit, font
+
+MARK = "SIMULATED"
+Colour = tuple[int, int, int]
+
+_PROMPT_SIZES = (66, 60, 54, 48, 43, 39, 35, 32, 29, 26, 24, 22, 20, 18)
+_NOTE_SIZES = (21, 18, 16)
+_INK: Colour = (14, 16, 24)
+_PAPER: Colour = (250, 250, 247)
+_AMBER: Colour = (255, 206, 128)
+_GREY: Colour = (196, 201, 214)
+# Sky from top to bottom, the light in it, then the land from far to near.
+_PALETTES: Sequence[tuple[str, ...]] = (
+    ("2b2d5b", "8d5a97", "f6a58a", "ffe0a3", "8c5f95", "5d4581", "3a2f63", "211d45"),  # dusk
+    ("0f4c75", "3f8fb5", "bfe3e0", "fff4c9", "6fa8b4", "3f7f93", "22596f", "10364a"),  # lake
+    ("f3c98b", "f6dfb4", "fbf1dc", "ff8c61", "e0a765", "c47f4e", "9a5640", "64343a"),  # desert
+    ("10182e", "253a5e", "3f6e83", "f2f6d0", "33566b", "254457", "183143", "0c1d2c"),  # night
+    ("ffd1c9", "ffe6d6", "fff6ea", "ff7f6b", "e8a7a0", "c7808a", "8f5a78", "57406a"),  # blossom
+    ("79bfa1", "b9dfb9", "f4f3d0", "ffc857", "84b58e", "4f8f73", "2f6a5a", "1a4542"),  # forest
+    ("3a1c5d", "8a2f6b", "e8636b", "ffd166", "a6406f", "6f2c66", "451f55", "26133c"),  # neon
+    ("8fb8de", "c6dcf0", "f7f4ef", "ffffff", "9fb6cf", "7390b1", "4d6a90", "2d4468"),  # frost
+)
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """What a motif paints with. Sizes in pixels, `unit` being a thousandth of the shorter side."""
+
+    image: Image.Image
+    draw: ImageDraw.ImageDraw
+    colours: tuple[Colour, ...]
+    rng: random.Random
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.image.size
+
+
+def paint(
+    width: int, height: int, fmt: str, *, prompt: str, model: str, params: Mapping[str, Any], variation: str
+) -> bytes:
+    """A picture of that size in pixels, as the bytes of a "jpg", "png" or "webp" file."""
+    subject = random.Random(f"{model}\n{prompt}")  # noqa: S311 - a picture must repeat
+    details = random.Random(f"{model}\n{prompt}\n{sorted(params.items(), key=str)}\n{variation}")  # noqa: S311 - likewise
+    picture = _background(width, height, subject, details)
+    _letter(picture, prompt, model, params)
+    return _encoded(picture, fmt)
+
+
+# -- the composition -----------------------------------------------------------------------------------------------
+
+
+def _background(width: int, height: int, subject: random.Random, details: random.Random) -> Image.Image:
+    """Sky and motif, drawn large and made smaller for smooth edges."""
+    colours = _shifted(subject.choice(_PALETTES), details.uniform(-0.03, 0.03))
+    motif = subject.choice(_MOTIFS)
+    image = _sky(width, height, colours[:3])
+    motif(_Sheet(image, ImageDraw.Draw(image), colours, details))
+    smooth = image.reduce(2)
+    return smooth.resize((width, height), Image.Resampling.BICUBIC)
+
+
+def _sky(width: int, height: int, colours: Sequence[Colour]) -> Image.Image:
+    strip = Image.new("RGB", (1, len(colours)))
+    strip.putdata(list(colours))
+    return strip.resize((1, height), Image.Resampling.BICUBIC).resize((width, height), Image.Resampling.NEAREST)
+
+
+def _hills(sheet: _Sheet) -> None:
+    """A sun or moon over ridges that grow darker as they come near."""
+    width, height = sheet.size
+    _light(sheet, sheet.rng.uniform(0.18, 0.82), sheet.rng.uniform(0.16, 0.36), sheet.rng.uniform(0.07, 0.13))
+    for layer, colour in enumerate(sheet.colours[4:]):
+        level = height * (0.40 + 0.13 * layer + sheet.rng.uniform(-0.03, 0.03))
+        line = _ridge(sheet.rng, width, level, height * (0.10 - 0.012 * layer), jagged=False)
+        sheet.draw.polygon([*line, (width, height), (0, height)], fill=colour)
+
+
+def _peaks(sheet: _Sheet) -> None:
+    """Mountains, jagged, with the light low behind them."""
+    width, height = sheet.size
+    _light(sheet, sheet.rng.uniform(0.25, 0.75), sheet.rng.uniform(0.20, 0.40), sheet.rng.uniform(0.09, 0.16))
+    for layer, colour in enumerate(sheet.colours[4:]):
+        level = height * (0.42 + 0.12 * layer + sheet.rng.uniform(-0.02, 0.02))
+        line = _ridge(sheet.rng, width, level, height * (0.16 - 0.03 * layer), jagged=True)
+        sheet.draw.polygon([*line, (width, height), (0, height)], fill=colour)
+
+
+def _orbs(sheet: _Sheet) -> None:
+    """Discs of tinted glass, large and small, through which one sees the others."""
+    width, height = sheet.size
+    side = min(width, height)
+    for turn, colour in enumerate((*sheet.colours[4:7], *sheet.colours[3:7])):
+        radius = side * sheet.rng.uniform(0.22, 0.36) / (1 + turn % 4 * 0.6)
+        x, y = width * sheet.rng.uniform(0.02, 0.98), height * sheet.rng.uniform(0.06, 0.66)
+        size = round(radius * 2)
+        glass = Image.new("L", (size, size), 0)
+        ImageDraw.Draw(glass).ellipse((0, 0, size - 1, size - 1), fill=176)
+        sheet.image.paste(colour, (round(x - radius), round(y - radius)), glass)
+
+
+def _arcs(sheet: _Sheet) -> None:
+    """Rings that rise from the ground like rainbows."""
+    width, height = sheet.size
+    side = min(width, height)
+    places = sheet.rng.sample((0.0, 0.25, 0.5, 0.75, 1.0), 3)
+    for step, place in enumerate(places):
+        x, y = width * place, height * (0.74 + 0.1 * step)
+        outer, rings = side * sheet.rng.uniform(0.66, 0.74) * (1 - 0.18 * step), sheet.rng.randint(6, 8)
+        colours = sheet.rng.sample(sheet.colours[2:], 5)
+        for ring in range(rings):
+            radius = outer * (1 - ring / (rings + 2))
+            sheet.draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colours[ring % len(colours)])
+
+
+_MOTIFS: Sequence[Callable[[_Sheet], None]] = (_hills, _peaks, _orbs, _arcs)
+
+
+def _light(sheet: _Sheet, x: float, y: float, radius: float) -> None:
+    """A disc with a halo; place and radius as fractions of the sheet."""
+    width, height = sheet.size
+    x, y, radius = x * width, y * height, radius * min(width, height)
+    _glow(sheet, (x, y), radius * 4, sheet.colours[3], 0.55)
+    sheet.draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=sheet.colours[3])
+
+
+def _glow(sheet: _Sheet, centre: tuple[float, float], radius: float, colour: Colour, strength: float) -> None:
+    size = max(2, round(radius * 2))
+    falloff = Image.radial_gradient("L").point(
+        [round(max(0.0, 1 - level / 180) ** 2 * 255 * strength) for level in range(256)]
+    )
+    sheet.image.paste(colour, (round(centre[0] - radius), round(centre[1] - radius)), falloff.resize((size, size)))
+
+
+def _ridge(rng: random.Random, width: int, level: float, swing: float, *, jagged: bool) -> list[tuple[float, float]]:
+    """A line from left to right around a level: waves, or straight slopes between random heights."""
+    if jagged:
+        steps = rng.randint(5, 8)
+        peaks = [
+            (width * (step + rng.uniform(-0.3, 0.3)) / steps, level - swing * rng.uniform(-0.4, 1))
+            for step in range(-1, steps + 2)
+        ]
+        return sorted(peaks)
+    waves = [(rng.uniform(0.6, 1.6) * (order + 1), rng.uniform(0, math.tau), 0.62**order) for order in range(3)]
+    points = range(0, width + 8, 8)
+    return [
+        (x, level - swing * sum(part * math.sin(turns * math.tau * x / width + phase) for turns, phase, part in waves))
+        for x in points
+    ]
+
+
+def _shifted(palette: Sequence[str], turn: float) -> tuple[Colour, ...]:
+    """The colours of a palette, their hue turned a little."""
+    return tuple(_turned(bytes.fromhex(each), turn) for each in palette)
+
+
+def _turned(rgb: bytes, turn: float) -> Colour:
+    hue, light, vividness = colorsys.rgb_to_hls(*(part / 255 for part in rgb))
+    red, green, blue = colorsys.hls_to_rgb((hue + turn) % 1, light, vividness)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+# -- the lettering -------------------------------------------------------------------------------------------------
+
+
+def _letter(picture: Image.Image, prompt: str, model: str, params: Mapping[str, Any]) -> None:
+    """A dark plate at the foot with model, prompt and parameters, and the mark in the corner."""
+    width, height = picture.size
+    unit = min(math.sqrt(width * height), 1.4 * min(width, height)) / 1024
+    margin, pad, gap = 34 * unit, 38 * unit, 20 * unit
+    inside = width - 2 * (margin + pad)
+    title = fit(model, inside, height, _sizes(_NOTE_SIZES, unit * 1.15))
+    notes = fit(_note(params), inside, height * 0.2, _sizes(_NOTE_SIZES, unit))
+    room = height * 0.70 - title.height - notes.height - 2 * pad - 2 * gap
+    text = fit(prompt or "(no prompt)", inside, room, _sizes(_PROMPT_SIZES, unit))
+    tall = title.height + text.height + notes.height + 2 * gap + 2 * pad
+    top = height - margin - tall
+    _plate(picture, (margin, top, width - margin, height - margin), 26 * unit)
+    draw, left, y = ImageDraw.Draw(picture), margin + pad, top + pad
+    for block, colour in ((title, _AMBER), (text, _PAPER), (notes, _GREY)):
+        _lines(draw, left, y, block, colour)
+        y += block.height + gap
+    _mark(picture, margin, unit)
+
+
+def _sizes(sizes: Sequence[int], unit: float) -> tuple[int, ...]:
+    return tuple(max(8, round(size * unit)) for size in sizes)
+
+
+def _note(params: Mapping[str, Any]) -> str:
+    said = {name: str(value).lower() if isinstance(value, bool) else value for name, value in params.items()}
+    return " · ".join(f"{name} {value}" for name, value in said.items() if value not in (None, "", []))
+
+
+def _lines(draw: ImageDraw.ImageDraw, x: float, y: float, block: Block, colour: Colour) -> None:
+    for number, line in enumerate(block.lines):
+        draw.text((x, y + number * block.size * LINE), line, font=font(block.size), fill=colour)
+
+
+def _plate(picture: Image.Image, box: tuple[float, float, float, float], radius: float) -> None:
+    """A dark, slightly translucent plate with round corners."""
+    left, top, right, bottom = (round(each) for each in box)
+    mask = Image.new("L", (right - left, bottom - top), 0)
+    ImageDraw.Draw(mask).rounded_rectangle((0, 0, right - left - 1, bottom - top - 1), radius, fill=206)
+    picture.paste(_INK, (left, top), mask)
+
+
+def _mark(picture: Image.Image, margin: float, unit: float) -> None:
+    """SIMULATED, on a plate in the upper left corner."""
+    size, track, pad = max(9, round(27 * unit)), 4 * unit, 20 * unit
+    lengths = [font(size).getlength(letter) for letter in MARK]
+    right = margin + 2 * pad + sum(lengths) + track * (len(MARK) - 1)
+    bottom = margin + size * LINE + pad
+    _plate(picture, (margin, margin, right, bottom), (bottom - margin) / 2)
+    draw, x = ImageDraw.Draw(picture), margin + pad
+    for letter, length in zip(MARK, lengths, strict=True):
+        draw.text((x, margin + pad / 2), letter, font=font(size), fill=_AMBER, stroke_width=unit / 2)
+        x += length + track
+
+
+def _encoded(picture: Image.Image, fmt: str) -> bytes:
+    """The file, which says what it is in its metadata too."""
+    exif = Image.Exif()
+    exif[0x0131] = "imagen_nb simulator"
+    exif[0x010E] = MARK
+    buffer = io.BytesIO()
+    if fmt == "png":
+        picture.save(buffer, "PNG", compress_level=1, exif=exif)
+    elif fmt == "webp":
+        picture.save(buffer, "WEBP", quality=82, method=0, exif=exif)
+    else:
+        picture.save(buffer, "JPEG", quality=88, exif=exif)
+    return buffer.getvalue()

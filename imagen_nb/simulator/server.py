@@ -1,0 +1,326 @@
+"""The simulator as a server on this machine: sockets, and who may speak to it.
+
+It listens on 127.0.0.1 alone, and answers neither a page of another origin nor a name that was made to point here
+(`forbidden`). One thread serves one connection; a held create sleeps in its thread until its prediction ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import socketserver
+import struct
+import sys
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Mapping
+from email.utils import formatdate
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any
+from urllib.parse import parse_qsl
+
+from imagen_nb.simulator import painter, replies
+from imagen_nb.simulator.calls import Call
+from imagen_nb.simulator.catalogue import offered
+from imagen_nb.simulator.faults import Faults
+from imagen_nb.simulator.ledger import Latency, Ledger
+from imagen_nb.simulator.replies import Reply
+from imagen_nb.simulator.service import Dropped, Paint, Service
+
+HOST = "127.0.0.1"
+LARGEST_BODY = 1_000_000
+_NAMES = (HOST, "localhost", "[::1]")
+_DRAINED = 16_000_000
+_IDLE_S = 300.0
+_READING_S = 30.0
+_CLOSING_S = 2.0
+_KEPT_REQUESTS = 20_000
+
+
+def forbidden(headers: Mapping[str, str], port: int) -> str | None:
+    """Why a request with these headers (names in lower case) is refused, or None.
+
+    A web page that a browser shows beside the notebook can send requests here. The browser names the page's origin,
+    or the foreign name that was made to point here, and this server obeys only its own.
+    """
+    own = {f"{name}:{port}" for name in _NAMES}
+    if headers.get("host", "").lower() not in own:
+        return "This server answers only to its own address."
+    if "origin" in headers and headers["origin"].lower() not in {f"http://{each}" for each in own}:
+        return "This server does not answer pages of another origin."
+    if headers.get("sec-fetch-site", "").lower() == "cross-site":
+        return "This server does not answer pages of another site."
+    return None
+
+
+class Simulator:
+    """A running simulator; it serves from its construction until `close()`, or the end of a `with`.
+
+    `port` 0 is any free one. `latency` is in seconds (see `Latency`), `seed` decides latencies, faults and pictures.
+    With `token` a call needs it, else none is needed. `paint` makes the pictures (see `Paint`), by default real ones.
+    `models` adds models, or replaces them, in the form of `models.json`. `lists=False` offers no list of predictions.
+    `keep_s` is how long outputs are kept, `capacity` how many predictions. `faults` may be changed at any time.
+    """
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        latency: Latency = None,
+        seed: int = 0,
+        token: str | None = None,
+        paint: Paint | None = None,
+        lists: bool = True,
+        models: Mapping[str, Mapping[str, Any]] | None = None,
+        faults: Faults | None = None,
+        keep_s: float = 3600.0,
+        capacity: int = 100_000,
+    ) -> None:
+        self._server = _Server(port)
+        self._ledger = Ledger(latency=latency, seed=seed, capacity=capacity)
+        self._service = self._server.service = Service(
+            self._ledger,
+            offered(models),
+            paint or painter.paint,
+            origin=self.base_url,
+            unix_zero=time.time() - time.monotonic(),
+            token=token,
+            keep_s=keep_s,
+            seed=seed,
+            faults=faults if lists else _without_list(faults),
+        )
+        self._server.start()
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
+
+    @property
+    def base_url(self) -> str:
+        """What stands before `/v1`."""
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def predictions(self) -> list[dict[str, Any]]:
+        """The bill: every prediction created, in order, as the API would show it now."""
+        return [self._service.shown(row) for row in self._ledger.rows()]
+
+    @property
+    def requests(self) -> deque[tuple[str, str, dict[str, str]]]:
+        """(method, path, headers) of the newest requests; names of headers are in lower case."""
+        return self._server.requests
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many requests there were of each method."""
+        return self._server.counts
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong from now on."""
+        return self._service.faults
+
+    @faults.setter
+    def faults(self, faults: Faults) -> None:
+        self._service.faults = faults
+
+    def close(self) -> None:
+        """Stop serving, let go of every hold, and end every connection. Closing twice does no harm."""
+        self._ledger.close()
+        self._server.stop()
+
+    def __enter__(self) -> Simulator:  # noqa: PYI034 - Self came with Python 3.11
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Simulator({self.base_url})"
+
+
+def serve(
+    port: int = 0,
+    latency: Latency = None,
+    *,
+    seed: int = 0,
+    token: str | None = None,
+    keep_s: float = 3600.0,
+    faults: Faults | None = None,
+) -> None:
+    """Run a simulator in the foreground until SIGINT or SIGTERM; its base URL is the first line printed.
+
+    Call it from the main thread. Raises `OSError` when the port is taken.
+    """
+    stop = threading.Event()
+    with Simulator(port=port, latency=latency, seed=seed, token=token, keep_s=keep_s, faults=faults) as simulator:
+        wanted = (signal.SIGINT, signal.SIGTERM)
+        before = {each: signal.signal(each, lambda *_: stop.set()) for each in wanted}
+        try:
+            sys.stdout.write(f"{simulator.base_url}\n")
+            sys.stdout.flush()
+            # In slices, since on some systems a signal does not end a wait that has no limit.
+            while not stop.wait(1.0):
+                pass
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+
+class _Server(ThreadingHTTPServer):
+    """One thread a connection; knows its connections, so that it can end them."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 256
+    service: Service
+
+    def __init__(self, port: int) -> None:
+        self.requests: deque[tuple[str, str, dict[str, str]]] = deque(maxlen=_KEPT_REQUESTS)
+        self.counts: Counter[str] = Counter()
+        self._is_stopping = False
+        self._connections: set[socket.socket] = set()
+        self._idle = threading.Condition()
+        self._acceptor = threading.Thread(target=self._accept, name="simulator", daemon=True)
+        super().__init__((HOST, port), _Handler)
+
+    def server_bind(self) -> None:
+        # HTTPServer's own looks the machine's name up, which takes seconds where name service is broken.
+        socketserver.TCPServer.server_bind(self)
+
+    def start(self) -> None:
+        """Accept connections in a thread of its own."""
+        self._acceptor.start()
+
+    def _accept(self) -> None:
+        # Sleeps between connections, where `serve_forever` would wake twice a second.
+        while not self._is_stopping:
+            self.handle_request()
+
+    def stop(self) -> None:
+        """Accept no more, end every connection, and wait a moment for their threads."""
+        if self._is_stopping:
+            return
+        self._is_stopping = True
+        with contextlib.suppress(OSError), socket.create_connection((HOST, self.server_address[1]), timeout=1):
+            self._acceptor.join(_CLOSING_S)  # the connection woke it
+        self.server_close()
+        with self._idle:
+            for each in self._connections:
+                with contextlib.suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+            self._idle.wait_for(lambda: not self._connections, _CLOSING_S)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._idle:
+            self._connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._idle:
+            self._connections.discard(request)
+            self._idle.notify_all()
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # A client that goes away is everyday business; anything else is a mistake of ours and is shown.
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Reads a request, has it answered, and sends head and body in one piece."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    timeout = _IDLE_S
+    server: _Server
+
+    def parse_request(self) -> bool:
+        # Patience between requests, none within one.
+        self.connection.settimeout(_READING_S)
+        return super().parse_request()
+
+    def exchange(self) -> None:
+        """Answer one request."""
+        headers: dict[str, str] = {}
+        for name, value in self.headers.items():
+            key = sys.intern(name.lower())
+            headers[key] = sys.intern(f"{headers[key]}, {value}" if key in headers else value)
+        self.server.requests.append((self.command, self.path, headers))
+        self.server.counts[self.command] += 1
+        try:
+            self._send(self._reply(headers))
+        except Dropped as dropped:
+            self._drop(is_reset=dropped.is_reset)
+        self.connection.settimeout(_IDLE_S)
+
+    do_GET = do_HEAD = do_POST = do_OPTIONS = exchange  # noqa: N815 - the names http.server looks for
+    do_PUT = do_PATCH = do_DELETE = exchange  # noqa: N815 - likewise
+
+    def _reply(self, headers: Mapping[str, str]) -> Reply:
+        reason = forbidden(headers, int(self.server.server_address[1]))
+        length = headers.get("content-length", "0")
+        if "transfer-encoding" in headers or not length.isdecimal():
+            self.close_connection = True
+            return replies.problem(411, "A body needs a Content-Length.")
+        if reason is not None or int(length) > LARGEST_BODY:
+            self.close_connection = True
+            self._drain(int(length))
+            return replies.problem(403, reason) if reason else replies.problem(413, "The body is too large.")
+        body = self.rfile.read(int(length))
+        if len(body) < int(length):
+            self.close_connection = True
+            return replies.problem(400, "The body ended early.")
+        path, _, query = self.path.partition("?")
+        first = dict(reversed(parse_qsl(query)))
+        return self.server.service.answer(Call(self.command, path, first, headers, body))
+
+    def _drain(self, length: int) -> None:
+        """Read what is still coming, within bounds, so that the reply is not lost with the connection."""
+        left = min(length, _DRAINED)
+        while left > 0 and (read := self.rfile.read(min(left, 65536))):
+            left -= len(read)
+
+    def _send(self, reply: Reply) -> None:
+        """Send the whole reply at once: a head on its own would wait 40 ms for an acknowledgement."""
+        body = b"" if self.command == "HEAD" else reply.body
+        lines = [
+            f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}",
+            f"Date: {formatdate(self.server.service.wall.zero + time.monotonic(), usegmt=True)}",
+            f"Content-Type: {reply.content_type}",
+            f"Content-Length: {len(reply.body)}",
+            "X-Content-Type-Options: nosniff",
+            "Cross-Origin-Resource-Policy: same-origin",
+            *(f"{name}: {value}" for name, value in reply.headers),
+            *(["Connection: close"] if self.close_connection else []),
+        ]
+        self.wfile.write("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
+
+    def _drop(self, *, is_reset: bool) -> None:
+        """End the connection without a word, with FIN or with RST."""
+        self.close_connection = True
+        if is_reset:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            socket.close(self.connection.detach())  # at once, before the server says goodbye with a FIN
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """A request that is not HTTP, or a method nobody knows."""
+        self.close_connection = True
+        self.command = self.command or ""
+        self._send(replies.problem(code, message or explain or "The request cannot be read."))
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
+        """Say nothing: `requests` has it all."""
+
+
+def _without_list(faults: Faults | None) -> Faults:
+    from dataclasses import replace
+
+    return replace(faults or Faults(), no_list=True)
