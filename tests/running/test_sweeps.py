@@ -58,7 +58,8 @@ def test_a_plan_runs_in_its_order_whatever_ends_first(workspace: Workspace) -> N
 def test_the_events_tell_every_change_of_a_run(workspace: Workspace) -> None:
     """A row is an intent first, and has one event for each status it was seen in."""
     run = workspace.generate("a fox")
-    seen = list(workspace.events().query("run_id == @run.id").status)
+    events = workspace.events()
+    seen = list(events[events.run_id == run.id].status)
     assert seen[0] == "intent"
     assert seen[-1] == "succeeded"
 
@@ -126,9 +127,11 @@ def test_a_budget_is_never_passed(workspace: Workspace, simulator: Simulator) ->
 
 def test_a_budget_needs_a_price(home: Path, simulator: Simulator) -> None:
     """An unknown price and a budget are one line, before anything is sent."""
-    with Workspace(home, provider=simulator.base_url, model="some/body") as ws:
-        with pytest.raises(InputError, match="price"):
-            ws.run(ws.plan("a fox"), budget=1.0)
+    with (
+        Workspace(home, provider=simulator.base_url, model="some/body") as ws,
+        pytest.raises(InputError, match="price"),
+    ):
+        ws.run(ws.plan("a fox"), budget=1.0)
     assert simulator.predictions == []
 
 
@@ -190,14 +193,14 @@ def test_a_prediction_that_never_ends_is_given_up_and_canceled(home: Path) -> No
 
 def test_what_cannot_be_canceled_stays_open_for_later(home: Path) -> None:
     """Where the provider offers no cancellation the row stays unknown with its id, and reconcile() settles it."""
-    with Simulator(latency=1.5, faults=Faults(no_cancel=True)) as slow:
-        with Workspace(home, provider=slow.base_url) as ws:
-            run = ws.generate("a fox", timeout=0.2)
-            assert run.status is Status.UNKNOWN
-            assert run.prediction_id
-            (settled,) = ws.reconcile()
-            assert (settled.id, settled.status) == (run.id, Status.SUCCEEDED)
-            assert len(ws.reconcile()) == 0
+    slow = Simulator(latency=1.5, faults=Faults(no_cancel=True))
+    with slow, Workspace(home, provider=slow.base_url) as ws:
+        run = ws.generate("a fox", timeout=0.2)
+        assert run.status is Status.UNKNOWN
+        assert run.prediction_id
+        (settled,) = ws.reconcile()
+        assert (settled.id, settled.status) == (run.id, Status.SUCCEEDED)
+        assert len(ws.reconcile()) == 0
 
 
 @pytest.mark.parametrize("kind", ["threads", "processes"])
