@@ -61,8 +61,8 @@ def refuse(reply: Reply) -> NoReturn:
 def body_of(call: Call, keys: frozenset[str]) -> Mapping[str, Any]:
     """The body of a create: an object with an `input` object and no key that the service would refuse."""
     try:
-        body = json.loads(call.body)
-    except ValueError:
+        body = json.loads(call.body, parse_constant=_no_number)
+    except (ValueError, RecursionError):
         raise Refused(replies.problem(400, "The request body is not valid JSON.")) from None
     if not isinstance(body, dict):
         raise Refused(replies.refused([Problem("invalid_type", "(root)", "Invalid type. Expected: object")]))
@@ -76,6 +76,10 @@ def body_of(call: Call, keys: frozenset[str]) -> Mapping[str, Any]:
     if problems:
         raise Refused(replies.refused(problems))
     return body
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
 
 
 def hold_of(call: Call) -> Hold | None:

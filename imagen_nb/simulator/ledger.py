@@ -172,7 +172,7 @@ class Ledger:
                 id=_new_id(),
                 model=model,
                 version=version or model.shown_version,
-                text=sys.intern(json.dumps(filled, ensure_ascii=False)),
+                text=sys.intern(json.dumps(filled)),
                 word=word,
                 created=now,
                 started=math.inf if word == "[queued]" else now + cold_start + starts,

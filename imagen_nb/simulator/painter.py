@@ -23,6 +23,7 @@ Colour = tuple[int, int, int]
 
 _PROMPT_SIZES = (66, 60, 54, 48, 43, 39, 35, 32, 29, 26, 24, 22, 20, 18)
 _NOTE_SIZES = (21, 18, 16)
+_LONGEST_VALUE = 80
 _INK: Colour = (14, 16, 24)
 _PAPER: Colour = (250, 250, 247)
 _AMBER: Colour = (255, 206, 128)
@@ -58,11 +59,17 @@ def paint(
     width: int, height: int, fmt: str, *, prompt: str, model: str, params: Mapping[str, Any], variation: str
 ) -> bytes:
     """A picture of that size in pixels, as the bytes of a "jpg", "png" or "webp" file."""
-    subject = random.Random(f"{model}\n{prompt}")  # noqa: S311 - a picture must repeat
-    details = random.Random(f"{model}\n{prompt}\n{sorted(params.items(), key=str)}\n{variation}")  # noqa: S311 - likewise
+    subject = _dice(model, prompt)
+    details = _dice(model, prompt, sorted(params.items(), key=str), variation)
     picture = _background(width, height, subject, details)
     _letter(picture, prompt, model, params)
     return _encoded(picture, fmt)
+
+
+def _dice(*words: Any) -> random.Random:
+    """Chance that is always the same for the same words."""
+    seed = "\n".join(map(str, words)).encode("utf-8", "surrogatepass")
+    return random.Random(seed)  # noqa: S311 - a picture must repeat
 
 
 # -- the composition -----------------------------------------------------------------------------------------------
@@ -207,7 +214,9 @@ def _sizes(sizes: Sequence[int], unit: float) -> tuple[int, ...]:
 
 def _note(params: Mapping[str, Any]) -> str:
     said = {name: str(value).lower() if isinstance(value, bool) else value for name, value in params.items()}
-    return " · ".join(f"{name} {value}" for name, value in said.items() if value not in (None, "", []))
+    return " · ".join(
+        f"{name} {str(value)[:_LONGEST_VALUE]}" for name, value in said.items() if value not in (None, "", [])
+    )
 
 
 def _lines(draw: ImageDraw.ImageDraw, x: float, y: float, block: Block, colour: Colour) -> None:

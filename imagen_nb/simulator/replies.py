@@ -27,7 +27,7 @@ class Reply:
 
 def as_json(value: Any, status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> Reply:
     """A reply whose body is that value."""
-    return Reply(status, json.dumps(value, ensure_ascii=False).encode(), headers=headers)
+    return Reply(status, json.dumps(value).encode(), headers=headers)
 
 
 def problem(
