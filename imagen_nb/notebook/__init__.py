@@ -1,0 +1,21 @@
+"""Where the package meets IPython: the magics, what Tab completes, the live view, the panel and the widgets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["load_ipython_extension", "unload_ipython_extension"]
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Add the magics, their completion and the displays to a shell; loading twice changes nothing."""
+    from imagen_nb.notebook.extension import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Take everything out of the shell again."""
+    from imagen_nb.notebook.extension import unload
+
+    unload(shell)

@@ -1,0 +1,70 @@
+"""What `%load_ext imagen_nb` adds to a shell, and `%unload_ext` takes out again.
+
+Nothing heavy is imported here: pandas, ipywidgets, SQLAlchemy, Pillow and requests wait for the cell that needs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from imagen_nb.notebook import completion
+from imagen_nb.notebook.arguments import keep_question_marks
+from imagen_nb.notebook.magic import ImagenMagics
+
+if TYPE_CHECKING:
+    from imagen_nb.runs import Runs
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a shell was given."""
+
+    magics: ImagenMagics
+    matcher: Callable[..., Any]
+
+
+_loaded: WeakKeyDictionary[Any, Loaded] = WeakKeyDictionary()
+
+
+def load(shell: Any) -> None:
+    """Add the magics, their completion, the display of running sweeps, and prompts that end in a question mark."""
+    if shell in _loaded:
+        return
+    magics = ImagenMagics(shell)
+    shell.register_magics(magics)
+    shell.input_transformers_cleanup.append(keep_question_marks)
+    _displays(shell).for_type_by_name("imagen_nb.runs", "Runs", _running(magics))
+    _loaded[shell] = Loaded(magics, completion.register(shell, magics.workspace))
+
+
+def unload(shell: Any) -> None:
+    """Take it all out again; what runs goes on."""
+    loaded = _loaded.pop(shell, None)
+    if loaded is None:
+        return
+    for kind, names in ImagenMagics.magics.items():
+        for name in names:
+            shell.magics_manager.magics[kind].pop(name, None)
+    shell.magics_manager.registry.pop(ImagenMagics.__name__, None)
+    shell.configurables.remove(loaded.magics)
+    shell.input_transformers_cleanup.remove(keep_question_marks)
+    _displays(shell).pop("imagen_nb.runs.Runs", None)
+    completion.unregister(shell, loaded.matcher)
+
+
+def _displays(shell: Any) -> Any:
+    return shell.display_formatter.ipython_display_formatter
+
+
+def _running(magics: ImagenMagics) -> Callable[[Runs], None]:
+    """How a `Runs` is displayed while it is not done."""
+
+    def show(runs: Runs) -> None:
+        from imagen_nb.notebook.live import show_running
+
+        show_running(runs, magics.live_thumb(), magics.shell)
+
+    return show

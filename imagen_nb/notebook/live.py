@@ -1,0 +1,182 @@
+"""The live view of a sweep: how often it is drawn anew, how much work that may be, and what it leaves behind.
+
+However large the sweep, a refresh stays small: at most four a second while something changes and one a second while
+nothing does, the newest images only, and a few milliseconds for thumbnails at a time; the rest follow in the next.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from imagen_nb.core.records import Rendering, Run
+from imagen_nb.errors import ImagenError, Interrupted
+from imagen_nb.notebook.surfaces import NOTHING, Surface, surface
+
+if TYPE_CHECKING:
+    from imagen_nb.runs import Runs
+    from imagen_nb.view import LiveTile, Thumb
+
+SLICE_S = 0.25
+"""How long the main thread waits at a time, and the least time between two refreshes, in seconds."""
+
+IDLE_S = 1.0
+THUMBNAILS_S = 0.01
+"""How long one refresh may spend on new thumbnails, in seconds; one is always made."""
+
+THUMBNAIL_PX = 160
+SETTLE_S = 3.0
+"""How long an interrupted cell waits for its cancelled predictions to be logged, in seconds."""
+
+
+class LiveView:
+    """What one sweep shows while it runs. `thumb` gives an image's thumbnail; `clock` counts seconds."""
+
+    def __init__(self, runs: Runs, thumb: Thumb, on: Surface, clock: Callable[[], float] = time.monotonic) -> None:
+        self._runs = runs
+        self._thumb = thumb
+        self._surface = on
+        self._clock = clock
+        self._tiles: dict[str, LiveTile | None] = {}
+        self._state: Any = None
+        self._shown_at = float("-inf")
+
+    def refresh(self) -> None:
+        """Draw it anew if it is time to."""
+        now = self._clock()
+        progress = self._runs.progress()
+        state = (progress.done, progress.in_flight, progress.state, progress.message)
+        if now - self._shown_at < (SLICE_S if state != self._state else IDLE_S):
+            return
+        self._surface.update(self.rendering())
+        self._state, self._shown_at = state, now
+
+    def rendering(self) -> Rendering:
+        """The bar, the counts and the newest images."""
+        from imagen_nb.view import live
+
+        return live(self._runs.progress(), self._newest())
+
+    def summarize(self) -> None:
+        """Leave a line that says what became of it, with the reasons of failures."""
+        self._surface.end(summary(self._runs))
+
+    def clear(self) -> None:
+        """Leave nothing but what the displayed result would not say."""
+        message = self._runs.progress().message
+        self._surface.end(_lines([message]) if message else NOTHING)
+
+    def end(self, rendering: Rendering) -> None:
+        """Leave this."""
+        self._surface.end(rendering)
+
+    def _newest(self) -> list[LiveTile]:
+        """The tiles of the newest runs, as far as there is time to make them."""
+        from imagen_nb.view.progress import MOST_LIVE, live_tile
+
+        ends = self._clock() + THUMBNAILS_S
+        tiles: dict[str, LiveTile | None] = {}
+        may_make = True
+        for run in self._runs.recent(MOST_LIVE):
+            if run.id in self._tiles:
+                tiles[run.id] = self._tiles[run.id]
+            elif may_make:
+                tiles[run.id] = live_tile(run, self._thumb)
+                may_make = self._clock() < ends
+        self._tiles = tiles
+        return [tile for tile in tiles.values() if tile is not None]
+
+
+def watch(runs: Runs, view: LiveView) -> None:
+    """Wait for the end of a sweep in the main thread, with its live view.
+
+    Raises the error that stopped the sweep. An interrupt cancels it, waits a little for its rows, and raises
+    `Interrupted`; a second one does not wait.
+    """
+    try:
+        _follow(runs, view, until=float("inf"))
+    except KeyboardInterrupt:
+        _cancelled(runs, view)
+        raise Interrupted(*stopped_words(runs), runs=runs) from None
+    finally:
+        view.summarize()
+
+
+def show_running(runs: Runs, thumb: Thumb, shell: Any) -> None:
+    """Display a sweep that is not done: it fills in from a thread, and its final state stays as static output.
+
+    Raises `NotImplementedError`, which to IPython means "display it the usual way", where nothing can fill in.
+    """
+    if runs.is_done or getattr(shell, "kernel", None) is None:
+        raise NotImplementedError
+    view = LiveView(runs, thumb, surface(shell))
+    view.refresh()
+    threading.Thread(target=_fill_in, args=(runs, view), name="imagen-live", daemon=True).start()
+
+
+def summary(runs: Runs) -> Rendering:
+    """What became of a sweep, in a line or a few."""
+    from imagen_nb.view.cards import failures, summary_line
+
+    progress = runs.progress()
+    ended = list(runs)
+    unsent = progress.total - len(ended)
+    first = summary_line(ended, progress.elapsed) if ended else ""
+    reasons = [f"{number:,} {reason}" for number, reason in failures(ended)]
+    return _lines([first, f"{unsent:,} not done" if unsent > 0 else "", progress.message, *reasons])
+
+
+def stopped_words(runs: Runs) -> tuple[str, str]:
+    """The two lines of an interrupted cell: what was done, and how to go on."""
+    ended = list(runs)
+    total = runs.progress().total
+    canceled = sum(run.error_code == "canceled" or run.status == "canceled" for run in ended)
+    finished = len(ended) - canceled
+    parts = [f"{finished:,} of {total:,} finished and logged", f"{canceled:,} canceled" if canceled else ""]
+    if unsettled := runs.progress().in_flight:
+        parts.append(f"{unsettled:,} still being canceled")
+    if (unsent := total - len(ended) - unsettled) > 0:
+        parts.append(f"{unsent:,} not sent")
+    return f"interrupted: {', '.join(filter(None, parts))}", _go_on(ended)
+
+
+def _go_on(ended: list[Run]) -> str:
+    name = next((run.experiment for run in ended if run.experiment), None)
+    if name:
+        return f"The same cell with --resume goes on with the experiment {name}."
+    return "With -e NAME, --resume goes on where an interrupted sweep stopped; %imagen_log shows what there is."
+
+
+def _follow(runs: Runs, view: LiveView, until: float) -> None:
+    """Refresh until the sweep has ended or the clock says so."""
+    view.refresh()
+    while not runs.is_done and time.monotonic() < until:
+        runs.wait(SLICE_S)
+        view.refresh()
+    if runs.is_done and until == float("inf"):
+        runs.wait()
+
+
+def _cancelled(runs: Runs, view: LiveView) -> None:
+    """Cancel, and wait for what that settles; a second interrupt or a mistake ends the waiting."""
+    try:
+        runs.cancel()
+        _follow(runs, view, until=time.monotonic() + SETTLE_S)
+    except (KeyboardInterrupt, ImagenError):
+        runs.cancel()
+
+
+def _fill_in(runs: Runs, view: LiveView) -> None:
+    """The thread of a background sweep's display."""
+    while not runs.sweep.wait(SLICE_S):
+        view.refresh()
+    view.end(dict(runs._repr_mimebundle_()))
+
+
+def _lines(parts: list[str | None]) -> Rendering:
+    kept = [part for part in parts if part]
+    html = "".join(f"<div>{escape(part)}</div>" for part in kept)
+    return {"text/plain": "\n".join(kept), "text/html": html}

@@ -1,0 +1,199 @@
+"""The magics: `%imagen`, `%%imagen`, `%imagen_log`, `%imagen_login`, `%imagen_panel`, and `%config ImagenMagics`.
+
+A magic parses, asks the workspace, waits in the main thread and hands back a value: that value is what the cell shows.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
+from traitlets import Dict, Float, Int, Unicode
+
+from imagen_nb.core.options import Options, log_manual, manual, parse_log
+from imagen_nb.core.words import shortened
+from imagen_nb.errors import InputError, Interrupted
+from imagen_nb.notebook.arguments import asked
+from imagen_nb.notebook.display import result_hook
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from imagen_nb.core.plan import Plan
+    from imagen_nb.core.records import Run
+    from imagen_nb.runs import Runs
+    from imagen_nb.view import Thumb
+    from imagen_nb.workspace import Workspace
+
+_Result = TypeVar("_Result")
+_WORKSPACE_SETTINGS = ("home", "provider", "model", "jobs", "prices", "thumbnail")
+
+
+@magics_class
+class ImagenMagics(Magics):
+    """Defaults of the magics; a change counts from the next cell on."""
+
+    model = Unicode(None, allow_none=True, help="The model where -m names none; None: google/imagen-4.").tag(
+        config=True
+    )
+    provider = Unicode(
+        None, allow_none=True, help="kkiai, replicate, simulator or a base URL; None: the one whose token is found."
+    ).tag(config=True)
+    home = Unicode(
+        None, allow_none=True, help="The folder of the log and the images; None: imagen_runs/ beside the notebook."
+    ).tag(config=True)
+    jobs = Int(16, min=1, help="Most predictions in flight.").tag(config=True)
+    confirm_above = Int(
+        20, min=0, allow_none=True, help="A plan with more requests than this needs --yes; None: none does."
+    ).tag(config=True)
+    budget = Float(
+        None, allow_none=True, help="US dollars that one cell may spend where --budget says nothing; None: no limit."
+    ).tag(config=True)
+    prices = Dict(
+        value_trait=Float(), key_trait=Unicode(), help="US dollars an image by model name; overrides the list prices."
+    ).tag(config=True)
+    thumbnail = Int(
+        512, min=32, max=2048, help="The longer side, in pixels, of the picture in the notebook; files stay whole."
+    ).tag(config=True)
+
+    def __init__(self, shell: Any = None, **options: Any) -> None:
+        super().__init__(shell, **options)
+        self._opened: Workspace | None = None
+        self._opened_with: dict[str, Any] = {}
+        self._told: set[str] = set()
+
+    @property
+    def _shell(self) -> Any:
+        return self.shell
+
+    # -- the workspace -------------------------------------------------------------------------------------------
+
+    def workspace(self) -> Workspace:
+        """The notebook's workspace, opened anew where the settings here have changed. Raises `SettingsError`."""
+        from imagen_nb.workspace import Workspace, default_workspace, set_default_workspace
+
+        values = {name: copy(getattr(self, name)) for name in _WORKSPACE_SETTINGS}
+        wanted = {name: value for name, value in values.items() if value != self.trait_defaults(name)}
+        if wanted != self._opened_with or (wanted and default_workspace() is not self._opened):
+            self._opened = Workspace(**wanted) if wanted else None
+            self._opened_with = wanted
+            set_default_workspace(self._opened)
+        return default_workspace()
+
+    def live_thumb(self) -> Thumb:
+        """Thumbnails for live views."""
+        from imagen_nb.notebook.live import THUMBNAIL_PX
+
+        return self.workspace().displays.thumb(THUMBNAIL_PX)
+
+    def _tell(self, workspace: Workspace) -> None:
+        """Print the notices that were not printed yet."""
+        for notice in list(workspace.notices):
+            if notice not in self._told:
+                self._told.add(notice)
+                print(notice)  # noqa: T201 - a notice is a line of the cell's output
+
+    # -- the magics ----------------------------------------------------------------------------------------------
+
+    @no_var_expand
+    @line_cell_magic
+    def imagen(self, line: str, cell: str | None = None) -> Run | Runs | Plan | None:
+        options, prompt = asked(line, cell)
+        if options.help:
+            print(manual())  # noqa: T201 - the manual is this cell's output
+            return None
+        try:
+            result = self._result(options, prompt)
+        except Interrupted as error:
+            self._bind(options, error.runs)
+            raise
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted before anything was asked for", "%imagen_log shows what there is.") from None
+        return self._bind(options, result)
+
+    @no_var_expand
+    @line_magic
+    def imagen_log(self, line: str) -> pd.DataFrame | None:
+        asked_for = parse_log(line)
+        if asked_for.pop("help", False):
+            print(log_manual())  # noqa: T201 - the manual is this cell's output
+            return None
+        last = asked_for.pop("last", None)
+        frame = self.workspace().frame(**asked_for)
+        return frame if last is None else frame.tail(last)
+
+    @no_var_expand
+    @line_magic
+    def imagen_login(self, line: str) -> None:
+        """Ask for a provider's token; it stays in this kernel's memory and is never shown.
+
+        %imagen_login [PROVIDER]    kkiai, replicate or a base URL; default: the one in the settings
+        """
+        import getpass
+
+        from imagen_nb.settings import SIMULATOR, login_provider
+        from imagen_nb.workspace import login
+
+        named = line.strip() or (self.provider if self.provider != SIMULATOR else None) or login_provider()
+        # getpass is looked up now and not at import: a kernel puts its own in its place while a cell runs
+        name = login(named, getpass.getpass(f"Token for {named} (not shown): "))
+        print(f"The token for {name} is kept in memory until the kernel ends.")  # noqa: T201 - this cell's output
+
+    @no_var_expand
+    @line_magic
+    def imagen_panel(self, line: str) -> Any:
+        """The panel: a form made from the model's schema, what runs, and the history."""
+        if line.strip():
+            raise InputError(f"%imagen_panel takes nothing, and {shortened(line.strip())} was given")
+        from imagen_nb.notebook.panel import panel
+
+        return panel(self.workspace())
+
+    # -- one cell ------------------------------------------------------------------------------------------------
+
+    def _result(self, options: Options, prompt: str) -> Run | Runs | Plan:
+        """What the cell asked for: a plan to look at, or runs."""
+        workspace = self.workspace()
+        keywords = options.plan_keywords(prompt, workspace.spec)
+        plan = workspace.plan([prompt], namespace=self._shell.user_ns, **keywords)
+        self._tell(workspace)
+        if options.dry_run:
+            return self._shown(plan, options)
+        plan.confirm(self.confirm_above, options.yes)
+        runs = workspace.submit(plan, **{**options.run_keywords(), "budget": options.budget or self.budget})
+        if options.background:
+            return self._shown(runs, options)
+        return self._waited(runs, len(plan), options, workspace)
+
+    def _waited(self, runs: Runs, count: int, options: Options, workspace: Workspace) -> Run | Runs:
+        """The result when it is there: one run for one request."""
+        from imagen_nb.notebook.live import THUMBNAIL_PX, LiveView, watch
+        from imagen_nb.notebook.surfaces import NoSurface, surface
+
+        on = NoSurface() if options.quiet else surface(self.shell)
+        view = LiveView(runs, workspace.displays.thumb(THUMBNAIL_PX), on)
+        try:
+            watch(runs, view)
+        except Exception:
+            self._bind(options, runs)
+            raise
+        result = runs[0] if count == 1 and len(runs) == 1 else runs
+        if not options.quiet and (hook := result_hook(self._shell)):
+            hook.before(result, view.clear)
+        return self._shown(result, options)
+
+    def _shown(self, result: _Result, options: Options) -> _Result:
+        """The result; with --quiet this cell does not show it."""
+        if options.quiet and (hook := result_hook(self._shell)):
+            hook.silence(result)
+        return result
+
+    def _bind(self, options: Options, result: _Result) -> _Result:
+        if options.output and result is not None:
+            self._shell.push({options.output: result})
+        return result
+
+
+ImagenMagics.imagen.__doc__ = manual()
+ImagenMagics.imagen_log.__doc__ = log_manual()

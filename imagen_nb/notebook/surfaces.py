@@ -1,0 +1,137 @@
+"""Where something that changes is shown: in a cell as a widget or by display id, in a terminal, or nowhere.
+
+A widget goes on after a page reload, which output replaced by display id does not, so JupyterLab and VS Code get one.
+What runs a notebook without a person (nbclient, nbconvert) would save a widget's state into the file, so there the
+output itself is replaced; those executors are told by their requests, which name no cell. Either way the last thing
+written is plain static output. `update` and `end` may be called from any thread.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Protocol, TextIO
+
+from imagen_nb.core.records import Rendering
+
+NOTHING: Rendering = {"text/plain": "", "text/html": ""}
+
+_lingering: list[WidgetSurface] = []
+
+
+class Surface(Protocol):
+    """One changing output."""
+
+    def update(self, rendering: Rendering) -> None:
+        """Show this instead."""
+
+    def end(self, rendering: Rendering) -> None:
+        """Leave this as static output; further calls may still replace it."""
+
+
+class NoSurface:
+    """Shows nothing."""
+
+    def update(self, rendering: Rendering) -> None:
+        pass
+
+    def end(self, rendering: Rendering) -> None:
+        pass
+
+
+class TerminalSurface:
+    """One line of a terminal, written over and over; the last line stays."""
+
+    def __init__(self, stream: TextIO | None = None, width: int = 120) -> None:
+        self._stream = stream or sys.stderr
+        self._width = width
+        self._shown = 0
+
+    def update(self, rendering: Rendering) -> None:
+        line = rendering["text/plain"].partition("\n")[0][: self._width]
+        self._stream.write(f"\r{line:<{self._shown}}")
+        self._stream.flush()
+        self._shown = len(line)
+
+    def end(self, rendering: Rendering) -> None:
+        if self._shown:
+            self._stream.write(f"\r{'':<{self._shown}}\r")
+            self._shown = 0
+        if text := rendering["text/plain"]:
+            self._stream.write(f"{text}\n")
+        self._stream.flush()
+
+
+class OutputSurface:
+    """A cell's output, replaced in place by its display id."""
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+
+    def update(self, rendering: Rendering) -> None:
+        if self._handle is None:
+            self._handle = _display(dict(rendering), raw=True)
+        else:
+            self._handle.update(dict(rendering), raw=True)
+
+    def end(self, rendering: Rendering) -> None:
+        if self._handle is not None or any(rendering.values()):
+            self.update(rendering)
+
+
+class WidgetSurface:
+    """An HTML widget while things change, and static output in its place at the end.
+
+    The widget keeps its last state until the next one begins: a page that was reloaded meanwhile shows it still.
+    """
+
+    def __init__(self) -> None:
+        from ipywidgets import HTML  # type: ignore[import-untyped]  # it has no types
+
+        while _lingering:
+            _lingering.pop().close()
+        self._html: Any = HTML()
+        self._handle: Any = None
+
+    def update(self, rendering: Rendering) -> None:
+        self._html.value = rendering["text/html"]
+        if self._handle is None:
+            self._handle = _display(self._html)
+
+    def end(self, rendering: Rendering) -> None:
+        if self._html is not None:
+            if rendering["text/html"]:
+                self._html.value = rendering["text/html"]
+            if self not in _lingering:
+                _lingering.append(self)
+        if self._handle is not None:
+            self._handle.update(dict(rendering), raw=True)
+
+    def close(self) -> None:
+        """Give the widget back."""
+        if self._html is not None:
+            self._html.close()
+            self._html = None
+
+
+def surface(shell: Any) -> Surface:
+    """The right surface for what runs now: a kernel's cell, a terminal that a person looks at, or neither."""
+    kernel = getattr(shell, "kernel", None)
+    if kernel is None:
+        return TerminalSurface() if shell is not None and sys.stderr.isatty() else NoSurface()
+    return WidgetSurface() if _names_a_cell(kernel) else OutputSurface()
+
+
+def _display(content: Any, **options: Any) -> Any:
+    from IPython.display import display
+
+    show: Any = display
+    return show(content, display_id=True, **options)
+
+
+def _names_a_cell(kernel: Any) -> bool:
+    """Whether the request being executed says which cell it is for, as those of JupyterLab and VS Code do."""
+    try:
+        metadata = kernel.get_parent("shell").get("metadata", {})
+    except (AttributeError, TypeError, LookupError):
+        return False
+    return bool(metadata.get("cellId"))

@@ -1,0 +1,76 @@
+"""Loading the extension: quick, without what is heavy, and undone without a trace."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from shells import session
+
+HEAVY = ("pandas", "ipywidgets", "sqlalchemy", "PIL", "requests", "jinja2", "imagen_nb.workspace", "numpy")
+
+LOAD = """
+import json, sys, time
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+before = set(sys.modules)
+began = time.process_time()
+shell.run_line_magic("load_ext", "imagen_nb")
+spent = time.process_time() - began
+print(json.dumps({"spent": spent, "new": sorted(set(sys.modules) - before)}))
+"""
+
+
+def loaded(folder: Path) -> dict[str, Any]:
+    command = [sys.executable, "-W", "ignore", "-c", LOAD]
+    environment = {"IPYTHONDIR": str(folder), "HOME": str(folder), "PATH": ""}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder, env=environment)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_loading_is_light(tmp_path: Path) -> None:
+    """`%load_ext imagen_nb` imports nothing heavy, takes little time, and makes no folder."""
+    seen = loaded(tmp_path)
+    assert not [name for name in seen["new"] if name in HEAVY or name.startswith("pandas.")]
+    assert min(seen["spent"], loaded(tmp_path)["spent"], loaded(tmp_path)["spent"]) < 0.06
+    assert not (tmp_path / "imagen_runs").exists()
+
+
+def test_unloading_leaves_nothing(tmp_path: Path) -> None:
+    """After `%unload_ext` no magic, matcher, transformer or setting is left, and loading again works."""
+    with session(tmp_path, load=False) as notebook:
+        shell = notebook.shell
+        shell.find_line_magic("load_ext")  # IPython's own magics arrive when they are first used
+        before = snapshot(shell)
+        for _ in range(2):
+            shell.run_line_magic("load_ext", "imagen_nb")
+            assert "imagen" in shell.magics_manager.magics["line"]
+            assert "imagen" in shell.magics_manager.magics["cell"]
+            shell.run_line_magic("unload_ext", "imagen_nb")
+            assert snapshot(shell) == before
+
+
+def test_loading_twice_changes_nothing(tmp_path: Path) -> None:
+    """Loading a loaded extension, or reloading it, leaves one of everything."""
+    with session(tmp_path) as notebook:
+        shell = notebook.shell
+        once = snapshot(shell)
+        shell.run_line_magic("load_ext", "imagen_nb")
+        assert snapshot(shell) == once
+        shell.run_line_magic("reload_ext", "imagen_nb")
+        assert [len(part) for part in snapshot(shell)] == [len(part) for part in once]
+
+
+def snapshot(shell: Any) -> list[list[Any]]:
+    return [
+        sorted(shell.magics_manager.magics["line"]),
+        sorted(shell.magics_manager.magics["cell"]),
+        sorted(shell.magics_manager.registry),
+        list(shell.configurables),
+        list(shell.input_transformers_cleanup),
+        list(shell.Completer.custom_matchers),
+        list(shell.display_formatter.ipython_display_formatter.deferred_printers),
+    ]
