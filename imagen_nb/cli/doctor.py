@@ -6,6 +6,7 @@ import platform
 import sqlite3
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,12 +14,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from imagen_nb.errors import AuthenticationError, CreditError, ImagenError, NotFoundError
+from imagen_nb.settings import SIMULATOR
 from imagen_nb.store.database import has_safe_wal
 from imagen_nb.store.log import Log
 from imagen_nb.view.words import count
 from imagen_nb.workspace import Workspace
 
 ANSWER_S = 20.0
+WIDTH = 80
 PACKAGES = (
     "ipython",
     "ipykernel",
@@ -47,11 +50,17 @@ def doctor(*, home: str | None = None, provider: str | None = None) -> int:
     findings = []
     for finding in _findings(home, provider):
         findings.append(finding)
-        sys.stdout.write(f"{'ok  ' if finding.is_good else 'BAD '} {finding.name:<10} {finding.text}\n")
-        if finding.hint:
-            sys.stdout.write(f"{'':<16}{finding.hint}\n")
+        sys.stdout.write("\n".join(_lines(finding)) + "\n")
         sys.stdout.flush()
     return int(not all(each.is_good for each in findings))
+
+
+def _lines(finding: Finding) -> list[str]:
+    """The finding in three columns, at most 80 wide where its words allow."""
+    head = f"{'ok  ' if finding.is_good else 'BAD '} {finding.name:<10} "
+    texts = [text for text in (finding.text, finding.hint) if text]
+    wrapped = [line for text in texts for line in textwrap.wrap(text, WIDTH - len(head), break_long_words=False)]
+    return [(head if number == 0 else " " * len(head)) + line for number, line in enumerate(wrapped)]
 
 
 def _findings(home: str | None, provider: str | None) -> Iterator[Finding]:
@@ -60,19 +69,20 @@ def _findings(home: str | None, provider: str | None) -> Iterator[Finding]:
         workspace = Workspace(home=home, provider=provider)
     except ImagenError as error:
         yield _bad("provider", error)
-        return
-    with workspace:
-        yield from _provider(workspace)
-        yield _checked("reachable", lambda: reachable(workspace))
-        yield _checked("home", lambda: writable(workspace.home))
+    else:
+        with workspace:
+            yield from _provider(workspace)
+            yield _checked("reachable", lambda: reachable(workspace))
+    # The folder is looked at whoever answers; the simulator needs no token.
+    with Workspace(home=home, provider=SIMULATOR) as local:
+        yield _checked("home", lambda: writable(local.home))
 
 
 def versions() -> Iterator[Finding]:
     """The versions that behaviour depends on."""
     python = f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
     yield Finding("imagen-nb", f"{_version('imagen-nb')}, {python}, {platform.system()} {platform.machine()}")
-    yield Finding("packages", ", ".join(f"{name} {_version(name)}" for name in PACKAGES[:5]))
-    yield Finding("", ", ".join(f"{name} {_version(name)}" for name in PACKAGES[5:]))
+    yield Finding("packages", ", ".join(f"{name} {_version(name)}" for name in PACKAGES))
 
 
 def _provider(workspace: Workspace) -> Iterator[Finding]:

@@ -14,6 +14,9 @@ from imagen_nb.settings import DEFAULT_HOME
 from imagen_nb.view.words import chip, clip, count, dollars, one_line, seconds, why
 from imagen_nb.workspace import Workspace
 
+Filters = Mapping[str, Any]
+"""`experiment` and `status`, each a text or None."""
+
 SHOWN = 40
 """How many rows the table shows where `--last` does not say."""
 
@@ -21,7 +24,7 @@ WIDTH, WIDEST = 80, 160
 
 
 def show_log(
-    home: str | None, filters: Mapping[str, str | None], last: int | None = None, files: Mapping[str, str] | None = None
+    home: str | None, filters: Filters, last: int | None = None, files: Mapping[str, str] | None = None
 ) -> int:
     """Print the newest rows that meet the filters, or write them all to `files` (path to kind: csv, parquet, html)."""
     with Workspace(home=home, provider="simulator") as workspace:  # the log needs no provider, and so no token
@@ -36,7 +39,7 @@ def show_log(
     return 0
 
 
-def _print(workspace: Workspace, filters: Mapping[str, str | None], last: int | None) -> None:
+def _print(workspace: Workspace, filters: Filters, last: int | None) -> None:
     total = workspace.log.count(**filters)
     runs = workspace.log.runs(**filters, limit=last or SHOWN)
     for line in table(runs, shutil.get_terminal_size((WIDTH, 24)).columns):
@@ -45,7 +48,7 @@ def _print(workspace: Workspace, filters: Mapping[str, str | None], last: int | 
     sys.stdout.write(f"{count(total, 'run')}{hidden}\n")
 
 
-def _write(workspace: Workspace, filters: Mapping[str, str | None], last: int | None, files: Mapping[str, str]) -> None:
+def _write(workspace: Workspace, filters: Filters, last: int | None, files: Mapping[str, str]) -> None:
     import imagen_nb.comparison  # noqa: F401 - gives frames their .imagen
     from imagen_nb.store.frame import frame
 

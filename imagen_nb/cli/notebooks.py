@@ -79,7 +79,7 @@ def execute(source: Path, target: Path, home: Path, *, provider: str = SIMULATOR
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-    notebook: Any = nbformat.read(source, as_version=4)
+    notebook: Any = nbformat.read(source, as_version=4)  # type: ignore[no-untyped-call] # nbformat has no types
     environment = {
         **os.environ,
         "IMAGEN_NB_PROVIDER": provider,
@@ -94,7 +94,7 @@ def execute(source: Path, target: Path, home: Path, *, provider: str = SIMULATOR
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         raise InputError(f"{source.name} stopped: {_last_line(str(error))}", f"It is in {target} so far.") from None
     finally:
-        nbformat.write(notebook, target)
+        nbformat.write(notebook, target)  # type: ignore[no-untyped-call] # as above
     return notebook
 
 

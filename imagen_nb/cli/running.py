@@ -24,10 +24,11 @@ CANCEL_S = 15.0
 
 MANUAL = """usage: imagen-nb run [options] PROMPT
 
-Make images from a prompt; every request, its parameters and its fate go to the log.
+Make images from a prompt; every request and all that became of it is logged.
 
-The prompt is the rest of the words, joined by single spaces; quote it, and it is sent as it stands. Options end
-at the first word that is not one, or at --. Results are on stdout, progress is on stderr.
+The prompt is the rest of the words, joined by single spaces; quote it, and it
+is sent as it stands. Options end at the first word that is not one, or at --.
+Results are on stdout, progress is on stderr.
 
 options:
 {options}
