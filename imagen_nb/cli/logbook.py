@@ -52,10 +52,11 @@ def _write(workspace: Workspace, filters: Filters, last: int | None, files: Mapp
     import imagen_nb.comparison  # noqa: F401 - gives frames their .imagen
     from imagen_nb.store.frame import frame
 
+    targets = [(_checked(path, kind), kind) for path, kind in files.items()]
     rows: Any = frame(workspace.log, **filters, last=last)
-    for path, kind in files.items():
-        (rows.imagen.report if kind == "html" else rows.imagen.export)(_checked(path, kind))
-        sys.stdout.write(f"{count(len(rows), 'run')} written to {path}\n")
+    for target, kind in targets:
+        (rows.imagen.report if kind == "html" else rows.imagen.export)(target)
+        sys.stdout.write(f"{count(len(rows), 'run')} written to {target}\n")
 
 
 def _checked(path: str, kind: str) -> Path:

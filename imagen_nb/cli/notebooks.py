@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -88,9 +89,9 @@ def execute(source: Path, target: Path, home: Path, *, provider: str = SIMULATOR
     }
     this_python = KernelSpecManager(kernel_dirs=[])
     kernel = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=this_python)
-    client = NotebookClient(notebook, timeout=CELL_S, km=kernel)
+    client = NotebookClient(notebook, timeout=CELL_S, km=kernel, extra_arguments=["--log-level=ERROR"])
     try:
-        client.execute(cwd=str(target.parent), env=environment)
+        client.execute(cwd=str(target.parent), env=environment, cleanup_kc=True)
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         raise InputError(f"{source.name} stopped: {_last_line(str(error))}", f"It is in {target} so far.") from None
     finally:
@@ -122,4 +123,5 @@ def _shown(path: Path) -> str:
 
 
 def _last_line(text: str) -> str:
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no reason given")
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
+    return next((line.strip() for line in reversed(lines) if line.strip()), "no reason given")
