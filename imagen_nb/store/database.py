@@ -32,6 +32,7 @@ SCHEMA_VERSION = 1
 _APPLICATION_ID = 0x696D6E62  # "imnb": tells a log from any other SQLite file
 _WAIT_S = 30.0
 _SWITCH_WAIT_MS = 2000
+_CHUNK = 100
 # fmt: off
 _NETWORK = frozenset({
     "9p", "afs", "autofs", "beegfs", "ceph", "cifs", "coda", "davfs", "drvfs", "fakeowner", "gfs2", "glusterfs", "gpfs",
@@ -106,10 +107,18 @@ class Database:
             raise log_error(error, self.path) from None
 
 
-def fetch(conn: sa.Connection, query: sa.Select[Any]) -> list[tuple[Any, ...]]:
-    """The rows as the driver gives them: for reading very many, where a `Row` and typed values cost too much."""
-    cursor = conn.execute(query).cursor
-    return list(cursor.fetchall()) if cursor else []
+def columns_of(conn: sa.Connection, query: sa.Select[Any]) -> list[list[Any]]:
+    """The result by the column, as the driver gives the values.
+
+    For reading very many rows, where a `Row` and typed values cost too much; and not all at once, because so many
+    tuples would only keep the garbage collector busy.
+    """
+    cursor: Any = conn.execute(query).cursor
+    columns: list[list[Any]] = [[] for _ in query.selected_columns]
+    while rows := cursor.fetchmany(_CHUNK):
+        for column, values in zip(columns, zip(*rows, strict=True), strict=True):
+            column.extend(values)
+    return columns
 
 
 def has_safe_wal(version: tuple[int, ...]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from imagen_nb.core.records import Request, Status
-from imagen_nb.store.queries import among
+from imagen_nb.store import queries
 from imagen_nb.store.rows import request_of
 from imagen_nb.store.sessions import Session
 from imagen_nb.store.tables import OPEN, runs
@@ -62,11 +62,14 @@ def keyed(conn: sa.Connection, *conditions: sa.ColumnElement[bool]) -> list[tupl
     return [(key, run_id) for key, run_id in conn.execute(query)]
 
 
-def leftovers(rows: Iterable[Any], session: Session) -> list[Leftover]:
-    """What the rows are to this session; it asks whether their owners still live, so not within a transaction."""
+def leftovers(rows: Iterable[Any], session: Session, driven: Container[str]) -> list[Leftover]:
+    """What the rows are to this session, which is at work on those in `driven`.
+
+    It asks whether the owners still live, so it is not for within a transaction.
+    """
     rows = list(rows)
-    alive = session.alive(row.owner for row in rows if row.owner)
-    return [_leftover(row, is_free=row.owner not in alive) for row in rows]
+    alive = session.alive(row.owner for row in rows if row.owner) - {session.id}
+    return [_leftover(row, is_free=row.owner not in alive and row.run_id not in driven) for row in rows]
 
 
 def resume_state(
@@ -82,21 +85,21 @@ def resume_state(
     )
 
 
-def take_over(conn: sa.Connection, session: Session, run_ids: Iterable[str], dead: Iterable[str]) -> list[str]:
-    """Make the session the owner of those open rows that nobody, or a dead session, owned; which it did, in log order.
+def take_over(conn: sa.Connection, owner: str, run_ids: Iterable[str], dead: Iterable[str]) -> list[str]:
+    """Make a session the owner of those open rows that nobody, it itself or a dead session owned; in log order.
 
     To be called in a writing transaction: of two that ask for the same row, one gets it.
     """
-    free = sa.or_(runs.c.owner.is_(None), among(runs.c.owner, dead))
-    query = sa.select(runs.c.run_id).where(among(runs.c.run_id, run_ids), runs.c.status.in_(OPEN), free)
+    free = sa.or_(runs.c.owner.is_(None), queries.among(runs.c.owner, [owner, *dead]))
+    query = sa.select(runs.c.run_id).where(queries.among(runs.c.run_id, run_ids), runs.c.status.in_(OPEN), free)
     taken = list(conn.execute(query.order_by(runs.c.seq)).scalars())
-    conn.execute(sa.update(runs).where(among(runs.c.run_id, taken)).values(owner=session.id))
+    conn.execute(sa.update(runs).where(queries.among(runs.c.run_id, taken)).values(owner=owner))
     return taken
 
 
 def read_owners(conn: sa.Connection, run_ids: Iterable[str]) -> set[str]:
     """The sessions that own any of these rows."""
-    query = sa.select(runs.c.owner).where(among(runs.c.run_id, run_ids), runs.c.owner.is_not(None)).distinct()
+    query = sa.select(runs.c.owner).where(queries.among(runs.c.run_id, run_ids), runs.c.owner.is_not(None)).distinct()
     return set(conn.execute(query).scalars())
 
 

@@ -11,10 +11,9 @@ Invariants, whatever happens to the process:
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timezone
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +39,6 @@ from imagen_nb.store.sessions import Session
 from imagen_nb.store.tables import OPEN, runs
 
 
-class Keep(Enum):
-    """For `Log.rate`: leave the value as it is."""
-
-    KEEP = "keep"
-
-
 def _utc_now() -> datetime:
     return datetime.now(timezone.utc)
 
@@ -62,6 +55,7 @@ class Log:
         self.home = Path(home).absolute()
         self.session = Session(self.home)
         self._now = now
+        self._driven: set[str] = set()
         try:
             self._database = Database(self.home / FILE_NAME)
         except BaseException:
@@ -81,8 +75,10 @@ class Log:
             "tag": tag or None,
             "owner": self.session.id,
         }
-        with self._database.writing() as conn:
-            return transitions.insert_intents(conn, self._now(), asked, common)
+        with self._driving() as driven, self._database.writing() as conn:
+            driven.extend(transitions.insert_intents(conn, self._now(), asked, common))
+            self._driven.update(driven)
+        return driven
 
     def accept(self, run_id: str, prediction: Prediction) -> bool:
         """Record that the provider took the request as this prediction. Recording the same again is fine.
@@ -101,6 +97,7 @@ class Log:
             if row.status in OPEN:
                 values = {"prediction_id": prediction.id, "owner": row.owner or self.session.id}
                 transitions.see(conn, now, row, prediction, values)
+                self._driven.add(run_id)
             elif row.prediction_id is None:
                 transitions.note_late(conn, now, row, prediction)
         return True
@@ -145,12 +142,26 @@ class Log:
             row = transitions.row_of(conn, run_id)
             if row.status in OPEN:
                 transitions.end(conn, self._now(), row, status, prediction=prediction, values=values)
-                transitions.keep_images(conn, image_values(run_id, images, self.home))
-            return queries.read_run(conn, run_id, self.home)
+                transitions.keep_images(conn, row.seq, image_values(row.seq, images, self.home))
+            run = queries.read_run(conn, run_id, self.home)
+        self._driven.discard(run_id)
+        return run
 
-    def mark_unknown(self, run_id: str, error: str, *, error_code: str | None = "uncertain") -> None:
-        """Record that nobody knows what became of the request; `leftovers` offers the row from now on."""
-        self.settle(run_id, Status.UNKNOWN, error=error, error_code=error_code)
+    def mark_unknown(
+        self, run_id: str, error: str, *, error_code: str | None = "uncertain", is_final: bool = True
+    ) -> None:
+        """Record that it is not known what became of the request.
+
+        `leftovers` offers the row from then on, unless `is_final` is False: then this session goes on looking.
+        """
+        if is_final:
+            self.settle(run_id, Status.UNKNOWN, error=error, error_code=error_code)
+            return
+        values = {"error": shortened(error) or None, "error_code": error_code}
+        with self._database.writing() as conn:
+            row = transitions.row_of(conn, run_id)
+            if row.status in OPEN:
+                transitions.end(conn, self._now(), row, Status.UNKNOWN, values=values | {"owner": row.owner})
 
     def reopen(self, run_ids: Iterable[str]) -> list[str]:
         """Take rows that are done, but never became a prediction, back to `intent`; those that were, in log order."""
@@ -173,11 +184,13 @@ class Log:
     def _send_again(
         self, run_ids: Iterable[str], conditions: list[sa.ColumnElement[bool]], *, detail: str, **values: Any
     ) -> list[str]:
-        with self._database.writing() as conn:
+        with self._driving() as driven, self._database.writing() as conn:
             unsent = [queries.among(runs.c.run_id, run_ids), runs.c.prediction_id.is_(None), *conditions]
             again = [run_id for _, run_id in keyed(conn, *unsent)]
             values |= {"owner": self.session.id, "cost": None, "cost_source": None}
-            return transitions.send_again(conn, self._now(), again, values, detail)
+            driven.extend(transitions.send_again(conn, self._now(), again, values, detail))
+            self._driven.update(driven)
+        return driven
 
     # Whose a row is.
 
@@ -186,20 +199,28 @@ class Log:
         conditions = [] if provider is None else [runs.c.provider == provider]
         with self._database.reading() as conn:
             rows = open_rows(conn, *conditions)
-        return [each for each in leftovers(rows, self.session) if each.is_free]
+        return [each for each in self._leftovers(rows) if each.is_free]
 
     def adopt_rows(self, run_ids: Iterable[str]) -> list[str]:
         """Become the owner of those leftovers, and return which one got: of two who ask, one gets a row."""
-        run_ids = list(run_ids)
+        wanted = list(run_ids)
         with self._database.reading() as conn:
-            owners = read_owners(conn, run_ids)
+            owners = read_owners(conn, wanted)
         dead = owners - self.session.alive(owners)
-        with self._database.writing() as conn:
-            return take_over(conn, self.session, run_ids, dead)
+        with self._driving() as driven, self._database.writing() as conn:
+            free = [run_id for run_id in wanted if run_id not in self._driven]
+            driven.extend(take_over(conn, self.session.id, free, dead))
+            self._driven.update(driven)
+        return driven
 
     def release(self, run_ids: Iterable[str]) -> None:
-        """Let go of rows of one's own that are not done, so that `leftovers` offers them."""
-        mine = sa.and_(queries.among(runs.c.run_id, run_ids), runs.c.owner == self.session.id)
+        """Let go of rows of one's own that are not done, so that `leftovers` offers them.
+
+        Should the log not be writable now, this session offers them all the same.
+        """
+        let_go = list(run_ids)
+        self._driven.difference_update(let_go)
+        mine = sa.and_(queries.among(runs.c.run_id, let_go), runs.c.owner == self.session.id)
         with self._database.writing() as conn:
             conn.execute(sa.update(runs).where(mine).values(owner=None))
 
@@ -210,7 +231,20 @@ class Log:
             succeeded = keyed(conn, *mine, runs.c.status == str(Status.SUCCEEDED))
             rows = open_rows(conn, *mine)
             unsent = keyed(conn, *mine, runs.c.status.not_in(OPEN), runs.c.prediction_id.is_(None))
-        return resume_state(succeeded, leftovers(rows, self.session), unsent)
+        return resume_state(succeeded, self._leftovers(rows), unsent)
+
+    def _leftovers(self, rows: Iterable[Any]) -> list[Leftover]:
+        return leftovers(rows, self.session, self._driven)
+
+    @contextmanager
+    def _driving(self) -> Iterator[list[str]]:
+        """A list to put run ids in that this log drives from now on; it does not when the transaction fails."""
+        driven: list[str] = []
+        try:
+            yield driven
+        except BaseException:
+            self._driven.difference_update(driven)
+            raise
 
     # What is in it.
 
@@ -260,10 +294,13 @@ class Log:
         with self._database.reading() as conn:
             return queries.read_experiments(conn)
 
-    def rate(self, run_id: str, *, rating: int | Keep | None = Keep.KEEP, note: str | Keep | None = Keep.KEEP) -> None:
-        """Set a rating of 1 to 5 or a note; None takes it away. Raises `InputError` for any other rating."""
-        values: dict[str, Any] = {} if isinstance(rating, Keep) else {"rating": _rating(rating)}
-        values |= {} if isinstance(note, Keep) else {"note": None if note is None else str(note) or None}
+    def rate(self, run_id: str, *, rating: int | None = None, note: str | None = None) -> None:
+        """Set a rating of 1 to 5, or a note; None leaves it as it is, 0 and "" take it away.
+
+        Raises `InputError` for any other rating.
+        """
+        values: dict[str, Any] = {} if rating is None else {"rating": _rating(rating)}
+        values |= {} if note is None else {"note": str(note) or None}
         with self._database.writing() as conn:
             transitions.row_of(conn, run_id)
             if values:
@@ -291,9 +328,7 @@ class Log:
 
 
 def _rating(value: Any) -> int | None:
-    if value is None:
-        return None
-    number = 0 if isinstance(value, bool) or not hasattr(value, "__index__") else operator.index(value)
-    if number not in range(1, 6):
-        raise InputError(f"a rating cannot be {value!r}", "Give a whole number from 1 to 5, or None to take it away.")
-    return number
+    number = -1 if isinstance(value, bool) or not hasattr(value, "__index__") else operator.index(value)
+    if number not in range(6):
+        raise InputError(f"a rating cannot be {value!r}", "Give a whole number from 1 to 5, or 0 to take it away.")
+    return number or None

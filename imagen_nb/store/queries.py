@@ -12,7 +12,6 @@ import sqlalchemy as sa
 
 from imagen_nb.core.records import Image, Run, Status
 from imagen_nb.errors import InputError
-from imagen_nb.store.database import fetch
 from imagen_nb.store.rows import image_of, run_of
 from imagen_nb.store.tables import events, experiments, images, runs
 
@@ -20,9 +19,9 @@ Statuses = str | Status | Iterable[str | Status] | None
 Names = str | Iterable[str] | None
 
 
-def among(column: sa.ColumnElement[Any], words: Iterable[str]) -> sa.ColumnElement[bool]:
-    """Whether the column is one of the words, however many: they travel as one parameter."""
-    each = sa.func.json_each(json.dumps(list(words))).table_valued("value")
+def among(column: sa.ColumnElement[Any], values: Iterable[str | int]) -> sa.ColumnElement[bool]:
+    """Whether the column is one of the values, however many: they travel as one parameter."""
+    each = sa.func.json_each(json.dumps(list(values))).table_valued("value")
     return column.in_(sa.select(each.c.value))
 
 
@@ -68,8 +67,8 @@ def newest(query: sa.Select[Any], limit: int | None, *, newest_first: bool = Fal
 def read_runs(conn: sa.Connection, query: sa.Select[Any], home: Path) -> list[Run]:
     """The runs, with their images, of a query that selects the whole table `runs`."""
     rows = conn.execute(query).all()
-    pictures = _images(conn, [row.run_id for row in rows], home)
-    return [run_of(row, pictures[row.run_id]) for row in rows]
+    pictures = _images(conn, [row.seq for row in rows], home)
+    return [run_of(row, pictures[row.seq]) for row in rows]
 
 
 def read_run(conn: sa.Connection, run_id: str, home: Path) -> Run:
@@ -114,7 +113,8 @@ def problems(conn: sa.Connection, home: Path) -> list[str]:
     """What is wrong with the file, its rows and the images they name; one line each."""
     lines = [str(line) for line in conn.exec_driver_sql("PRAGMA integrity_check").scalars() if line != "ok"]
     lines += [f"a row of {row[0]} belongs to no run" for row in conn.exec_driver_sql("PRAGMA foreign_key_check")]
-    for run_id, file, size in fetch(conn, sa.select(images.c.run_id, images.c.file, images.c.bytes)):
+    query = sa.select(runs.c.run_id, images.c.file, images.c.bytes).join(images, images.c.run == runs.c.seq)
+    for run_id, file, size in conn.execute(query.order_by(runs.c.seq)):
         path = home / file
         if not path.is_file():
             lines.append(f"the image {file} of run {run_id} is missing")
@@ -133,9 +133,9 @@ def _statuses(status: Statuses) -> list[str]:
     return [str(word) for word in wanted]
 
 
-def _images(conn: sa.Connection, run_ids: list[str], home: Path) -> dict[str, list[Image]]:
-    found: dict[str, list[Image]] = defaultdict(list)
-    query = sa.select(images).where(among(images.c.run_id, run_ids)).order_by(images.c.run_id, images.c.position)
-    for row in conn.execute(query) if run_ids else ():
-        found[row.run_id].append(image_of(row, home))
+def _images(conn: sa.Connection, places: list[int], home: Path) -> dict[int, list[Image]]:
+    found: dict[int, list[Image]] = defaultdict(list)
+    query = sa.select(images).where(among(images.c.run, places)).order_by(images.c.run, images.c.position)
+    for row in conn.execute(query) if places else ():
+        found[row.run].append(image_of(row, home))
     return found

@@ -81,11 +81,11 @@ def seconds_between(start: datetime | None, end: datetime | None) -> float | Non
     return seconds if seconds >= 0 else None
 
 
-def image_values(run_id: str, images: Sequence[Image], home: Path) -> list[dict[str, Any]]:
-    """One row an image, in the order given; a file inside the home is named relative to it."""
+def image_values(place: int, images: Sequence[Image], home: Path) -> list[dict[str, Any]]:
+    """One row an image of the run at this place, in the order given; a file inside the home is named relative to it."""
     return [
         {
-            "run_id": run_id,
+            "run": place,
             "position": position,
             "sha256": image.sha256,
             "file": _relative(image.path, home),

@@ -158,7 +158,7 @@ events = sa.Table(
 images = sa.Table(
     "images",
     metadata,
-    sa.Column("run_id", sa.Text, sa.ForeignKey("runs.run_id"), primary_key=True),
+    sa.Column("run", sa.Integer, sa.ForeignKey("runs.seq"), primary_key=True),
     sa.Column("position", sa.Integer, primary_key=True),
     sa.Column("sha256", sa.Text, nullable=False),
     sa.Column("file", Words, nullable=False, comment="relative to the home, with forward slashes"),

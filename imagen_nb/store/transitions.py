@@ -78,11 +78,11 @@ def end(
     row: Any,
     status: Status,
     *,
-    prediction: Prediction | None,
+    prediction: Prediction | None = None,
     values: dict[str, Any],
 ) -> None:
-    """Record what a row came to. Nobody owns it afterwards."""
-    change = values | {"status": str(status), "seen": str(status), "owner": None}
+    """Record what a row came to. Nobody owns it afterwards, unless the values say otherwise."""
+    change = {"status": str(status), "seen": str(status), "owner": None} | values
     if prediction is not None:
         change |= prediction_values(prediction)
         change["total_s"] = change.get("total_s") or seconds_between(row.created_at, prediction.completed_at)
@@ -127,8 +127,9 @@ def keep_reply(conn: sa.Connection, run_id: str, prediction: Prediction) -> None
         conn.execute(statement.on_conflict_do_update(index_elements=["run_id"], set_={"raw": statement.excluded.raw}))
 
 
-def keep_images(conn: sa.Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Keep which files a run produced."""
+def keep_images(conn: sa.Connection, place: int, rows: Sequence[dict[str, Any]]) -> None:
+    """Keep which files a run produced, in place of those of an attempt that did not get them all."""
+    conn.execute(sa.delete(images).where(images.c.run == place))
     if rows:
         conn.execute(sa.insert(images), list(rows))
 
