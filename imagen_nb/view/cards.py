@@ -9,7 +9,7 @@ from typing import Any
 
 from imagen_nb.core.records import Rendering, Run, Status, canonical
 from imagen_nb.view.pages import fill
-from imagen_nb.view.pictures import Link, Picture, Thumb, picture
+from imagen_nb.view.pictures import Link, Picture, Thumb, file_of, picture
 from imagen_nb.view.words import (
     Chip,
     Why,
@@ -86,7 +86,8 @@ def gallery(
     captions = distinctions(runs)
     tiles = [tile for run, caption in zip(runs, captions, strict=True) for tile in tiles_of(run, caption, thumb, link)]
     html = fill("gallery.html", tiles=tiles, heading=heading, note=note, reasons=(), frame=_frame(tiles))
-    lines = [heading or count(len(runs), "run"), *(_line(run, cap) for run, cap in zip(runs, captions, strict=True))]
+    lines = [heading or count(len(runs), "run")]
+    lines += [_line(run, caption, link) for run, caption in zip(runs, captions, strict=True)]
     return {"text/plain": "\n".join([*lines, note] if note else lines), "text/html": html}
 
 
@@ -110,7 +111,7 @@ def runs(
     captions = distinctions(part)
     tiles = [tile for run, caption in zip(part, captions, strict=True) for tile in tiles_of(run, caption, thumb, link)]
     html = fill("gallery.html", tiles=tiles, heading=heading, note=note, reasons=reasons, frame=_frame(tiles))
-    lines = [heading, *(_line(run, caption) for run, caption in zip(part, captions, strict=True))]
+    lines = [heading, *(_line(run, caption, link) for run, caption in zip(part, captions, strict=True))]
     lines += [f"  {number} × {text}" for number, text in reasons]  # noqa: RUF001 - a real times sign
     return {"text/plain": "\n".join([*lines, note] if note else lines), "text/html": html}
 
@@ -146,7 +147,11 @@ def distinctions(shown: Sequence[Run]) -> list[str]:
     for run, each in zip(shown, settings, strict=True):
         parts = [value(each[name]) for name in names if each.get(name) is not None]
         captions.append(joined([one_line(run.request.prompt, 60) if has_own_prompts else "", *parts]))
-    return [text or f"no. {run.request.repeat}" for text, run in zip(captions, shown, strict=True)]
+    alike = Counter(captions)
+    return [
+        joined([text, f"no. {run.request.repeat}" if alike[text] > 1 or not text else ""])
+        for text, run in zip(captions, shown, strict=True)
+    ]
 
 
 def tiles_of(run: Run, caption: str, thumb: Thumb, link: Link | None, *, box: int = TILE_BOX) -> list[Tile]:
@@ -197,7 +202,7 @@ def _card_text(run: Run, pictures: Sequence[Picture]) -> str:
     return "\n".join(lines)
 
 
-def _line(run: Run, caption: str) -> str:
+def _line(run: Run, caption: str, link: Link | None) -> str:
     """A run on one line of a terminal: its state, what tells it from the others, and its file or its reason."""
-    end = reason_line(run, 100) or " ".join(str(image.path) for image in run.images)
+    end = reason_line(run, 100) or " ".join(file_of(image, link) for image in run.images)
     return f"  {chip(run).word:<10}  {caption}  {end}"

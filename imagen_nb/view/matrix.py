@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from imagen_nb.view.pages import fill
 from imagen_nb.view.pictures import Link, Picture, Thumb, picture
 from imagen_nb.view.words import Chip, chip, clip, count, one_line, reason_line
 
-WIDE_BOX, BOX, NARROW_BOX = 168, 132, 104
+WIDE_BOX, BOX, NARROW_BOX, LEAST_BOX = 168, 132, 104, 84
+GAP = 4
 FEW_COLS, MANY_COLS = 4, 7
 MOST_IN_CELL = 12
 LABEL = 140
@@ -61,6 +63,9 @@ class Cell:
     remarks: Sequence[Remark]
     hidden: int
     width: int
+    """Of a remark, in CSS pixels."""
+    room: int
+    """Of the whole cell: repeats stand in a block about as wide as it is high."""
 
     @property
     def is_empty(self) -> bool:
@@ -97,10 +102,12 @@ def box_for(columns: int) -> int:
 
 def _cell(runs: Sequence[Run], thumb: Thumb, link: Link | None, box: int) -> Cell:
     images = [(run, image) for run in runs for image in run.images]
-    each = box if len(images) == 1 else max(box * 3 // 4, 72)
+    remarks = _grouped([_remark(run) for run in runs if not run.images])
+    count = min(len(images), MOST_IN_CELL) + len(remarks)
+    each = box if count <= 1 else max(box * 3 // 4, LEAST_BOX)
     pictures = [picture(run, image, thumb, box=each, link=link) for run, image in images[:MOST_IN_CELL]]
-    remarks = [_remark(run) for run in runs if not run.images]
-    return Cell(pictures, _grouped(remarks), len(images) - len(pictures), each if images else box)
+    across = math.ceil(math.sqrt(count))
+    return Cell(pictures, remarks, len(images) - len(pictures), each, across * each + (across - 1) * GAP)
 
 
 def _remark(run: Run) -> Remark:

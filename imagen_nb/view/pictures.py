@@ -47,10 +47,16 @@ def picture(run: Run, image: Image, thumb: Thumb, *, box: int, link: Link | None
         alt=one_line(run.request.prompt, _ALT),
         title=one_line(run.request.prompt, _TITLE),
         href=href,
-        file=unquote(href) if href else str(image.path),
+        file=file_of(image, link),
         name=_short(image.path.name),
         about=f"{image.width} × {image.height} {kind(image)}, {size(image.bytes)}",  # noqa: RUF001 - a real times sign
     )
+
+
+def file_of(image: Image, link: Link | None = None) -> str:
+    """Where the file lies, as short as it can be said: from the notebook's folder where it can be linked from there."""
+    href = safe_href(link(image)) if link else None
+    return unquote(href) if href else str(image.path)
 
 
 def fitted(width: int, height: int, box: int) -> tuple[int, int]:

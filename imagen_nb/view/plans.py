@@ -12,7 +12,7 @@ from imagen_nb.core.records import Rendering
 from imagen_nb.view.pages import fill
 from imagen_nb.view.words import clip, count, dollars, joined, one_line, pairs, value
 
-MOST_VALUES, MOST_PROMPTS = 12, 3
+MOST_VALUES, MOST_PROMPTS, LOOKED_AT = 12, 3, 60
 SEND = "Nothing has been sent. Take --dry-run away to send it; in Python, ws.run(plan)."
 
 
@@ -34,21 +34,21 @@ def plan(asked: Plan, *, step: str = SEND, notes: Sequence[str] = ()) -> Renderi
     """
     axes = [_axis(axis) for axis in asked.axes]
     total = joined([count(len(asked), "request"), _price(asked.cost)])
-    first = asked.preview(MOST_PROMPTS)
-    prompts = list(dict.fromkeys(one_line(request.prompt, 240) for request in first))
+    looked_at = asked.preview(LOOKED_AT)
+    prompts = list(dict.fromkeys(one_line(request.prompt, 240) for request in looked_at))
     settings = joined(f"{name}={text}" for name, text in _constant(asked))
     html = fill(
         "plan.html",
         total=total,
         axes=axes,
         product=_product(asked),
-        prompts=prompts,
+        prompts=prompts[:MOST_PROMPTS],
         settings=settings,
-        hidden=len(asked) - len(first),
+        hidden=len(prompts) > MOST_PROMPTS or len(asked) > LOOKED_AT,
         notes=notes,
         step=step,
     )
-    return {"text/plain": _text(total, axes, prompts, settings, [*notes, step]), "text/html": html}
+    return {"text/plain": _text(total, axes, prompts[:MOST_PROMPTS], settings, [*notes, step]), "text/html": html}
 
 
 _KINDS = {"param": "parameter", "row": "rows of a table"}
@@ -87,7 +87,7 @@ def _text(total: str, axes: Sequence[AxisRow], prompts: Sequence[str], settings:
     lines = [total]
     for axis in axes:
         more = f" and {axis.hidden:,} more" if axis.hidden else ""
-        lines.append(f"  {axis.name.ljust(width)}  {axis.count:>3}  {', '.join(axis.values)}{more}")
+        lines.append(f"  {axis.name.ljust(width)}  {axis.count:>3,}  {', '.join(axis.values)}{more}")
     lines += [f"  {settings}"] if settings else []
     lines += [f"  > {one_line(prompt, 110)}" for prompt in prompts]
     return "\n".join([*lines, *steps])

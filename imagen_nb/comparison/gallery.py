@@ -1,0 +1,66 @@
+"""A frame as pictures in a cell: a gallery, or a grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from imagen_nb import view
+from imagen_nb.comparison.columns import Names, need
+from imagen_nb.comparison.grid import grid_of, page_of, pages_in
+from imagen_nb.comparison.rows import runs_of
+from imagen_nb.comparison.shown import Shown
+from imagen_nb.comparison.thumbnails import thumbs
+from imagen_nb.core.records import Image, Run
+from imagen_nb.errors import InputError
+
+TILE_PX = 256
+MOST_SOURCE = 14_600
+"""The most characters of one thumbnail, so that an image takes at most 16 kB of notebook with all around it."""
+
+
+def gallery(frame: pd.DataFrame, *, page: int, per_page: int) -> Shown:
+    """The frame's runs in its order, one page of them."""
+    need_images(frame)
+    _check_size(per_page)
+    here = page_of(page, pages_in(len(frame), per_page))
+    runs = runs_of(frame.iloc[(page - 1) * per_page : page * per_page])
+    note = None
+    if here.of > 1:
+        part = f"Page {here.number} of {here.of} ({len(runs)} of {len(frame):,} runs)"
+        note = f"{part}; .gallery({here.hint}) shows another."
+    heading = None if len(frame) else "No runs in this frame."
+    return Shown(view.gallery(runs, small(runs), link=view.below(Path.cwd()), heading=heading, note=note))
+
+
+def grid(frame: pd.DataFrame, rows: Names, cols: Names, facet: Names, *, page: int, per_page: int) -> Shown:
+    """The frame as a matrix, one page of it."""
+    need_images(frame)
+    _check_size(per_page)
+    made = grid_of(frame, rows, cols, facet, page=page, per_page=per_page)
+    runs = [run for part in made.facets for row in part.rows for cell in row.cells for run in cell]
+    return Shown(view.grid(made, small(runs), link=view.below(Path.cwd())))
+
+
+def small(runs: Sequence[Run]) -> view.Thumb:
+    """Thumbnails for tiles of these runs."""
+    return thumbs(images_of(runs), TILE_PX, most=MOST_SOURCE)
+
+
+def images_of(runs: Sequence[Run]) -> list[Image]:
+    """Every image of these runs."""
+    return [image for run in runs for image in run.images]
+
+
+def need_images(frame: pd.DataFrame) -> None:
+    """Raise `InputError` where the frame lacks what pictures are shown from."""
+    need(frame, "prompt", "status")
+    if "images" not in frame.columns:
+        need(frame, "image")
+
+
+def _check_size(per_page: int) -> None:
+    if per_page < 1:
+        raise InputError(f"per_page={per_page} shows nothing", "Give a number of 1 or more.")

@@ -1,0 +1,113 @@
+"""Runs, images and frames made by hand, for tests of what is shown and compared."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from PIL import Image as Pillow
+
+from imagen_nb.core.records import Image, Request, Run, Status
+
+WHEN = datetime(2025, 3, 1, 12, 0, 0, 123456, tzinfo=timezone.utc)
+PIXEL = "data:image/webp;base64,UklGRiIAAABXRUJQVlA4IBYAAAAwAQCdASoBAAEADsD+JaQAA3AAAAAA"
+
+
+def pixel(_image: Image) -> str:
+    """A thumbnail of one pixel for every image."""
+    return PIXEL
+
+
+def image(home: Path, seed: int = 0, size: tuple[int, int] = (64, 48)) -> Image:
+    """A real PNG in the place that a home keeps it in."""
+    file = io.BytesIO()
+    Pillow.linear_gradient("L").resize(size).convert("RGB").point(lambda v: (v + seed * 37) % 256).save(file, "PNG")
+    content = file.getvalue()
+    digest = hashlib.sha256(content).hexdigest()
+    path = home / "images" / digest[:2] / f"{digest}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return Image(path, digest, *size, len(content), "image/png")
+
+
+def unseen(seed: int = 0, size: tuple[int, int] = (1024, 768)) -> Image:
+    """An image without a file, for views that get their thumbnails from elsewhere."""
+    digest = hashlib.sha256(str(seed).encode()).hexdigest()
+    return Image(Path(f"/home/me/imagen_runs/images/{digest[:2]}/{digest}.jpg"), digest, *size, 165_000, "image/jpeg")
+
+
+def run(
+    prompt: str = "a red fox in snow",
+    images: Sequence[Image] = (),
+    *,
+    number: int = 1,
+    template: str | None = None,
+    slots: Mapping[str, Any] | None = None,
+    params: Mapping[str, Any] | None = None,
+    repeat: int = 1,
+    model: str = "google/imagen-4",
+    **more: Any,
+) -> Run:
+    """A run; succeeded where it has images, else failed, unless a `status` says otherwise."""
+    request = Request(model, {"prompt": prompt, **(params or {})}, template or prompt, dict(slots or {}), repeat)
+    usual: dict[str, Any] = {
+        "status": Status.SUCCEEDED if images else Status.FAILED,
+        "cost": 0.04 * len(images) or None,
+        "cost_source": "list price" if images else None,
+        "created_at": WHEN + timedelta(seconds=number),
+        "completed_at": WHEN + timedelta(seconds=number + 10),
+        "total_s": 9.5 + number,
+        "provider": "kkiai",
+        "prediction_id": f"prediction{number:016d}",
+    }
+    return Run(id=f"0k3v9x{number:07d}", request=request, images=tuple(images), **{**usual, **more})
+
+
+def frame(runs: Sequence[Run]) -> pd.DataFrame:
+    """These runs with the columns of `ws.frame()`, typed as there."""
+    names = {name: None for each in runs for name in [*each.request.slots, *each.request.params]}
+    rows = [_row(each, list(names)) for each in runs]
+    made = pd.DataFrame(rows, columns=[*_BEFORE, *names, *_AFTER]).convert_dtypes(convert_floating=False)
+    made["status"] = pd.Categorical(made["status"], categories=[str(status) for status in Status])
+    made["images"] = pd.Series([row["images"] for row in rows], dtype=object)
+    for name in ("created_at", "started_at", "completed_at"):
+        made[name] = pd.to_datetime(made[name], utc=True).astype("datetime64[us, UTC]")
+    for name in ("total_s", "predict_s", "cost_usd"):
+        made[name] = made[name].astype("Float64").astype("float64")
+    for name in ("repeat", "rating", "width", "height", "bytes"):
+        made[name] = made[name].astype("Int64")
+    for name in _TEXTS:
+        made[name] = made[name].astype("string")
+    return made.set_index(pd.Index([each.id for each in runs], name="run_id", dtype="string"))
+
+
+_BEFORE = ["experiment", "tag", "model", "provider", "prompt", "template"]
+_AFTER = (
+    "repeat status error error_code prediction_id created_at started_at completed_at total_s predict_s "
+    "cost_usd cost_source image images width height bytes sha256 rating note"
+).split()
+_TEXTS = [*_BEFORE, "error", "error_code", "prediction_id", "cost_source", "image", "sha256", "note"]
+
+
+def _row(each: Run, names: Sequence[str]) -> dict[str, Any]:
+    settings = {**each.request.params, **each.request.slots}
+    first = each.images[0] if each.images else None
+    plain = {name: getattr(each, name) for name in (*_BEFORE, *_AFTER) if hasattr(each, name)}
+    return {
+        **plain,
+        **{name: settings.get(name) for name in names},
+        "model": each.request.model,
+        "prompt": each.request.prompt,
+        "template": each.request.template,
+        "repeat": each.request.repeat,
+        "status": str(each.status),
+        "cost_usd": each.cost,
+        "image": str(first.path) if first else None,
+        "images": tuple(str(image.path) for image in each.images) or pd.NA,
+        **{name: getattr(first, name) if first else None for name in ("width", "height", "bytes", "sha256")},
+    }
