@@ -241,7 +241,7 @@ def _mark(picture: Image.Image, margin: float, unit: float) -> None:
     _plate(picture, (margin, margin, right, bottom), (bottom - margin) / 2)
     draw, x = ImageDraw.Draw(picture), margin + pad
     for letter, length in zip(MARK, lengths, strict=True):
-        draw.text((x, margin + pad / 2), letter, font=font(size), fill=_AMBER, stroke_width=unit / 2)
+        draw.text((x, margin + pad / 2), letter, font=font(size), fill=_AMBER, stroke_width=round(unit))
         x += length + track
 
 

@@ -1,0 +1,131 @@
+"""The models, what they accept, and how large their pictures are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from imagen_nb.simulator.catalogue import offered
+
+MODELS = offered()
+SCHNELL = MODELS["black-forest-labs/flux-schnell"]
+
+
+def test_the_models_worth_knowing_are_offered() -> None:
+    """The three Imagens and the six others."""
+    assert set(MODELS) == {
+        "google/imagen-4",
+        "google/imagen-4-fast",
+        "google/imagen-4-ultra",
+        "black-forest-labs/flux-schnell",
+        "black-forest-labs/flux-1.1-pro",
+        "ideogram-ai/ideogram-v3-quality",
+        "recraft-ai/recraft-v3",
+        "stability-ai/stable-diffusion-3.5-large",
+        "bytedance/seedream-4",
+    }
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_a_schema_has_the_services_shape(name: str) -> None:
+    """Enums are references to schemas of their own, every input has its place, and every default is allowed."""
+    model = MODELS[name]
+    schemas = model.schema["components"]["schemas"]
+    properties = schemas["Input"]["properties"]
+    assert schemas["Input"]["required"] == ["prompt"]
+    assert sorted(each["x-order"] for each in properties.values()) == list(range(len(properties)))
+    for key, each in properties.items():
+        if "allOf" in each:
+            assert each["allOf"] == [{"$ref": f"#/components/schemas/{key}"}]
+            assert each["default"] in schemas[key]["enum"]
+        else:
+            assert each["type"]
+    assert schemas["Output"]["type"] == ("array" if model.is_list else "string")
+    assert model.problems(model.echo({"prompt": "a fox"})) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "field", "description"),
+    [
+        ({"prompt": "x", "num_outputs": 0}, "number_gte", "input.num_outputs", "Must be greater than or equal to 1"),
+        ({"prompt": "x", "num_outputs": 5}, "number_lte", "input.num_outputs", "Must be less than or equal to 4"),
+        (
+            {"prompt": "x", "num_outputs": "2"},
+            "invalid_type",
+            "input.num_outputs",
+            "Invalid type. Expected: integer, given: string",
+        ),
+        (
+            {"prompt": "x", "go_fast": 1},
+            "invalid_type",
+            "input.go_fast",
+            "Invalid type. Expected: boolean, given: integer",
+        ),
+        (
+            {"prompt": "x", "seed": True},
+            "invalid_type",
+            "input.seed",
+            "Invalid type. Expected: integer, given: boolean",
+        ),
+        ({"prompt": None}, "invalid_type", "input.prompt", "Invalid type. Expected: string, given: null"),
+        (
+            {"prompt": "x", "megapixels": "2"},
+            "enum",
+            "input.megapixels",
+            'megapixels must be one of the following: "1", "0.25"',
+        ),
+        ({"seed": 1}, "required", "input", "prompt is required"),
+    ],
+)
+def test_a_bad_input_is_named_as_the_service_names_it(given: Any, kind: str, field: str, description: str) -> None:
+    """Kind, field and reason are those of the service's validator."""
+    (problem,) = SCHNELL.problems(given)
+    assert (problem.type, problem.field, problem.description) == (kind, field, description)
+
+
+def test_a_whole_number_may_be_written_as_a_float_and_unknown_inputs_pass() -> None:
+    """4.0 counts as an integer, and what the schema does not name is not looked at."""
+    assert SCHNELL.problems({"prompt": "x", "num_outputs": 4.0, "surprise": object()}) == []
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "pixels"),
+    [
+        ("google/imagen-4", {}, (1024, 1024)),
+        ("google/imagen-4", {"aspect_ratio": "9:16"}, (768, 1408)),
+        ("google/imagen-4", {"aspect_ratio": "16:9"}, (1408, 768)),
+        ("google/imagen-4", {"aspect_ratio": "3:4"}, (896, 1280)),
+        ("google/imagen-4", {"aspect_ratio": "4:3"}, (1280, 896)),
+        ("google/imagen-4-ultra", {"aspect_ratio": "4:3", "image_size": "2K"}, (2560, 1792)),
+        ("black-forest-labs/flux-schnell", {"aspect_ratio": "21:9"}, (1536, 640)),
+        ("black-forest-labs/flux-schnell", {"megapixels": "0.25"}, (512, 512)),
+        ("black-forest-labs/flux-1.1-pro", {"aspect_ratio": "custom", "width": 640, "height": 256}, (640, 256)),
+        ("recraft-ai/recraft-v3", {"size": "1365x1024"}, (1365, 1024)),
+        ("recraft-ai/recraft-v3", {"size": "1365x1024", "aspect_ratio": "1:1"}, (1024, 1024)),
+        ("ideogram-ai/ideogram-v3-quality", {"resolution": "512x1536"}, (512, 1536)),
+        ("bytedance/seedream-4", {}, (2048, 2048)),
+        ("bytedance/seedream-4", {"size": "1K", "aspect_ratio": "4:3"}, (1152, 864)),
+    ],
+)
+def test_pictures_have_the_documented_size(model: str, given: dict[str, Any], pixels: tuple[int, int]) -> None:
+    """Aspect ratio, size, resolution and megapixels each decide where the model has them."""
+    spec = MODELS[model]
+    assert spec.pixels(spec.echo({"prompt": "x", **given})) == pixels
+
+
+def test_the_number_and_the_format_of_the_pictures_follow_the_input() -> None:
+    """`num_outputs`, and `max_images` only in a sequence; the format asked for, else the model's own."""
+    seedream = MODELS["bytedance/seedream-4"]
+    assert SCHNELL.pictures(SCHNELL.echo({"num_outputs": 3})) == 3
+    assert seedream.pictures(seedream.echo({"max_images": 3})) == 1
+    assert seedream.pictures(seedream.echo({"max_images": 3, "sequential_image_generation": "auto"})) == 3
+    assert SCHNELL.extension(SCHNELL.echo({})) == "webp"
+    assert SCHNELL.extension(SCHNELL.echo({"output_format": "png"})) == "png"
+
+
+def test_an_own_model_can_be_added() -> None:
+    """`models=` takes the form of `models.json` and leaves the others as they are."""
+    own = offered({"some/body": {"inputs": {"prompt": {"type": "string"}}}})
+    assert own["some/body"].problems({}) == []
+    assert set(own) == {*MODELS, "some/body"}
