@@ -197,10 +197,15 @@ def plan() -> Iterator[Figure]:
         words = [f"word{number}" for number in range(width)]
         return make("a {a} in {b}", a=words, b=words, model="google/imagen-4", repeat=10, spec=known_model)
 
-    hundred_thousand, ten_million = made(100), made(1000)
+    hundred_thousand = made(100)
     yield Figure("plan of 100,000 requests expanded", seconds(lambda: sum(1 for _ in hundred_thousand)), "s", 1.0)
-    counted = seconds(lambda: (len(ten_million), ten_million.cost))
-    yield Figure("plan of 10,000,000 counted and priced", counted * 1000, "ms", 1.0)
+    fresh = iter([made(1000) for _ in range(5)])  # a plan keeps its price, so each is asked once
+    yield Figure("plan of 10,000,000 counted and priced", seconds(lambda: priced(next(fresh))) * 1000, "ms", 1.0)
+
+
+def priced(made: Any) -> tuple[int, float | None]:
+    """How many requests a plan has, and what they would cost."""
+    return len(made), made.cost
 
 
 PARTS: dict[str, Callable[[], Iterator[Figure]]] = {

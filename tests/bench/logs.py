@@ -43,14 +43,15 @@ def fill(log: Log, count: int, files: list[tuple[str, Path]] | None = None) -> l
         done = {"status": "succeeded", "seen": "succeeded", "owner": None, "total_s": 9.0, "predict_s": 8.5}
         price = {"cost": 0.04, "cost_source": "list price", "echo": {"safety_filter_level": "block_only_high"}}
         conn.execute(sa.update(runs).values(**times, **done, **price))
-        conn.execute(sa.insert(images), [_image(log, place, run_id, files) for place, run_id in enumerate(run_ids)])
+        rows = conn.execute(sa.select(runs.c.seq).order_by(runs.c.seq)).scalars()
+        conn.execute(sa.insert(images), [_image(log, place, row, files) for place, row in enumerate(rows)])
     return run_ids
 
 
-def _image(log: Log, place: int, run_id: str, files: list[tuple[str, Path]] | None) -> dict[str, Any]:
+def _image(log: Log, place: int, row: int, files: list[tuple[str, Path]] | None) -> dict[str, Any]:
     digest = f"{place:064x}"
     file = f"images/{digest[:2]}/{digest}.jpg"
     if files:
         digest, path = files[place % len(files)]
         file = path.relative_to(log.home).as_posix()
-    return {"run_id": run_id, "position": 0, "sha256": digest, "file": file, **SIZE}
+    return {"run": row, "position": 0, "sha256": digest, "file": file, **SIZE}
