@@ -1,0 +1,174 @@
+"""What the panel's form says: as a plan, or as messages, each for the control that it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from imagen_nb.core.models import ModelSpec
+from imagen_nb.core.options import TABLE, Options
+from imagen_nb.core.plan import Plan
+from imagen_nb.core.prompts import escape, parse
+from imagen_nb.core.records import Request
+from imagen_nb.errors import ImagenError, InputError
+from imagen_nb.view.words import count, dollars
+
+if TYPE_CHECKING:
+    from imagen_nb.workspace import Workspace
+
+_VARY = next(option for option in TABLE if option.name == "vary")
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """What stands in the form. `params` are the inputs given, by name; `others` and `vary` are text as typed."""
+
+    prompt: str
+    model: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    vary: str = ""
+    others: str = ""
+    repeat: int = 1
+    is_confirmed: bool = False
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models asked for: those that `vary` names, else the one chosen."""
+        try:
+            varied = [values for name, values in _axes(self.vary) if name == "model"]
+        except InputError:
+            varied = []
+        return varied[0] if varied else (self.model,)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What Generate would do: a plan, or `problems` by the control that causes each.
+
+    `needs_yes` is True for a plan that is larger than may be sent without being confirmed.
+    """
+
+    plan: Plan | None = None
+    problems: Mapping[str, str] = field(default_factory=dict)
+    needs_yes: bool = False
+
+    @property
+    def is_ready(self) -> bool:
+        return self.plan is not None and not self.problems
+
+    @property
+    def label(self) -> str:
+        """What the button says: `Generate 8, about $0.32`."""
+        if self.plan is None:
+            return "Generate"
+        many = f" {len(self.plan):,}" if len(self.plan) > 1 else ""
+        cost = dollars(self.plan.cost)
+        return f"Generate{many}, about {cost}" if cost else f"Generate{many}"
+
+
+def draft(
+    entries: Entries,
+    workspace: Workspace,
+    *,
+    namespace: Mapping[str, Any] | None = None,
+    confirm_above: int | None = None,
+) -> Draft:
+    """The plan of these entries, or why there is none; what its models take is known already."""
+    if not entries.prompt.strip():
+        return Draft(problems={"prompt": "Write what the image should show."})
+    problems: dict[str, str] = {}
+    spec = workspace.spec(entries.models[0])
+    vary = _said(problems, "vary", lambda: _varied(entries, spec)) or ()
+    others = _said(problems, "others", lambda: _others(entries, spec)) or ()
+    if problems:
+        return Draft(problems=problems)
+    options = Options(model=entries.models, vary=vary, param=others, repeat=entries.repeat)
+    return _planned(entries, options, workspace, namespace, confirm_above)
+
+
+def text_of(request: Request) -> str:
+    """What to write into the form so that it asks for the same prompt again: braces that would be slots are doubled."""
+    template = parse(request.template)
+    if not template.slots and template.render({}) == request.prompt:
+        return request.template
+    return escape(request.prompt)
+
+
+def _planned(
+    entries: Entries,
+    options: Options,
+    workspace: Workspace,
+    namespace: Mapping[str, Any] | None,
+    confirm_above: int | None,
+) -> Draft:
+    problems: dict[str, str] = {}
+    varied = {name for name, _ in options.vary}
+
+    def made() -> Plan:
+        keywords = options.plan_keywords(entries.prompt, workspace.spec)
+        fixed = {name: value for name, value in entries.params.items() if name not in varied}
+        keywords["params"] = {**fixed, **keywords["params"]}
+        return workspace.plan(entries.prompt, **keywords, namespace=namespace)
+
+    plan = _said(problems, "vary" if varied else "prompt", made)
+    if plan is None:
+        return Draft(problems=problems)
+    needs_yes = confirm_above is not None and len(plan) > confirm_above
+    if needs_yes and not entries.is_confirmed:
+        problems["confirm"] = f"More than {count(confirm_above or 0, 'request')} at once: tick the box to send them."
+    return Draft(plan, problems, needs_yes)
+
+
+def _said(problems: dict[str, str], place: str, ask: Callable[[], Any]) -> Any:
+    """What `ask` gives; an error becomes the problem of that place, and then there is nothing."""
+    try:
+        return ask()
+    except ImagenError as error:
+        problems[_place(error, place)] = str(error)
+        return None
+
+
+def _place(error: ImagenError, place: str) -> str:
+    """A mistake in the slots is one of the prompt, whatever else was given."""
+    return "prompt" if place == "vary" and " slot " in f" {error.message} " else place
+
+
+def _axes(text: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """`NAME=V1|V2; NAME=…` as the magic's `--vary` reads each."""
+    return tuple(_read(_VARY.read, part) for part in _parts(text))
+
+
+def _varied(entries: Entries, spec: ModelSpec) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The axes but for the model. Raises `InputError` for a name that is neither a slot nor an input of the model."""
+    axes = tuple((name, values) for name, values in _axes(entries.vary) if name != "model")
+    for name, _ in axes:
+        if "{" + name not in entries.prompt.replace(" ", ""):
+            spec.known(name)
+    return axes
+
+
+def _others(entries: Entries, spec: ModelSpec) -> tuple[tuple[str, str], ...]:
+    """`NAME=VALUE; NAME=VALUE`. Raises `InputError` for what the model has not, or does not allow."""
+    settings = tuple((name, values[0]) for name, values in (_read(_setting, part) for part in _parts(entries.others)))
+    for name, text in settings:
+        spec.known(name).parse(text)
+    return settings
+
+
+def _setting(text: str) -> tuple[str, tuple[str, ...]]:
+    name, sign, value = text.partition("=")
+    if not sign or not name.strip():
+        raise ValueError(f"{text!r} is not NAME=VALUE")
+    return name.strip(), (value.strip(),)
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.replace("\n", ";").split(";") if part.strip()]
+
+
+def _read(reader: Callable[[str], Any], text: str) -> Any:
+    try:
+        return reader(text)
+    except ValueError as error:
+        raise InputError(str(error), "Write name=first|second, several of them with ; between.") from None

@@ -1,0 +1,309 @@
+"""The panel's form: what to ask for, made from the model's schema, checked and priced while it is filled in."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as w  # type: ignore[import-untyped]  # it has no types
+
+from imagen_nb.core.models import ModelSpec, check_model_name, known_models
+from imagen_nb.errors import ImagenError, InputError
+from imagen_nb.notebook.controls import Field, field_of, message
+from imagen_nb.notebook.draft import Draft, Entries, draft, text_of
+from imagen_nb.notebook.markup import fill
+from imagen_nb.view.words import dollars, seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imagen_nb.core.records import Request
+    from imagen_nb.workspace import Workspace
+
+OTHER = "another model…"
+REPEAT_MOST = 1000
+
+
+class Form:
+    """The controls, and the plan that they make; `submit(plan, experiment)` is called when Generate is pressed.
+
+    Handlers may come on any thread, and return at once: what a model that is not known yet takes is asked for on a
+    thread of its own. `namespace` gives the notebook's variables, for the slots of a prompt.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        submit: Callable[[Any, str | None], None],
+        *,
+        namespace: Callable[[], Mapping[str, Any]],
+        confirm_above: int | None,
+    ) -> None:
+        self._workspace = workspace
+        self._submit = submit
+        self._namespace = namespace
+        self._confirm_above = confirm_above
+        self._lock = threading.RLock()
+        self._is_filling = False
+        self._asking: set[str] = set()
+        self._refused: dict[str, str] = {}
+        self._fields: dict[str, Field] = {}
+        self._draft = Draft()
+        self._make_controls()
+        self._follow_model()
+        for control in self._plain_controls():
+            control.observe(self._changed, "value")
+        self._generate.on_click(self._pressed)
+        self._judge()
+
+    @property
+    def draft(self) -> Draft:
+        """What Generate would do, as the form stands."""
+        return self._draft
+
+    def load(self, request: Request) -> None:
+        """Fill the form with an earlier request: its prompt, its model and its parameters."""
+        with self._filling():
+            self._prompt.value = text_of(request)
+            self._vary.value = ""
+            self._choose(request.model)
+            others = {name: value for name, value in request.params.items() if name not in self._fields}
+            for name, field in self._fields.items():
+                field.put(request.params.get(name))
+            self._others.value = "; ".join(f"{name}={value}" for name, value in others.items())
+            self._repeat.value = 1
+
+    def offer_experiments(self, names: list[str]) -> None:
+        """Complete the experiment's name from these."""
+        if tuple(names) != tuple(self._experiment.options):
+            self._experiment.options = names
+
+    # -- what it is made of --------------------------------------------------------------------------------------
+
+    def _make_controls(self) -> None:
+        workspace = self._workspace
+        self._prompt = w.Textarea(
+            description="Prompt", placeholder="What should the image show? {red|blue} tries each.", rows=5
+        )
+        models = [*dict.fromkeys([workspace.model, *known_models()])]
+        self._model = w.Dropdown(description="Model", options=[*models, OTHER], value=workspace.model)
+        self._named = w.Text(description="Model's name", placeholder="owner/name")
+        self._vary = w.Text(description="Vary", placeholder="aspect_ratio=1:1|16:9; style=oil|ink")
+        self._vary.tooltip = "Parameters or slots to try with several values: name=first|second; name=…"
+        self._others = w.Text(description="Other inputs", placeholder="name=value; name=value")
+        self._repeat = w.BoundedIntText(description="Repeats", value=1, min=1, max=REPEAT_MOST)
+        self._repeat.tooltip = "How many predictions of each request"
+        self._experiment = w.Combobox(description="Experiment", placeholder="none", ensure_option=False)
+        self._experiment.tooltip = "Groups the runs in the log under this name"
+        self._confirmed = w.Checkbox(description="Send them all", value=False, indent=False)
+        self._generate = w.Button(description="Generate", button_style="primary", layout={"width": "auto"})
+        self._generate.add_class("inb-generate")
+        self._places = {name: message() for name in ("prompt", "model", "vary", "others", "confirm")}
+        self._about = w.HTML()
+        self._inputs = w.Box()
+        self._inputs.add_class("inb-inputs")
+        self.box = w.VBox(self._children())
+        self.box.add_class("inb-form")
+
+    def _children(self) -> list[Any]:
+        for control in (*self._plain_controls(), self._about):
+            control.add_class("inb-control")
+        counts = w.Box([self._repeat, self._experiment])
+        counts.add_class("inb-inputs")
+        places = self._places
+        return [
+            *(self._prompt, places["prompt"], self._model, self._named, places["model"], self._about, self._inputs),
+            *(self._others, places["others"], self._vary, places["vary"], counts),
+            *(self._confirmed, places["confirm"], self._generate),
+        ]
+
+    def _plain_controls(self) -> list[Any]:
+        """The controls that every model has."""
+        return [
+            *(self._prompt, self._model, self._named, self._vary, self._others),
+            *(self._repeat, self._experiment, self._confirmed),
+        ]
+
+    # -- handlers ------------------------------------------------------------------------------------------------
+
+    def _changed(self, change: Any) -> None:
+        with self._lock:
+            if change["owner"] in (self._model, self._named):
+                self._follow_model()
+            if change["owner"] not in (self._confirmed, self._experiment):
+                self._confirmed.value = False
+            self._judge()
+
+    def _pressed(self, _: Any) -> None:
+        with self._lock:
+            self._judge()
+            if self._draft.is_ready:
+                self._submit(self._draft.plan, self._experiment.value.strip() or None)
+                self._confirmed.value = False
+
+    @contextmanager
+    def _filling(self) -> Iterator[None]:
+        """Judge once, after several controls were set."""
+        with self._lock:
+            self._is_filling = True
+            try:
+                yield
+            finally:
+                self._is_filling = False
+                self._judge()
+
+    # -- the model -----------------------------------------------------------------------------------------------
+
+    @property
+    def _model_name(self) -> str:
+        return self._named.value.strip() if self._model.value == OTHER else str(self._model.value)
+
+    def _choose(self, model: str) -> None:
+        is_listed = model in self._model.options
+        self._named.value = "" if is_listed else model
+        self._model.value = model if is_listed else OTHER
+        self._follow_model()
+
+    def _follow_model(self) -> None:
+        """Rebuild the inputs for the model chosen, and keep what still fits."""
+        self._named.layout.display = None if self._model.value == OTHER else "none"
+        spec = self._known(self._model_name)
+        if spec is None:
+            return
+        kept = {name: field.given for name, field in self._fields.items() if not field.is_fresh and _is_good(field)}
+        self._fields = {name: field_of(param) for name, param in spec.params.items() if name != "prompt"}
+        for name in kept.keys() & self._fields.keys():
+            self._fields[name].put(kept[name])
+        for field in self._fields.values():
+            field.control.observe(self._changed, "value")
+        old = self._inputs.children
+        self._inputs.children = [field.box for field in self._fields.values()]
+        _close(old)
+        self._others.layout.display = "none" if spec.is_strict else None
+        self._about.value = fill("about.html", notes=_notes(spec))
+
+    def _known(self, name: str) -> ModelSpec | None:
+        """What is known of a model by now; what is not is asked for meanwhile, and said beside the control."""
+        try:
+            name = check_model_name(name)
+        except InputError:
+            return None
+        spec = self._workspace.cached_spec(name)
+        if spec is None and name not in self._asking:
+            self._asking.add(name)
+            self._refused.pop(name, None)
+            threading.Thread(target=self._ask, args=(name,), name="imagen-panel-model", daemon=True).start()
+        return spec
+
+    def _ask(self, name: str) -> None:
+        try:
+            self._workspace.spec(name)
+        except ImagenError as error:
+            self._refused[name] = str(error)
+        finally:
+            with self._lock:
+                self._asking.discard(name)
+                if name == self._model_name and name not in self._refused:
+                    self._follow_model()
+                self._judge()
+
+    # -- judging -------------------------------------------------------------------------------------------------
+
+    def _judge(self) -> None:
+        """Work out what Generate would do, and say it; nothing is sent by this."""
+        if self._is_filling:
+            return
+        problems = self._model_problems()
+        entries, wrong = self._entries()
+        if problems or wrong:
+            self._draft = Draft(problems={**problems, **wrong})
+        else:
+            self._draft = draft(
+                entries,
+                self._workspace,
+                namespace=self._namespace(),
+                confirm_above=self._confirm_above,
+            )
+        self._say()
+
+    def _model_problems(self) -> dict[str, str]:
+        """Why a model asked for cannot be used, or not yet."""
+        for name in self._entries()[0].models:
+            try:
+                checked = check_model_name(name)
+            except InputError as error:
+                return {"model": str(error)}
+            if checked in self._refused:
+                return {"model": self._refused[checked]}
+            if self._known(checked) is None:
+                return {"model": f"Asking the provider what {checked} takes."}
+        return {}
+
+    def _entries(self) -> tuple[Entries, dict[str, str]]:
+        params: dict[str, Any] = {}
+        wrong: dict[str, str] = {}
+        for name, field in self._fields.items():
+            try:
+                value = field.given
+            except InputError as error:
+                wrong[name] = str(error)
+            else:
+                params |= {} if value is None else {name: value}
+        entries = Entries(
+            prompt=self._prompt.value,
+            model=self._model_name,
+            params=params,
+            vary=self._vary.value,
+            others=self._others.value if self._others.layout.display is None else "",
+            repeat=self._repeat.value,
+            is_confirmed=self._confirmed.value,
+        )
+        return entries, wrong
+
+    def _say(self) -> None:
+        now = self._draft
+        places = {**self._places, **{name: field.message for name, field in self._fields.items()}}
+        for name, place in places.items():
+            say(place, now.problems.get(name), is_alert=name != "prompt" or bool(self._prompt.value))
+        _put(self._generate, "description", now.label)
+        _put(self._generate, "disabled", not now.is_ready)
+        _put(self._confirmed, "description", f"Send all {len(now.plan):,}" if now.plan else "Send them all")
+        _put(self._confirmed.layout, "display", None if now.needs_yes else "none")
+
+
+def say(place: w.HTML, text: str | None, *, is_alert: bool = True) -> None:
+    """Put a message where it belongs, or take it away."""
+    _put(place, "value", fill("message.html", lines=text.splitlines(), is_alert=is_alert) if text else "")
+    _put(place.layout, "display", None if text else "none")
+
+
+def _put(widget: Any, trait: str, value: Any) -> None:
+    """Set a trait where it differs, so that no message is sent for nothing."""
+    if getattr(widget, trait) != value:
+        setattr(widget, trait, value)
+
+
+def _notes(spec: ModelSpec) -> list[str]:
+    """What a person should know of the model before pressing Generate."""
+    if not spec.is_validated:
+        return ["No schema is known: inputs are sent as given, unchecked, and the price is unknown."]
+    price = f"{dollars(spec.price)} an image" if spec.price is not None else "price unknown"
+    typical = f"about {seconds(spec.typical_s)}" if spec.typical_s else ""
+    partial = "more inputs may exist" if spec.is_partial else ""
+    return [part for part in (price, typical, partial) if part]
+
+
+def _is_good(field: Field) -> bool:
+    try:
+        return field.given is not None
+    except InputError:
+        return False
+
+
+def _close(boxes: Any) -> None:
+    for box in boxes:
+        for child in box.children:
+            child.close()
+        box.close()

@@ -1,0 +1,204 @@
+"""What was submitted and how far it is: a card for each press of Generate, with its images and its own Cancel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ipywidgets as w  # type: ignore[import-untyped]  # it has no types
+
+from imagen_nb.core.records import Image, Run
+from imagen_nb.notebook.feed import SHOWN, Feed, Standing, Submission
+from imagen_nb.notebook.markup import fill
+from imagen_nb.notebook.tiles import items_of, pictures_of, still_text
+from imagen_nb.notebook.widgets import Gallery
+from imagen_nb.view.cards import distinctions, failures
+from imagen_nb.view.words import chip, count, dollars, joined, one_line, seconds
+
+ONE_TILE, MANY_TILE = 300, 128
+ONE_PX, MANY_PX = 512, 256
+
+
+class Card:
+    """One submission. All but `press` is called by the panel's updater."""
+
+    def __init__(self, submission: Submission, feed: Feed, gallery: Gallery) -> None:
+        self.submission = submission
+        self.gallery = gallery
+        self._feed = feed
+        self._said = w.HTML()
+        self._button = w.Button(description="Cancel", layout={"width": "auto"})
+        self._button.add_class("inb-small-button")
+        self._button.on_click(self._pressed)
+        head = w.HBox([self._said, self._button])
+        head.add_class("inb-card-head")
+        self.box = w.VBox([head, gallery])
+        self.box.add_class("inb-card")
+        self._is_done = False
+
+    def draw(self) -> list[Image]:
+        """Show how far it is; gives the images whose thumbnails are still to come."""
+        standing = self.submission.standing()
+        text = fill("submission.html", **described(self.submission, standing))
+        if text != self._said.value:
+            self._said.value = text
+        if standing.is_done and not self._is_done:
+            self._is_done = True
+            self._button.description = "Dismiss"
+            self._button.tooltip = "Take this card away; its runs stay in the log"
+        items = _items(standing.runs, is_alone=self.submission.size == 1)
+        display = None if items else "none"
+        if self.gallery.layout.display != display:
+            self.gallery.layout.display = display
+        pictures = pictures_of(standing.runs)
+        return [pictures[key] for key in self.gallery.show(items)]
+
+    def close(self) -> None:
+        """Take the card away; what it stands for goes on."""
+        for widget in (self.gallery, *self.box.children[0].children, self.box.children[0], self.box):
+            widget.close()
+
+    def _pressed(self, button: Any) -> None:
+        if self._is_done:
+            self._feed.dismiss(self.submission)
+        else:
+            self.submission.cancel()
+            button.description = "Canceling"
+            button.disabled = True
+            self._feed.wake()
+
+
+class Queue:
+    """The cards of a feed, the newest first."""
+
+    def __init__(self, feed: Feed, larger: Callable[[Gallery, str], None], picked: Callable[[Any], None]) -> None:
+        self._feed = feed
+        self._larger = larger
+        self._picked = picked
+        self._cards: dict[int, Card] = {}
+        self._marks: Any = None
+        self.has_news = False
+        """Whether the last `draw` found something that the log may show too."""
+        self.news = ""
+        """What a screen reader should say: the last submission that ended, and how."""
+        self._empty = w.HTML(fill("empty.html"))
+        self.box = w.VBox([self._empty])
+        self.box.add_class("inb-queue")
+
+    def draw(self) -> dict[Gallery, list[Image]]:
+        """Bring the cards up to date; gives the images whose thumbnails each still lacks."""
+        shown = self._feed.submissions
+        before = dict(self._cards)
+        self._cards = {each.number: before.get(each.number) or self._made(each) for each in shown}
+        wanted = {card.gallery: card.draw() for card in self._cards.values()}
+        self._follow()
+        if list(self._cards) != list(before):
+            self.box.children = [card.box for card in self._cards.values()] or [self._empty]
+        for number in before.keys() - self._cards.keys():
+            before[number].close()
+        return wanted
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything shown is not done yet."""
+        return any(not each.standing().is_done for each in self._feed.submissions)
+
+    @property
+    def galleries(self) -> list[Gallery]:
+        return [card.gallery for card in self._cards.values()]
+
+    @property
+    def runs(self) -> list[Run]:
+        """The runs whose images are on show."""
+        return [run for card in self._cards.values() for run in card.submission.standing().runs]
+
+    def _follow(self) -> None:
+        """Notice what changed since the last look."""
+        standings = [(card, card.submission.standing()) for card in self._cards.values()]
+        marks = {card.submission.number: (now.is_sent, now.is_done, now.progress.done) for card, now in standings}
+        self.has_news, before = marks != self._marks, self._marks or {}
+        self._marks = marks
+        for card, now in standings:
+            number = card.submission.number
+            if now.is_done and number in before and not before[number][1]:
+                self.news = f"{state_of(now)[0]}: {one_line(card.submission.title, 80)}"
+
+    def _made(self, submission: Submission) -> Card:
+        gallery = Gallery(
+            self._larger,
+            px=ONE_PX if submission.size == 1 else MANY_PX,
+            label=f"Images of: {one_line(submission.title, 80)}",
+            tile=ONE_TILE if submission.size == 1 else MANY_TILE,
+            layout={"display": "none"},
+        )
+        gallery.still = {"text/plain": still_text(submission.standing().runs)}
+        gallery.observe(self._picked, "picked")
+        return Card(submission, self._feed, gallery)
+
+
+def _items(runs: Sequence[Run], *, is_alone: bool) -> list[dict[str, Any]]:
+    """The card's tiles; of a request on its own the card says all that a tile without an image would."""
+    if is_alone:
+        return [item for run in runs if run.images for item in items_of(run, "")]
+    return [item for run, text in zip(runs, distinctions(runs), strict=True) for item in items_of(run, text)]
+
+
+def described(submission: Submission, standing: Standing) -> dict[str, Any]:
+    """What the card says: its state as a word and a tone, figures, and reasons for what went wrong."""
+    word, tone = state_of(standing)
+    progress = standing.progress
+    return {
+        "title": one_line(submission.title, 140),
+        "word": word,
+        "tone": tone,
+        "figures": _figures(submission, standing),
+        "percent": round(100 * progress.done / max(progress.total, 1)),
+        "has_bar": progress.total > 1 and not standing.is_done,
+        "reasons": _reasons(standing),
+    }
+
+
+def state_of(standing: Standing) -> tuple[str, str]:
+    """The state in a word or two, and its tone."""
+    now = standing.progress
+    if not standing.is_done:
+        words = {"waiting": "Waiting", "canceling": "Canceling"}
+        return (words.get(now.state, "Running") if standing.is_sent else "Submitted"), "busy"
+    if standing.error is not None:
+        return "Stopped" if standing.is_sent else "Not sent", "bad"
+    if now.succeeded == now.total:
+        return "Done", "good"
+    if now.total == 1 and standing.runs:
+        state = chip(standing.runs[0])
+        return state.word.capitalize(), state.tone
+    if any(run.status == "canceled" for run in standing.runs) or now.done < now.total:
+        return "Canceled", "quiet"
+    return ("Done" if now.succeeded else "Failed"), ("warn" if now.succeeded else "bad")
+
+
+def _figures(submission: Submission, standing: Standing) -> str:
+    now = standing.progress
+    done = f"{now.done:,} of {now.total:,}" if now.total > 1 else ""
+    failed = f"{now.failed:,} failed" if now.failed and now.total > 1 else ""
+    hidden = f"the last {SHOWN} shown" if now.done > SHOWN else ""
+    elapsed = seconds(now.elapsed) if standing.is_done else _whole(now.elapsed)
+    left = f"about {_whole(now.left)} left" if now.left and now.done else ""
+    return joined([done, failed, hidden, elapsed, left, dollars(now.cost), submission.experiment or ""])
+
+
+def _reasons(standing: Standing) -> Sequence[str]:
+    lines = str(standing.error).splitlines() if standing.error is not None else []
+    message = [standing.progress.message] if standing.progress.message else []
+    failed = [
+        f"{count(number, 'run')} {text}" if standing.progress.total > 1 else text for number, text in _failed(standing)
+    ]
+    return [*lines, *message, *failed]
+
+
+def _failed(standing: Standing) -> list[tuple[int, str]]:
+    return [] if standing.error is not None else failures(standing.runs)
+
+
+def _whole(value: float | None) -> str:
+    """Seconds without tenths, so that a card changes once a second."""
+    return seconds(float(int(value))).replace(".0 s", " s") if value is not None else ""
