@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import re
 import sqlite3
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +35,7 @@ _APPLICATION_ID = 0x696D6E62  # "imnb": tells a log from any other SQLite file
 _WAIT_S = 30.0
 _SWITCH_WAIT_MS = 2000
 _CHUNK = 100
+_ASK_AGAIN_S = (0.001, 0.006)
 # fmt: off
 _NETWORK = frozenset({
     "9p", "afs", "autofs", "beegfs", "ceph", "cifs", "coda", "davfs", "drvfs", "fakeowner", "gfs2", "glusterfs", "gpfs",
@@ -56,7 +59,7 @@ class Database:
         self._in_use = 0
         self._is_closed = False
         self._engine = _engine(path)
-        self._writing_engine = self._engine.execution_options(begin="IMMEDIATE")
+        self._writing_engine = self._engine.execution_options(is_writing=True)
         self._end = weakref.finalize(self, _dispose, self._engine, os.getpid())
         try:
             with self._mapped():
@@ -181,9 +184,35 @@ def _engine(path: Path) -> sa.Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(conn: sa.Connection) -> None:
-        conn.exec_driver_sql(f"BEGIN {conn.get_execution_options().get('begin', 'DEFERRED')}")
+        connection: Any = conn.connection.dbapi_connection
+        if conn.get_execution_options().get("is_writing"):
+            _begin_writing(connection)
+        else:
+            connection.execute("BEGIN")
 
     return engine
+
+
+def _begin_writing(connection: Any) -> None:
+    """Take the write lock, asking every few milliseconds.
+
+    SQLite's own waiting asks ever more seldom, and with several busy writers the one that has waited longest gets
+    the lock last.
+    """
+    deadline = time.monotonic() + _WAIT_S
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(random.uniform(*_ASK_AGAIN_S))  # noqa: S311 - only to be out of step with the others
+            else:
+                return
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {int(_WAIT_S * 1000)}")
 
 
 def _dispose(engine: sa.Engine, pid: int) -> None:

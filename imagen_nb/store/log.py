@@ -55,7 +55,7 @@ class Log:
         self.home = Path(home).absolute()
         self.session = Session(self.home)
         self._now = now
-        self._driven: set[str] = set()
+        self._driven: dict[str, str | None] = {}  # the rows this log is at work on, and the status last seen
         try:
             self._database = Database(self.home / FILE_NAME)
         except BaseException:
@@ -77,7 +77,7 @@ class Log:
         }
         with self._driving() as driven, self._database.writing() as conn:
             driven.extend(transitions.insert_intents(conn, self._now(), asked, common))
-            self._driven.update(driven)
+            self._driven.update(dict.fromkeys(driven))
         return driven
 
     def accept(self, run_id: str, prediction: Prediction) -> bool:
@@ -95,23 +95,24 @@ class Log:
                 transitions.tell(conn, now, [run_id], row.seen, detail)
                 return False
             if row.status in OPEN:
-                values = {"prediction_id": prediction.id, "owner": row.owner or self.session.id}
-                transitions.see(conn, now, row, prediction, values)
-                self._driven.add(run_id)
+                owner, detail = row.owner or self.session.id, f"prediction {prediction.id}"
+                transitions.see(conn, now, row, prediction, owner=owner, detail=detail)
+                self._driven[run_id] = transitions.seen_word(prediction)
             elif row.prediction_id is None:
                 transitions.note_late(conn, now, row, prediction)
         return True
 
     def observe(self, run_id: str, prediction: Prediction) -> None:
         """Record the status of a prediction that is under way; nothing is written when it is the one already seen."""
-        with self._database.reading() as conn:
-            row = transitions.row_of(conn, run_id)
-        if row.seen == transitions.seen_word(prediction):
+        word = transitions.seen_word(prediction)
+        if self._driven.get(run_id) == word:
             return
         with self._database.writing() as conn:
             row = transitions.row_of(conn, run_id)
-            if row.status in OPEN:
-                transitions.see(conn, self._now(), row, prediction, {})
+            if row.status in OPEN and row.seen != word:
+                transitions.see(conn, self._now(), row, prediction, owner=row.owner)
+        if run_id in self._driven:
+            self._driven[run_id] = word
 
     def settle(
         self,
@@ -144,7 +145,7 @@ class Log:
                 transitions.end(conn, self._now(), row, status, prediction=prediction, values=values)
                 transitions.keep_images(conn, row.seq, image_values(row.seq, images, self.home))
             run = queries.read_run(conn, run_id, self.home)
-        self._driven.discard(run_id)
+        self._driven.pop(run_id, None)
         return run
 
     def mark_unknown(
@@ -186,10 +187,9 @@ class Log:
     ) -> list[str]:
         with self._driving() as driven, self._database.writing() as conn:
             unsent = [queries.among(runs.c.run_id, run_ids), runs.c.prediction_id.is_(None), *conditions]
-            again = [run_id for _, run_id in keyed(conn, *unsent)]
-            values |= {"owner": self.session.id, "cost": None, "cost_source": None}
-            driven.extend(transitions.send_again(conn, self._now(), again, values, detail))
-            self._driven.update(driven)
+            driven.extend(run_id for _, run_id in keyed(conn, *unsent))
+            transitions.send_again(conn, self._now(), driven, {"owner": self.session.id} | values, detail)
+            self._driven.update(dict.fromkeys(driven))
         return driven
 
     # Whose a row is.
@@ -210,7 +210,7 @@ class Log:
         with self._driving() as driven, self._database.writing() as conn:
             free = [run_id for run_id in wanted if run_id not in self._driven]
             driven.extend(take_over(conn, self.session.id, free, dead))
-            self._driven.update(driven)
+            self._driven.update(dict.fromkeys(driven))
         return driven
 
     def release(self, run_ids: Iterable[str]) -> None:
@@ -219,7 +219,7 @@ class Log:
         Should the log not be writable now, this session offers them all the same.
         """
         let_go = list(run_ids)
-        self._driven.difference_update(let_go)
+        self._forget(let_go)
         mine = sa.and_(queries.among(runs.c.run_id, let_go), runs.c.owner == self.session.id)
         with self._database.writing() as conn:
             conn.execute(sa.update(runs).where(mine).values(owner=None))
@@ -243,8 +243,12 @@ class Log:
         try:
             yield driven
         except BaseException:
-            self._driven.difference_update(driven)
+            self._forget(driven)
             raise
+
+    def _forget(self, run_ids: Iterable[str]) -> None:
+        for run_id in run_ids:
+            self._driven.pop(run_id, None)
 
     # What is in it.
 

@@ -12,11 +12,16 @@ import sqlalchemy as sa
 
 from imagen_nb.core.records import Image, Run, Status
 from imagen_nb.errors import InputError
+from imagen_nb.store.prepared import Prepared, given
 from imagen_nb.store.rows import image_of, run_of
 from imagen_nb.store.tables import events, experiments, images, runs
 
 Statuses = str | Status | Iterable[str | Status] | None
 Names = str | Iterable[str] | None
+
+
+_RUN = Prepared(sa.select(runs).where(runs.c.run_id == given("of", runs.c.run_id)))
+_IMAGES = Prepared(sa.select(images).where(images.c.run == given("of", images.c.run)).order_by(images.c.position))
 
 
 def among(column: sa.ColumnElement[Any], values: Iterable[str | int]) -> sa.ColumnElement[bool]:
@@ -67,16 +72,19 @@ def newest(query: sa.Select[Any], limit: int | None, *, newest_first: bool = Fal
 def read_runs(conn: sa.Connection, query: sa.Select[Any], home: Path) -> list[Run]:
     """The runs, with their images, of a query that selects the whole table `runs`."""
     rows = conn.execute(query).all()
-    pictures = _images(conn, [row.seq for row in rows], home)
-    return [run_of(row, pictures[row.seq]) for row in rows]
+    found: dict[int, list[Image]] = defaultdict(list)
+    pictures = sa.select(images).where(among(images.c.run, [row.seq for row in rows]))
+    for row in conn.execute(pictures.order_by(images.c.run, images.c.position)):
+        found[row.run].append(image_of(row, home))
+    return [run_of(row, found[row.seq]) for row in rows]
 
 
 def read_run(conn: sa.Connection, run_id: str, home: Path) -> Run:
     """One run. Raises `InputError` for an id that is not in the log."""
-    found = read_runs(conn, sa.select(runs).where(runs.c.run_id == run_id), home)
+    found = _RUN.rows(conn, of=run_id)
     if not found:
         raise missing(run_id)
-    return found[0]
+    return run_of(found[0], [image_of(row, home) for row in _IMAGES.rows(conn, of=found[0].seq)])
 
 
 def missing(run_id: str) -> InputError:
@@ -131,11 +139,3 @@ def _statuses(status: Statuses) -> list[str]:
         if str(word) not in known:
             raise InputError(f"there is no status {str(word)!r}", f"Choose from {', '.join(known)}.")
     return [str(word) for word in wanted]
-
-
-def _images(conn: sa.Connection, places: list[int], home: Path) -> dict[int, list[Image]]:
-    found: dict[int, list[Image]] = defaultdict(list)
-    query = sa.select(images).where(among(images.c.run, places)).order_by(images.c.run, images.c.position)
-    for row in conn.execute(query) if places else ():
-        found[row.run].append(image_of(row, home))
-    return found

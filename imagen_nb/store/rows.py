@@ -39,8 +39,8 @@ def request_of(row: Any) -> Request:
 
 
 def prediction_values(prediction: Prediction) -> dict[str, Any]:
-    """The columns that a reply fills; what it does not say is left as it was."""
-    values = {
+    """The columns that a reply fills; None for what it does not say."""
+    return {
         "created_at": prediction.created_at,
         "started_at": prediction.started_at,
         "completed_at": prediction.completed_at,
@@ -48,7 +48,6 @@ def prediction_values(prediction: Prediction) -> dict[str, Any]:
         "predict_s": prediction.predict_s,
         "echo": shortened({name: value for name, value in prediction.input.items() if name != "prompt"}) or None,
     }
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def reply_text(raw: Json) -> str:
