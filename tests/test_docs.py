@@ -1,0 +1,162 @@
+"""What the README, the manuals and the changelog say is so: blocks run, names exist, links lead somewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import re
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from shells import session
+
+import imagen_nb
+from imagen_nb.cli import main
+from imagen_nb.core.options import TABLE, manual
+from imagen_nb.core.records import Status
+from imagen_nb.settings import KNOWN_PROVIDERS
+from imagen_nb.workspace import Workspace
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = {"lab", "demo", "run", "log", "reconcile", "simulator", "doctor"}
+SHELL_OPTIONS = {"--csv", "--parquet", "--html", "--last", "--status", "--port", "--latency", "--seed", "--home"}
+FOREIGN_OPTIONS = {"--strict"}
+
+
+def blocks(kind: str) -> list[str]:
+    """The README's fenced blocks of one kind."""
+    return re.findall(rf"^```{kind}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def section(heading: str) -> str:
+    """The README's text below one heading."""
+    return README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+
+
+def test_readme_cells_run_in_order(simulator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every `python` block of the README is a cell; run one after the other, none of them fails."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IMAGEN_NB_PROVIDER", simulator.base_url)
+    with session(tmp_path, load=False) as shell:
+        for block in blocks("python"):
+            shell.run(block)
+            assert shell.error is None, f"{block}\n{shell.error}"
+    assert simulator.predictions
+
+
+def test_readme_commands_exist() -> None:
+    """Every `make` target and every `imagen-nb` command that the README names is there, and none is left out."""
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = {line.split()[1] for block in blocks("console") for line in block.splitlines() if line.startswith("make ")}
+    assert {"demo", "test"} <= named <= targets
+    assert set(re.findall(r"`imagen-nb ([a-z]+)", README)) == COMMANDS
+
+
+def test_readme_console_commands_are_understood(capsys: pytest.CaptureFixture[str]) -> None:
+    """An `imagen-nb` line of a console block has options that its command knows."""
+    lines = [line for block in blocks("console") for line in block.splitlines() if line.startswith("imagen-nb ")]
+    for line in lines:
+        words = shlex.split(line, comments=True)[1:]
+        with contextlib.suppress(SystemExit):
+            main([words[0], "--help"])
+        shown = capsys.readouterr().out
+        assert all(word.partition("=")[0] in shown for word in words if word.startswith("--")), line
+
+
+def test_readme_options_are_the_magics() -> None:
+    """The README's table has every option of the magic, and no text names an option that is not there."""
+    longs = {option.long for option in TABLE}
+    said = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
+    assert longs - {"--help"} <= set(re.findall(r"--[a-z-]+", section("The magic")))
+    assert said <= longs | SHELL_OPTIONS | FOREIGN_OPTIONS
+    for option in TABLE:
+        if option.short and option.name != "help":
+            assert f"-{option.short}, {option.long}" in README
+
+
+def test_manual_has_every_option() -> None:
+    """`%imagen?` names every option in both forms, with its meaning."""
+    text = manual()
+    for option in TABLE:
+        assert str(option) in text
+        assert option.help.split()[0] in text
+
+
+def test_readme_columns_are_the_logs(simulator: Any, home: Path) -> None:
+    """The columns that the README lists are those of `frame()`, in that order, and so are the words of `status`."""
+    with Workspace(home=home, provider=simulator.base_url) as workspace:
+        workspace.generate("a {style} fox", style="red", aspect_ratio="1:1")
+        columns = list(workspace.frame().columns)
+    text = section("The log")
+    listed = next(part for part in text.split("\n\n") if part.startswith("`experiment "))
+    head, tail = (part.split() for part in re.findall(r"`([^`]+)`", listed))
+    assert columns[: len(head)] == head
+    assert columns[-len(tail) :] == tail
+    assert columns[len(head)] == "style"
+    assert " ".join(Status) in " ".join(text.split())
+
+
+def test_readme_providers_are_the_known_ones() -> None:
+    """Name, base URL and variable of every provider stand in one row of the README's table."""
+    for name, known in KNOWN_PROVIDERS.items():
+        assert f"| `{name}` | `{known.base_url}` | `{known.token_variable}` |" in README
+
+
+def test_readme_names_exist() -> None:
+    """Each `im.name`, `ws.name` and `df.imagen.name` of the README can be had."""
+    import pandas as pd
+
+    importlib.import_module("imagen_nb.comparison")
+    assert set(re.findall(r"\bim\.(\w+)", README)) <= set(dir(imagen_nb))
+    assert all(hasattr(Workspace, name) for name in re.findall(r"\bws\.(\w+)\(", README))
+    accessor: Any = pd.DataFrame.imagen  # type: ignore[attr-defined] # given to it by the package
+    assert all(hasattr(accessor, name) for name in re.findall(r"\bdf\.imagen\.(\w+)", README))
+
+
+def test_readme_links_lead_somewhere() -> None:
+    """Every file that the README, the changelog and the notebooks link to is in the tree."""
+    for page in ("README.md", "CHANGELOG.md"):
+        for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text(encoding="utf-8")):
+            assert (ROOT / target).is_file(), f"{page} links to {target}"
+
+
+def test_changelog_has_this_version() -> None:
+    """The version in force has its own heading."""
+    assert f"## [{imagen_nb.__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_make_without_a_target_lists_them() -> None:
+    """`make` alone explains itself, and touches nothing."""
+    done = subprocess.run(["make", "--no-print-directory"], capture_output=True, text=True, check=True, cwd=ROOT)  # noqa: S607 - make is found as users find it
+    for target in ("demo", "lab", "test", "bench", "lint", "matrix", "clean", "help"):
+        assert re.search(rf"^  {target} ", done.stdout, re.MULTILINE)
+
+
+def test_make_refuses_an_old_python(tmp_path: Path) -> None:
+    """A Python that is too old, or cannot make environments, is said in two lines that name a way out."""
+    old = tmp_path / "python3"
+    old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo "Python 3.8.2" || exit 1\n')
+    old.chmod(0o755)
+    command = ["make", f"PYTHON={old}", f"VENV={tmp_path / 'venv'}", "demo"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    said = [line for line in done.stderr.splitlines() if not line.startswith("make")]
+    assert done.returncode != 0
+    assert len(said) == 2
+    assert "3.10" in said[0]
+    assert "Python 3.8.2" in said[0]
+    assert "PYTHON=" in said[1]
+
+
+def test_make_explains_a_missing_venv_module(tmp_path: Path) -> None:
+    """Debian's Python without python3-venv is told what to install."""
+    bare = tmp_path / "python3"
+    bare.write_text('#!/bin/sh\ncase "$2" in *ensurepip*) exit 1;; esac\nexit 0\n')
+    bare.chmod(0o755)
+    command = ["make", f"PYTHON={bare}", f"VENV={tmp_path / 'venv'}", "demo"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode != 0
+    assert "python3-venv" in done.stderr
