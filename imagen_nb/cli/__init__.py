@@ -66,15 +66,14 @@ def _parser() -> argparse.ArgumentParser:
         description="A laboratory for text-to-image prompts: run them, log every one, look at them in Jupyter.",
     )
     parser.add_argument("--version", action="version", version=f"imagen-nb {__version__}")
-    parser.add_argument("--home", metavar="DIR", help="the folder with the log and the images (default: imagen_runs)")
-    parser.add_argument("--provider", metavar="NAME", help="kkiai, replicate, simulator, or a base URL")
+    _add_where(parser, default=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
     _add(commands, "run", "make images, with the options of %%imagen", _run, leaves="all")
     _add_log(commands)
-    _add(commands, "reconcile", "settle the rows that a dead process left open", _reconcile)
+    _add_where(_add(commands, "reconcile", "settle the rows that a dead process left open", _reconcile))
     _add_notebooks(commands)
     _add_simulator(commands)
-    _add(commands, "doctor", "check provider, token, network, home and versions", _doctor)
+    _add_where(_add(commands, "doctor", "check provider, token, network, home and versions", _doctor))
     return parser
 
 
@@ -85,8 +84,18 @@ def _add(commands: Any, name: str, text: str, command: Callable[[Any], int], **o
     return parser
 
 
+def _add_where(parser: argparse.ArgumentParser, default: Any = argparse.SUPPRESS) -> None:
+    """`--home` and `--provider`, before a command or behind it; the one behind counts."""
+    home = "the folder with the log and the images (default: imagen_runs)"
+    parser.add_argument("--home", metavar="DIR", default=default, help=home)
+    parser.add_argument(
+        "--provider", metavar="NAME", default=default, help="kkiai, replicate, simulator, or a base URL"
+    )
+
+
 def _add_log(commands: Any) -> None:
     parser = _add(commands, "log", "show the log, or write it to a file", _log)
+    parser.add_argument("--home", metavar="DIR", default=argparse.SUPPRESS, help="the folder with the log")
     parser.add_argument("--experiment", metavar="NAME", help="only this experiment's runs")
     parser.add_argument(
         "--status", choices=[str(each) for each in Status], metavar="S", help="only runs of this status"
