@@ -138,7 +138,8 @@ class Carrier:
             if isinstance(finding, Prediction):
                 return finding
             if finding is not Fate.MISSING or not ticket.may_send or not desk.log.begin_resubmission(run_id):
-                return self._unfound(ticket, finding)
+                self._unfound(ticket, finding)
+                return None
             prediction = self._posted(ticket, lost)
             if prediction is not None and desk.log.accept(run_id, prediction):
                 return prediction

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from imagen_nb.core.records import Image, Outcome, Prediction, Status
-from imagen_nb.errors import ImageError, ImageGoneError, ProviderError
+from imagen_nb.errors import ImageError, ImageGoneError, NotFoundError, ProviderError
 from imagen_nb.settings import Provider
 from imagen_nb.store.images import Images
 from imagen_nb.wire.downloads import Downloader
@@ -64,9 +64,11 @@ def gather(
     stop: threading.Event | None = None,
     watch: Callable[[Prediction], None] | None = None,
 ) -> Outcome:
-    """What became of the prediction; one not terminal by the monotonic `deadline`, or at `stop`, comes back as it is."""
+    """What became of the prediction; one not terminal by the monotonic `deadline` or at `stop` comes as it is."""
     try:
         last = wait(edges.api, prediction, deadline=deadline, history=history, typical=typical, stop=stop, watch=watch)
+    except NotFoundError as error:
+        return Outcome(prediction, status=Status.FAILED, error=error.message, error_code=error.code)
     except ProviderError as error:
         return Outcome(prediction, status=Status.UNKNOWN, error=error.message, error_code=error.code)
     if last.status is not Status.SUCCEEDED:

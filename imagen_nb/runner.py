@@ -85,7 +85,7 @@ class Sweep:
         with self._changed:
             now = self._progress
             elapsed = (self._ended_at or time.monotonic()) - self._began
-            pause = 0.0 if self.is_done else self._desk.edges.api.pause_s
+            pause = 0.0 if self.is_done else self._desk.edges.api.gate.waiting
         fresh = now.done - now.skipped
         left = elapsed / fresh * (now.total - now.done) if fresh > 0 and not self.is_done else None
         if pause > 1.0 and now.state == "running":

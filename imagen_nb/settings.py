@@ -116,7 +116,7 @@ def resolve(
         if token or _value(env, "IMAGEN_NB_TOKEN"):
             raise SettingsError(
                 "a token is given, but not whose it is",
-                f"Name the provider too, in IMAGEN_NB_PROVIDER or provider=: {', '.join(KNOWN_PROVIDERS)} or a base URL.",
+                f"Name the provider too, as IMAGEN_NB_PROVIDER or provider=: {', '.join(KNOWN_PROVIDERS)}, a base URL.",
             )
         name = SIMULATOR
         notice = (

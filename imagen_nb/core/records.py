@@ -174,7 +174,7 @@ class Run:
         """The text of a `%%imagen` cell that makes the same request again."""
         return cell_text(self.request)
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Rendering:
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Rendering:  # noqa: ARG002 - Jupyter's signature
         return self.show(self) if self.show else {"text/plain": repr(self)}
 
     def __reduce__(self) -> Any:

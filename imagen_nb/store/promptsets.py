@@ -43,7 +43,7 @@ def _read(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        return pd.read_csv(path.expanduser())
+        return pd.DataFrame(pd.read_csv(path.expanduser()))
     except FileNotFoundError:
         raise InputError(f"there is no file {path}", "Give the path of a CSV file with a column `prompt`.") from None
     except (OSError, ValueError) as error:
@@ -53,5 +53,4 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    records: list[dict[str, Any]] = frame.to_dict("records")
-    return records
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
