@@ -237,8 +237,9 @@ SHORTEST_GAP_S = 0.05
 LONGEST_GAP_S = 5.0
 
 POLL_WORTH_S = 0.012
-"""One poll is worth as much as this many seconds of delay. Where a prediction ends with a chance of h a second, a gap of
-sqrt(2 * POLL_WORTH_S / h) costs least in sum."""
+"""One poll is worth as much as this many seconds of delay.
+
+Where a prediction ends with a chance of h a second, a gap of sqrt(2 * POLL_WORTH_S / h) costs least in sum."""
 
 
 def poll_gap(elapsed: float, history: Sequence[float] = (), typical: float | None = None) -> float:

@@ -1,0 +1,66 @@
+"""Where an output may lie: https on a public host, or on this machine where the provider is there too."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+from imagen_nb.errors import ImageError
+from imagen_nb.settings import is_loopback
+from imagen_nb.wire.losses import place
+from imagen_nb.wire.transport import Head
+
+HINT = "Outputs are fetched over https from public hosts only; nothing was sent there."
+MOVED = (301, 302, 303, 307, 308)
+
+
+def checked_url(url: str, *, allow_local: bool) -> str:
+    """The URL as it is, where an output may lie there. Raises `ImageError` where it may not."""
+    parts = _split(url)
+    host = (parts.hostname or "").rstrip(".").lower() if parts else ""
+    if parts is None or not host or parts.scheme not in ("http", "https"):
+        scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]{0,20}:", url)
+        raise ImageError(f"an output's address cannot be used ({scheme[0] if scheme else 'no'} URL)", HINT)
+    if allow_local and is_loopback(host):
+        return url
+    if parts.scheme != "https" or parts.username or parts.password or not _is_public(host):
+        raise ImageError(f"an output lies at {parts.scheme}://{place(url)}, which is refused", HINT)
+    return url
+
+
+def redirected(url: str, head: Head, *, allow_local: bool) -> str | None:
+    """Where a redirect leads, None where the answer is none. Raises `ImageError` for one that leaves the origin."""
+    if head.status not in MOVED:
+        return None
+    target = urljoin(url, head.headers.get("location", ""))
+    old, new = _split(url), _split(target)
+    if old is None or new is None or _origin(old) != _origin(new):
+        raise ImageError(f"{place(url)} redirects an output to {place(target)}, which is refused", HINT)
+    return checked_url(target, allow_local=allow_local)
+
+
+def _split(url: str) -> SplitResult | None:
+    """The parts of a URL, None where it is malformed."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises, where it is none
+    except ValueError:
+        return None
+    return parts
+
+
+def _origin(parts: SplitResult) -> tuple[str, str | None, int]:
+    return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _is_public(host: str) -> bool:
+    """Whether a host can be one on the open net: a global address, or a name that is none in disguise."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        last = host.rpartition(".")[2]
+        is_private = host.endswith((".localhost", ".local", ".internal", ".home.arpa", ".lan"))
+        return "." in host and not is_private and not re.fullmatch(r"\d+|0x[0-9a-f]*", last)
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_global

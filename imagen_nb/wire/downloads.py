@@ -1,0 +1,258 @@
+"""Outputs, fetched safely: no token, no cookies, no strange hosts, bounded in bytes, pixels and seconds, and whole.
+
+What comes is streamed into a temporary file and believed only when Pillow has decoded all of it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import itertools
+import os
+import random
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import IO
+from urllib.parse import unquote_to_bytes
+
+from imagen_nb.core.pacing import backoff, retry_after
+from imagen_nb.errors import (
+    ImageError,
+    ImageGoneError,
+    ImagenError,
+    LogError,
+    ProviderError,
+    UncertainError,
+    UnreachableError,
+)
+from imagen_nb.wire.addresses import checked_url, redirected
+from imagen_nb.wire.gate import Doze, doze
+from imagen_nb.wire.losses import LATER_HINT, Lost, Overdue, place
+from imagen_nb.wire.pictures import Picture, examined
+from imagen_nb.wire.transport import Anonymous, Call, Head, Line
+
+BYTE_CAP = 64 * 1024 * 1024
+"""The most bytes of one output that are read."""
+
+TRIES = 4
+PATIENCE_S = 90.0
+"""How long one try may take, in seconds."""
+
+REDIRECTS = 3
+GONE = (403, 404, 410)
+"""How file hosts answer for what they have deleted, or for a signed URL that has expired."""
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A whole image in a temporary file, for the caller to publish or to remove. `url` is None for a `data:` URI."""
+
+    path: Path
+    sha256: str
+    width: int
+    height: int
+    bytes: int
+    mime: str
+    url: str | None = None
+
+
+class Downloader:
+    """Fetches outputs without the token; safe to use from many threads.
+
+    `allow_local` lets outputs lie on this machine, over plain http: only where the provider itself does.
+    """
+
+    def __init__(
+        self,
+        *,
+        allow_local: bool,
+        byte_cap: int = BYTE_CAP,
+        clock: Callable[[], float] = time.monotonic,
+        doze: Doze = doze,
+        rng: Callable[[], float] = random.random,
+    ) -> None:
+        self._allow_local = allow_local
+        self._byte_cap = byte_cap
+        self._clock = clock
+        self._doze = doze
+        self._rng = rng
+        self._closed = threading.Event()
+        self._line = Line(Anonymous())
+
+    def fetch(self, uri: str, folder: Path, *, deadline: float, stop: threading.Event | None = None) -> Download:
+        """The output at `uri` (https, or `data:`) as a whole, decoded image in a new file in `folder`.
+
+        `deadline` is monotonic. Raises `ImageError` for what is no sane image or lies where it must not,
+        `ImageGoneError` for a deleted one, a `ProviderError` where the host cannot be had, and `LogError` where the
+        file cannot be written.
+        """
+        event = stop or self._closed
+        call = Call(deadline, lambda: event.is_set() or self._closed.is_set(), self._clock)
+        if uri[:5].lower() == "data:":
+            return self._embedded(uri, folder, call)
+        url = checked_url(uri, allow_local=self._allow_local)
+        for attempt in itertools.count(1):
+            try:
+                return self._fetched(url, folder, call)
+            except _Failed as failed:
+                error, pause = failed.error, failed.pause
+            gap = max(pause or 0.0, backoff(attempt, jitter=self._rng()))
+            if pause is None or attempt >= TRIES or self._clock() + gap >= deadline or call.is_stopped():
+                raise error
+            self._doze(gap, event)
+        raise AssertionError  # pragma: no cover - count() does not end
+
+    def close(self) -> None:
+        """End the downloads under way, and close the connections."""
+        self._closed.set()
+        self._line.close()
+
+    def _fetched(self, url: str, folder: Path, call: Call) -> Download:
+        with _temporary(folder) as (path, file):
+            body = _Body(file, self._byte_cap)
+            self._stream(url, body, Call(min(call.deadline, self._clock() + PATIENCE_S), call.is_stopped, call.clock))
+            file.flush()
+            picture = _pictured(path, call)
+            return _download(path, body, picture, url)
+
+    def _stream(self, url: str, body: _Body, call: Call) -> None:
+        """The bytes at `url` into `body`, over at most a few redirects within the same origin."""
+        for _ in range(REDIRECTS + 1):
+            try:
+                lost = self._line.exchange("GET", url, call, begin=body.begin, sink=body.sink)
+            except _Answered as answered:
+                url = redirected(url, answered.head, allow_local=self._allow_local) or _refuse(answered.head)
+                continue
+            if isinstance(lost, Lost):
+                raise _Failed(_lost_error(lost), 0.0 if lost.is_passing else None)
+            return
+        raise _Failed(ImageError(f"{place(url)} redirects again and again", LATER_HINT), None)
+
+    def _embedded(self, uri: str, folder: Path, call: Call) -> Download:
+        with _temporary(folder) as (path, file):
+            body = _Body(file, self._byte_cap)
+            body.sink(decoded_data(uri, self._byte_cap))
+            file.flush()
+            try:
+                return _download(path, body, _pictured(path, call), None)
+            except _Failed as failed:
+                error = failed.error
+        raise error
+
+
+def decoded_data(uri: str, cap: int = BYTE_CAP) -> bytes:
+    """The bytes of a `data:` URI, base64 or percent-encoded. Raises `ImageError`."""
+    head, comma, text = uri.partition(",")
+    if not comma or len(text) > 2 * cap:
+        raise ImageError("the data: URI of an output is malformed or too long", LATER_HINT)
+    data = unquote_to_bytes(text)
+    if not head.lower().endswith(";base64"):
+        return data
+    try:
+        return base64.b64decode(data)
+    except ValueError:
+        raise ImageError("the data: URI of an output is not base64", LATER_HINT) from None
+
+
+class _Failed(Exception):  # noqa: N818 - a signal within this module
+    """One try failed. `pause` is how many seconds to wait at least before another, None where none makes sense."""
+
+    def __init__(self, error: ImagenError, pause: float | None) -> None:
+        super().__init__()
+        self.error = error
+        self.pause = pause
+
+
+class _Answered(ImagenError):  # noqa: N818 - a signal within this module
+    """The host answered with something other than a file; the body is not read."""
+
+    def __init__(self, head: Head) -> None:
+        super().__init__("")
+        self.head = head
+
+
+@dataclass(slots=True)
+class _Body:
+    """Writes what arrives, counts and hashes it on the way."""
+
+    file: IO[bytes]
+    cap: int
+    size: int = 0
+    sha256: hashlib._Hash = field(default_factory=hashlib.sha256)
+
+    def begin(self, head: Head) -> None:
+        if head.status != 200:  # noqa: PLR2004 - HTTP's own number
+            raise _Answered(head)
+        length = head.headers.get("content-length", "")
+        if length.isdecimal() and int(length[:20]) > self.cap:
+            raise self._too_large()
+
+    def sink(self, piece: bytes) -> None:
+        self.size += len(piece)
+        if self.size > self.cap:
+            raise self._too_large()
+        self.sha256.update(piece)
+        try:
+            self.file.write(piece)
+        except OSError as failure:
+            raise _unwritable(failure) from None
+
+    def _too_large(self) -> ImageError:
+        return ImageError(f"an output is larger than {self.cap // 1024**2} MB", "It was not kept.")
+
+
+def _refuse(head: Head) -> str:
+    """Raise what an answer that is no file means."""
+    status = head.status
+    if status in GONE:
+        # A file host may lag behind the API for a moment, so even this is worth another look.
+        raise _Failed(ImageGoneError(f"the output is no longer there (HTTP {status})"), 0.0)
+    if status == 429 or status >= 500:  # noqa: PLR2004 - HTTP's own numbers
+        pause = retry_after(head.headers, None, datetime.now(timezone.utc)) or 0.0
+        raise _Failed(UncertainError(f"the file host has failed (HTTP {status})", LATER_HINT, status=status), pause)
+    raise _Failed(ImageError(f"the file host answers HTTP {status} instead of an image", LATER_HINT), None)
+
+
+def _lost_error(lost: Lost) -> ProviderError:
+    return (UncertainError if lost.is_sent else UnreachableError)(lost.text, lost.hint)
+
+
+def _pictured(path: Path, call: Call) -> Picture:
+    try:
+        return examined(path, call.left)
+    except ImageError as error:
+        # A body cut short without a length looks like this too.
+        raise _Failed(error, 0.0) from None
+    except Overdue:
+        raise _Failed(UncertainError("an image could not be decoded in the time allowed", LATER_HINT), None) from None
+
+
+def _download(path: Path, body: _Body, picture: Picture, url: str | None) -> Download:
+    return Download(path, body.sha256.hexdigest(), picture.width, picture.height, body.size, picture.mime, url)
+
+
+@contextmanager
+def _temporary(folder: Path) -> Iterator[tuple[Path, IO[bytes]]]:
+    """A new file in `folder`, closed at the end, and removed unless all went well."""
+    try:
+        handle, name = tempfile.mkstemp(prefix="download-", suffix=".part", dir=folder)
+    except OSError as failure:
+        raise _unwritable(failure) from None
+    path = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield path, file
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _unwritable(failure: OSError) -> LogError:
+    reason = failure.strerror or type(failure).__name__
+    return LogError(f"an image cannot be written: {reason.lower()}", "Free some space, or choose another home.")

@@ -1,0 +1,284 @@
+"""One HTTP exchange that ends when it must: the only place that handles sockets and foreign exceptions.
+
+`Line` wraps a requests session of which only preparing and the adapter are used: `Session.send` would follow, or at
+least read, redirects, and keep cookies. Timeouts of requests count from byte to byte and never fire on a dripping
+reply; so replies are read here through `_Reader`, which looks at the clock, and at whoever may stop the call, before
+each read.
+
+Whether a request was sent at all is not guessed from an exception: a connection notes it before its first byte.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+
+from imagen_nb.errors import ImagenError
+from imagen_nb.settings import Secret
+from imagen_nb.wire.losses import Lost, Overdue, Stopped, Unreadable, loss_of
+
+CONNECT_S = 10.0
+"""How long one attempt to connect, or one write, may take, in seconds."""
+
+SLICE_S = 0.25
+"""How long a read blocks at most before it looks whether the call was stopped, in seconds."""
+
+CHUNK = 64 * 1024
+POOL = 128
+"""Connections kept to one origin; more threads than this still work, and open new ones."""
+
+
+class Bearer(AuthBase):
+    """The token's header. Set as a session's auth, it keeps `~/.netrc` from putting another in its place."""
+
+    def __init__(self, token: Secret) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token.reveal()}"
+        return request
+
+    def __repr__(self) -> str:
+        return "Bearer([token])"
+
+
+class Anonymous(AuthBase):
+    """No header at all, for the same reason: without any auth requests would look into `~/.netrc`."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        return request
+
+
+@dataclass(slots=True)
+class Call:
+    """How long an exchange may take (`deadline`, monotonic), who may stop it, and whether it was sent."""
+
+    deadline: float
+    is_stopped: Callable[[], bool] = lambda: False
+    clock: Callable[[], float] = time.monotonic
+    is_sent: bool = False
+
+    def left(self) -> float:
+        """Seconds left. Raises `Overdue` when there are none, `Stopped` when the call was stopped."""
+        if self.is_stopped():
+            raise Stopped
+        left = self.deadline - self.clock()
+        if left <= 0:
+            raise Overdue
+        return left
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The status line and the headers of a reply; names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Line:
+    """Connections to any origin, with one way to authenticate; safe to use from many threads."""
+
+    def __init__(self, auth: AuthBase) -> None:
+        self._session = requests.Session()
+        self._session.auth = auth
+        self._adapter = _Adapter(pool_maxsize=POOL)
+        self._surroundings: dict[str, dict[str, Any]] = {}
+
+    def exchange(
+        self,
+        method: str,
+        url: str,
+        call: Call,
+        *,
+        sink: Callable[[bytes], object],
+        begin: Callable[[Head], object] | None = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Head | Lost:
+        """Send one request: `begin` gets the head of the reply, then `sink` its decoded body in pieces.
+
+        Gives the head again, or a `Lost` that says why there is no whole reply. Redirects are not followed. An
+        `ImagenError` raised by `begin` or `sink` ends the exchange and comes out as it is; every other exception leaves
+        behind what requests and urllib3 know of the request, the token among it.
+        """
+        interruption: BaseException
+        try:
+            return self._exchange(method, url, call, sink=sink, begin=begin, body=body, headers=headers)
+        except ImagenError:
+            raise
+        except Exception as failure:  # noqa: BLE001 - whatever it is, it must not pass: its frames hold the token
+            return loss_of(failure, url, is_sent=call.is_sent)
+        except BaseException as failure:  # noqa: BLE001 - an interrupt goes on, without those frames
+            interruption = failure.with_traceback(None)
+        interruption.__context__ = interruption.__cause__ = None
+        raise interruption
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        self._adapter.close()
+
+    def _exchange(
+        self,
+        method: str,
+        url: str,
+        call: Call,
+        *,
+        sink: Callable[[bytes], object],
+        begin: Callable[[Head], object] | None,
+        body: bytes | None,
+        headers: Mapping[str, str] | None,
+    ) -> Head:
+        prepared = self._session.prepare_request(
+            # What is not asked for encoded needs no decoding, and hides no bomb.
+            requests.Request(method, url, data=body, headers={"Accept-Encoding": "identity", **(headers or {})})
+        )
+        left = call.left()
+        _calls.now = call
+        response = self._adapter.send(
+            prepared, stream=True, timeout=(min(CONNECT_S, left), left), **self._surroundings_of(url)
+        )
+        try:
+            head = Head(response.status_code, {name.lower(): value for name, value in response.headers.items()})
+            if begin is not None:
+                begin(head)
+            for piece in _decoded(_pieces(response.raw), head.headers.get("content-encoding", "")):
+                sink(piece)
+        finally:
+            response.close()
+        return head
+
+    def _surroundings_of(self, url: str) -> dict[str, Any]:
+        """Proxies and CA file that the environment names for this origin, looked up once: it is slow."""
+        origin = "://".join(urlsplit(url)[:2])
+        found = self._surroundings.get(origin)
+        if found is None:
+            merged = self._session.merge_environment_settings(url, {}, None, None, None)
+            found = self._surroundings[origin] = {name: merged[name] for name in ("proxies", "verify", "cert")}
+        return found
+
+
+# -- reading ---------------------------------------------------------------------------------------------------------
+
+
+def _pieces(raw: Any) -> Iterator[bytes]:
+    while piece := raw.read(CHUNK, decode_content=False):
+        yield piece
+
+
+def _decoded(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+    """The body as it was before `Content-Encoding`, never more than a chunk at a time, whatever it swells to."""
+    name = encoding.strip().lower()
+    if name in ("", "identity"):
+        yield from pieces
+        return
+    if name not in ("gzip", "x-gzip", "deflate"):
+        raise Unreadable(f"the reply is encoded as {name[:40]!r}, which was not asked for")
+    inflate = zlib.decompressobj(wbits=47)
+    for piece in pieces:
+        yield inflate.decompress(piece, CHUNK)
+        while inflate.unconsumed_tail:
+            yield inflate.decompress(inflate.unconsumed_tail, CHUNK)
+    yield inflate.flush(CHUNK)
+    if not inflate.eof:
+        raise Unreadable("the compressed reply ends too early")
+
+
+class _Reader(io.RawIOBase):
+    """Reads a socket for one call: each read ends by the call's deadline, and soon after it is stopped."""
+
+    def __init__(self, sock: Any, call: Call) -> None:
+        super().__init__()
+        self._sock = sock
+        self._call = call
+        self._open = sock.makefile("rb", buffering=0)  # keeps the socket open until the reply was read
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while True:
+            self._sock.settimeout(min(SLICE_S, self._call.left()))
+            try:
+                return int(self._sock.recv_into(buffer))
+            except TimeoutError:
+                continue
+
+    def close(self) -> None:
+        self._open.close()
+        super().close()
+
+
+class _Bounded:
+    """What a socket looks like to `HTTPResponse`, which only ever makes one file of it."""
+
+    def __init__(self, sock: Any, call: Call) -> None:
+        self._reader = _Reader(sock, call)
+
+    def makefile(self, mode: str) -> io.BufferedReader:  # noqa: ARG002 - always "rb"
+        return io.BufferedReader(self._reader)
+
+
+class _Response(http.client.HTTPResponse):
+    def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(_Bounded(sock, _calls.now), *args, **kwargs)  # type: ignore[arg-type] # it reads, nothing else
+
+
+class _Calls(threading.local):
+    """The call that this thread is making: connections are shared, and made deep inside urllib3."""
+
+    now: Call
+
+
+_calls = _Calls()
+
+
+# -- connecting ------------------------------------------------------------------------------------------------------
+
+
+class _Adapter(HTTPAdapter):
+    """requests' adapter, with connections that note what is sent and read within the call's bounds."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        _bind(self.poolmanager)
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        return _bind(super().proxy_manager_for(*args, **kwargs))
+
+
+def _bind(manager: Any) -> Any:
+    """The same manager of pools, whose connections are bounded: plain, TLS and through any kind of proxy."""
+    manager.pool_classes_by_scheme = {name: _pool(kind) for name, kind in manager.pool_classes_by_scheme.items()}
+    return manager
+
+
+@cache
+def _pool(kind: Any) -> Any:
+    connection = kind.ConnectionCls
+    if issubclass(connection, _Noting):
+        return kind
+    bounded = type(f"Bounded{connection.__name__}", (_Noting, connection), {})
+    return type(f"Bounded{kind.__name__}", (kind,), {"ConnectionCls": bounded})
+
+
+class _Noting:
+    response_class = _Response
+
+    def request(self: Any, *args: Any, **kwargs: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        _calls.now.is_sent = True
+        super().request(*args, **kwargs)  # type: ignore[misc] # the other base has it
