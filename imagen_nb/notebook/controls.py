@@ -29,6 +29,15 @@ def message() -> w.HTML:
     return place
 
 
+def close_all(widget: Any) -> None:
+    """Close a widget with all that is in it, so that neither kernel nor page keeps any of it."""
+    for child in getattr(widget, "children", ()):
+        close_all(child)
+    for part in (getattr(widget, "style", None), widget.layout, widget):
+        if isinstance(part, w.Widget):
+            part.close()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Field:
     """A control with the place for its message. `param` is the input it stands for."""

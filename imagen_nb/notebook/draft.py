@@ -17,7 +17,7 @@ from imagen_nb.view.words import count, dollars
 if TYPE_CHECKING:
     from imagen_nb.workspace import Workspace
 
-_VARY = next(option for option in TABLE if option.name == "vary")
+_VARY, _SETTING = (next(option for option in TABLE if option.name == name) for name in ("vary", "param"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Entries:
             varied = [values for name, values in _axes(self.vary) if name == "model"]
         except InputError:
             varied = []
-        return varied[0] if varied else (self.model,)
+        return tuple(each.strip() for each in varied[0].split("|")) if varied else (self.model,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +134,12 @@ def _place(error: ImagenError, place: str) -> str:
     return "prompt" if place == "vary" and " slot " in f" {error.message} " else place
 
 
-def _axes(text: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def _axes(text: str) -> tuple[tuple[str, str], ...]:
     """`NAME=V1|V2; NAME=…` as the magic's `--vary` reads each."""
     return tuple(_read(_VARY.read, part) for part in _parts(text))
 
 
-def _varied(entries: Entries, spec: ModelSpec) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def _varied(entries: Entries, spec: ModelSpec) -> tuple[tuple[str, str], ...]:
     """The axes but for the model. Raises `InputError` for a name that is neither a slot nor an input of the model."""
     axes = tuple((name, values) for name, values in _axes(entries.vary) if name != "model")
     for name, _ in axes:
@@ -150,17 +150,10 @@ def _varied(entries: Entries, spec: ModelSpec) -> tuple[tuple[str, tuple[str, ..
 
 def _others(entries: Entries, spec: ModelSpec) -> tuple[tuple[str, str], ...]:
     """`NAME=VALUE; NAME=VALUE`. Raises `InputError` for what the model has not, or does not allow."""
-    settings = tuple((name, values[0]) for name, values in (_read(_setting, part) for part in _parts(entries.others)))
+    settings = tuple(_read(_SETTING.read, part) for part in _parts(entries.others))
     for name, text in settings:
         spec.known(name).parse(text)
     return settings
-
-
-def _setting(text: str) -> tuple[str, tuple[str, ...]]:
-    name, sign, value = text.partition("=")
-    if not sign or not name.strip():
-        raise ValueError(f"{text!r} is not NAME=VALUE")
-    return name.strip(), (value.strip(),)
 
 
 def _parts(text: str) -> list[str]:

@@ -18,7 +18,7 @@ from IPython import get_ipython
 from imagen_nb.core.plan import Plan
 from imagen_nb.core.records import Image, Run
 from imagen_nb.errors import ImagenError, SettingsError
-from imagen_nb.notebook.controls import message
+from imagen_nb.notebook.controls import close_all, message
 from imagen_nb.notebook.feed import feed_of
 from imagen_nb.notebook.frontend import style
 from imagen_nb.notebook.markup import fill
@@ -77,8 +77,11 @@ class Panel(w.VBox):  # type: ignore[misc] # ipywidgets has no types
 
     def close(self) -> None:
         """Take the panel away; what runs goes on and is logged."""
-        self._is_closed = True
-        self._wake.set()
+        if not self._is_closed:
+            self._is_closed = True
+            self._wake.set()
+            for child in self.children:
+                close_all(child)
         super().close()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:

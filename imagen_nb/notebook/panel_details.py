@@ -8,9 +8,9 @@ from typing import Any
 
 import ipywidgets as w  # type: ignore[import-untyped]  # it has no types
 
-from imagen_nb.comparison.diff import prompt_diff, settings_diff
 from imagen_nb.core.records import Run
 from imagen_nb.notebook.markup import fill
+from imagen_nb.notebook.pair import differences
 from imagen_nb.notebook.tiles import short_path, side_of
 from imagen_nb.notebook.widgets import CompareSlider, CopyButton
 from imagen_nb.view.words import chip, dollars, joined, pairs, seconds, why
@@ -65,7 +65,7 @@ class Details:
         elif runs:
             if [run.id for run in runs] != [run.id for run in before]:
                 self._slider.show([side_of("A", runs[0]), side_of("B", runs[1])], [large(run) for run in runs])
-            self._about.value = fill("comparison.html", **compared(*runs))
+            self._about.value = differences(*runs)
         for widget, is_shown in (
             (self._one, len(runs) == 1),
             (self._slider, len(runs) > 1),
@@ -125,14 +125,4 @@ def described(run: Run) -> dict[str, Any]:
         "facts": [("model", run.request.model), *pairs(run.request.slots), *pairs(run.request.params)],
         "files": [short_path(image.path) for image in run.images],
         "run_id": run.id,
-    }
-
-
-def compared(a: Run, b: Run) -> dict[str, Any]:
-    """What is said of two runs: the way from one prompt to the other, and the settings that differ."""
-    changes = prompt_diff(a.request.prompt, b.request.prompt)
-    return {
-        "changes": changes,
-        "is_same_prompt": all(change.kind == "same" for change in changes),
-        "differences": [(each.name, each.a or "not set", each.b or "not set") for each in settings_diff(a, b)],
     }

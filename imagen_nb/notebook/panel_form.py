@@ -11,7 +11,7 @@ import ipywidgets as w  # type: ignore[import-untyped]  # it has no types
 
 from imagen_nb.core.models import ModelSpec, check_model_name, known_models
 from imagen_nb.errors import ImagenError, InputError
-from imagen_nb.notebook.controls import Field, field_of, message
+from imagen_nb.notebook.controls import Field, close_all, field_of, message
 from imagen_nb.notebook.draft import Draft, Entries, draft, text_of
 from imagen_nb.notebook.markup import fill
 from imagen_nb.view.words import dollars, seconds
@@ -180,7 +180,8 @@ class Form:
             field.control.observe(self._changed, "value")
         old = self._inputs.children
         self._inputs.children = [field.box for field in self._fields.values()]
-        _close(old)
+        for box in old:
+            close_all(box)
         self._others.layout.display = "none" if spec.is_strict else None
         self._about.value = fill("about.html", notes=_notes(spec))
 
@@ -300,10 +301,3 @@ def _is_good(field: Field) -> bool:
         return field.given is not None
     except InputError:
         return False
-
-
-def _close(boxes: Any) -> None:
-    for box in boxes:
-        for child in box.children:
-            child.close()
-        box.close()

@@ -8,6 +8,7 @@ from typing import Any
 import ipywidgets as w  # type: ignore[import-untyped]  # it has no types
 
 from imagen_nb.core.records import Image, Run
+from imagen_nb.notebook.controls import close_all
 from imagen_nb.notebook.feed import SHOWN, Feed, Standing, Submission
 from imagen_nb.notebook.markup import fill
 from imagen_nb.notebook.tiles import items_of, pictures_of, still_text
@@ -55,8 +56,7 @@ class Card:
 
     def close(self) -> None:
         """Take the card away; what it stands for goes on."""
-        for widget in (self.gallery, *self.box.children[0].children, self.box.children[0], self.box):
-            widget.close()
+        close_all(self.box)
 
     def _pressed(self, button: Any) -> None:
         if self._is_done:
@@ -79,6 +79,8 @@ class Queue:
         self._marks: Any = None
         self.has_news = False
         """Whether the last `draw` found something that the log may show too."""
+        self.is_busy = False
+        """Whether anything on show was not done at the last `draw`."""
         self.news = ""
         """What a screen reader should say: the last submission that ended, and how."""
         self._empty = w.HTML(fill("empty.html"))
@@ -99,11 +101,6 @@ class Queue:
         return wanted
 
     @property
-    def is_busy(self) -> bool:
-        """Whether anything shown is not done yet."""
-        return any(not each.standing().is_done for each in self._feed.submissions)
-
-    @property
     def galleries(self) -> list[Gallery]:
         return [card.gallery for card in self._cards.values()]
 
@@ -118,6 +115,7 @@ class Queue:
         marks = {card.submission.number: (now.is_sent, now.is_done, now.progress.done) for card, now in standings}
         self.has_news, before = marks != self._marks, self._marks or {}
         self._marks = marks
+        self.is_busy = not all(now.is_done for _, now in standings)
         for card, now in standings:
             number = card.submission.number
             if now.is_done and number in before and not before[number][1]:

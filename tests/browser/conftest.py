@@ -45,6 +45,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def server(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """JupyterLab, started only where there is a browser to look at it."""
+    assert browser.is_connected()
     with serving(tmp_path_factory.mktemp("lab") / "server") as running:
         yield running
 

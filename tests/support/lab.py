@@ -122,7 +122,7 @@ def _until_it_answers(url: str, process: subprocess.Popen[bytes], log: Path) -> 
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/api/status", timeout=5):
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/api/status", timeout=5):  # noqa: S310 - our own address
             return
         time.sleep(0.1)
     raise RuntimeError(f"JupyterLab did not start:\n{log.read_text(errors='replace')[-4000:]}")
@@ -186,7 +186,7 @@ class Lab:
         is_light = str("Light" in name).lower()
         self.page.wait_for_selector(f'body[data-jp-theme-light="{is_light}"]', state="attached")
 
-    def notebook(self, name: str, cells: Sequence[str], **files: str) -> Notebook:
+    def notebook(self, name: str, cells: Sequence[str]) -> Notebook:
         """A new notebook in a folder of its own, open, with its kernel running."""
         folder = self.server.root / name
         folder.mkdir()

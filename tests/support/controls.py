@@ -1,0 +1,61 @@
+"""A panel's widgets as a person finds them: by what stands on them."""
+
+from __future__ import annotations
+
+import html
+import re
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+
+def walk(widget: Any) -> Iterator[Any]:
+    """The widget and everything in it that is on show."""
+    if widget.layout.display == "none":
+        return
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from walk(child)
+
+
+def labels(panel: Any) -> list[str]:
+    """The labels of all controls on show, in order."""
+    return [each.description for each in walk(panel) if getattr(each, "description", "")]
+
+
+def control(panel: Any, label: str) -> Any:
+    """The one control whose label begins so; a button's label may go on."""
+    found = [each for each in walk(panel) if getattr(each, "description", "").startswith(label)]
+    assert len(found) == 1, f"{label!r} is there {len(found)} times among {labels(panel)}"
+    return found[0]
+
+
+def of_kind(panel: Any, name: str) -> list[Any]:
+    """Every widget on show whose class has this name."""
+    return [each for each in walk(panel) if type(each).__name__ == name]
+
+
+def text(panel: Any) -> str:
+    """All that is written on it, without markup."""
+    parts = [each.value for each in walk(panel) if type(each).__name__ == "HTML"]
+    plain = re.sub(r"<style>.*?</style>|<[^>]+>", " ", " ".join(parts), flags=re.DOTALL)
+    return re.sub(r"\s+", " ", html.unescape(plain))
+
+
+def beside(panel: Any, label: str) -> str:
+    """The message that stands right after a control, "" for none."""
+    shown = list(walk(panel))
+    after = shown[shown.index(control(panel, label)) + 1 :]
+    nearest = next((each for each in after if not hasattr(each, "children")), None)
+    is_message = type(nearest).__name__ == "HTML" and "inb-message" in nearest._dom_classes
+    return text(nearest).strip() if nearest is not None and is_message else ""
+
+
+def until(ask: Callable[[], Any], *, timeout: float = 20.0) -> Any:
+    """Ask again and again until the answer is a true one, and give it."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if answer := ask():
+            return answer
+        time.sleep(0.02)
+    raise AssertionError(f"it did not come true within {timeout:g} s")
