@@ -325,7 +325,8 @@ def test_log_is_a_table_of_eighty_columns(
     assert sum("E005" in line or "flagged" in line for line in lines) == 1
 
 
-def test_home_may_stand_behind_the_command(logged: Command, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("logged")
+def test_home_may_stand_behind_the_command(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`imagen-nb log --home DIR` is `imagen-nb --home DIR log`."""
     assert main(["log", "--home", str(home)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "4 runs"
