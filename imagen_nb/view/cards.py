@@ -11,6 +11,7 @@ from imagen_nb.core.records import Rendering, Run, Status, canonical
 from imagen_nb.view.pages import fill
 from imagen_nb.view.pictures import Link, Picture, Thumb, file_of, picture
 from imagen_nb.view.words import (
+    TIMES,
     Chip,
     Why,
     chip,
@@ -23,6 +24,7 @@ from imagen_nb.view.words import (
     pairs,
     reason_line,
     seconds,
+    terminal,
     value,
     why,
 )
@@ -88,7 +90,7 @@ def gallery(
     html = fill("gallery.html", tiles=tiles, heading=heading, note=note, reasons=(), frame=_frame(tiles))
     lines = [heading or count(len(runs), "run")]
     lines += [_line(run, caption, link) for run, caption in zip(runs, captions, strict=True)]
-    return {"text/plain": "\n".join([*lines, note] if note else lines), "text/html": html}
+    return {"text/plain": terminal([*lines, note] if note else lines), "text/html": html}
 
 
 def runs(
@@ -112,8 +114,8 @@ def runs(
     tiles = [tile for run, caption in zip(part, captions, strict=True) for tile in tiles_of(run, caption, thumb, link)]
     html = fill("gallery.html", tiles=tiles, heading=heading, note=note, reasons=reasons, frame=_frame(tiles))
     lines = [heading, *(_line(run, caption, link) for run, caption in zip(part, captions, strict=True))]
-    lines += [f"  {number} × {text}" for number, text in reasons]  # noqa: RUF001 - a real times sign
-    return {"text/plain": "\n".join([*lines, note] if note else lines), "text/html": html}
+    lines += [f"  {number} {TIMES} {text}" for number, text in reasons]
+    return {"text/plain": terminal([*lines, note] if note else lines), "text/html": html}
 
 
 def summary_line(shown: Sequence[Run], elapsed: float | None = None) -> str:
@@ -199,7 +201,7 @@ def _card_text(run: Run, pictures: Sequence[Picture]) -> str:
     lines += [f"  {each.file}  {each.about}" for each in pictures]
     if reason := why(run):
         lines += [f"  {one_line(reason.text, 400)}", f"  {reason.next}"]
-    return "\n".join(lines)
+    return terminal(lines)
 
 
 def _line(run: Run, caption: str, link: Link | None) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from imagen_nb.core.records import Rendering, Run
 from imagen_nb.view.pages import fill
 from imagen_nb.view.pictures import Link, Picture, Thumb, picture
-from imagen_nb.view.words import Chip, chip, clip, count, one_line, reason_line
+from imagen_nb.view.words import Chip, chip, clip, count, one_line, reason_line, terminal
 
 WIDE_BOX, BOX, NARROW_BOX, LEAST_BOX = 168, 132, 104, 84
 GAP = 4
@@ -125,7 +125,7 @@ def _grouped(remarks: Sequence[Remark]) -> list[Remark]:
 def _text(value: Grid) -> str:
     """The matrix for a terminal: what each cell holds, in words."""
     blocks = [_block(facet, value) for facet in value.facets]
-    return "\n\n".join([*blocks, value.note] if value.note else blocks)
+    return terminal("\n\n".join([*blocks, value.note] if value.note else blocks).split("\n"))
 
 
 def _block(facet: Facet, value: Grid) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from imagen_nb.core.records import Rendering, Run
 from imagen_nb.view.pages import fill
 from imagen_nb.view.pictures import Link, Picture, Thumb, picture
-from imagen_nb.view.words import Chip, Why, chip, clip, dollars, is_simulated, joined, seconds, why
+from imagen_nb.view.words import Chip, Why, chip, clip, dollars, is_simulated, joined, seconds, terminal, why
 
 PAIR_BOX = 420
 
@@ -88,4 +88,4 @@ def _text(sides: Sequence[Side], changes: Sequence[Change], differences: Sequenc
         lines += [f"   {side.why.text}"] if side.why else []
     lines.append("prompt  " + "".join(_MARKS[change.kind].format(change.text) for change in changes))
     lines += [f"{each.name}  {_shown(each.a)} -> {_shown(each.b)}" for each in differences]
-    return "\n".join(lines)
+    return terminal(lines)

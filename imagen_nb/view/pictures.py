@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from imagen_nb.core.records import Image, Run
 from imagen_nb.errors import ImageError
-from imagen_nb.view.words import one_line, size
+from imagen_nb.view.words import TIMES, one_line, size
 
 Thumb = Callable[[Image], str]
 """An image's thumbnail as a `data:` URI, or "" where the file is gone."""
@@ -49,7 +49,7 @@ def picture(run: Run, image: Image, thumb: Thumb, *, box: int, link: Link | None
         href=href,
         file=file_of(image, link),
         name=_short(image.path.name),
-        about=f"{image.width} × {image.height} {kind(image)}, {size(image.bytes)}",  # noqa: RUF001 - a real times sign
+        about=f"{image.width} {TIMES} {image.height} {kind(image)}, {size(image.bytes)}",
     )
 
 

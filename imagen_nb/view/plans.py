@@ -10,7 +10,7 @@ from imagen_nb.core.axes import Axis
 from imagen_nb.core.plan import Plan
 from imagen_nb.core.records import Rendering
 from imagen_nb.view.pages import fill
-from imagen_nb.view.words import clip, count, dollars, joined, one_line, pairs, value
+from imagen_nb.view.words import TIMES, clip, count, dollars, joined, one_line, pairs, terminal, value
 
 MOST_VALUES, MOST_PROMPTS, LOOKED_AT = 12, 3, 60
 SEND = "Nothing has been sent. Take --dry-run away to send it; in Python, ws.run(plan)."
@@ -65,12 +65,12 @@ def _price(cost: float | None) -> str:
 
 
 def _product(asked: Plan) -> str:
-    """`2 × 3 × 4 repeats = 24`, where the total is such a product; a random sample says what it is a sample of."""  # noqa: RUF002 - a real times sign
+    """How the total comes about (two times three = 6), where it is such a product; of a sample, what it is one of."""
     factors = {frozenset({axis.name, *axis.zipped_with}): len(axis) for axis in asked.axes}
     total = prod(factors.values()) * (asked.repeat or 0)
     repeats = [count(asked.repeat, "repeat")] if asked.repeat and asked.repeat > 1 else []
     parts = [*(f"{number:,}" for number in factors.values()), *repeats]
-    said = f"{' × '.join(parts)} = {asked.total:,}" if len(parts) > 1 and total == asked.total else ""  # noqa: RUF001 - a real times sign
+    said = f"{f' {TIMES} '.join(parts)} = {asked.total:,}" if len(parts) > 1 and total == asked.total else ""
     sample = f"a random {len(asked):,} of {asked.total:,}" if asked.chosen is not None else ""
     return joined([said, sample])
 
@@ -90,4 +90,4 @@ def _text(total: str, axes: Sequence[AxisRow], prompts: Sequence[str], settings:
         lines.append(f"  {axis.name.ljust(width)}  {axis.count:>3,}  {', '.join(axis.values)}{more}")
     lines += [f"  {settings}"] if settings else []
     lines += [f"  > {one_line(prompt, 110)}" for prompt in prompts]
-    return "\n".join([*lines, *steps])
+    return terminal([*lines, *steps])

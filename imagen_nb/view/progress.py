@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from imagen_nb.core.records import Image, Progress, Rendering, Run
 from imagen_nb.view.pages import fill
 from imagen_nb.view.pictures import Picture, Thumb, picture
-from imagen_nb.view.words import Chip, chip, count, dollars, joined, one_line, seconds, why
+from imagen_nb.view.words import Chip, chip, count, dollars, joined, one_line, seconds, terminal, why
 
 LIVE_BOX, MOST_LIVE = 96, 24
 
@@ -67,7 +67,7 @@ def progress_text(progress: Progress, width: int = 24) -> str:
     full = min(width, width * progress.done // progress.total) if progress.total else width
     state = _STATES.get(progress.state, progress.state)
     bar = "#" * full + "." * (width - full)
-    return joined([f"[{bar}] {progress_line(progress)}", state, one_line(progress.message or "", 200)])
+    return terminal([joined([f"[{bar}] {progress_line(progress)}", state, one_line(progress.message or "", 200)])])
 
 
 _STATES = {

@@ -19,6 +19,7 @@ REPORT_BOX = 4096
 BLANK = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
 """One transparent pixel, so that an image without a picture yet is still valid HTML."""
 
+_TEXTS = ("prompt", "template")
 _STYLE = '<link rel="stylesheet" href="../assets/report.css">'
 _SCRIPT = '<script src="../assets/report.js"></script>'
 
@@ -71,7 +72,7 @@ def report(
         reasons=failures(runs),
         view="matrix" if chosen else "gallery",
         states=list(dict.fromkeys(item.chip.word for item in items)),
-        axes=["prompt", *names],
+        axes=[*_TEXTS, *names],
         rows=axes.rows,
         cols=axes.cols,
         facet=axes.facet,
@@ -145,7 +146,7 @@ def _data(key: str, run: Run, settings: Mapping[str, str]) -> str:
     prompt = run.request.prompt
     words = [run.id, prompt, chip(run).word, run.experiment or "", run.tag or "", run.note or "", run.error or ""]
     text = " ".join([*words, *settings.values()]).lower()
-    axes = {"prompt": prompt, **settings}
+    axes = {"prompt": prompt, "template": run.request.template, **settings}
     return json.dumps({"key": key, "state": chip(run).word, "prompt": prompt, "axes": axes, "text": text})
 
 

@@ -13,7 +13,9 @@ from imagen_nb.core.records import Run, Status
 from imagen_nb.settings import SIMULATOR
 
 MINUTE, HOUR = 60, 3600
+TIMES = "\N{MULTIPLICATION SIGN}"
 
+_CONTROLS = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 _TICKET = re.compile(r"(\(E\d+\)) \([\w-]+\)\s*$")
 
 
@@ -172,6 +174,11 @@ def clip(text: str, limit: int) -> str:
 def one_line(text: str, limit: int = 120) -> str:
     """The text on one line, clipped."""
     return clip(" ".join(text.split()), limit)
+
+
+def terminal(lines: Iterable[str]) -> str:
+    """Lines for a terminal, without the control characters that could command it."""
+    return "\n".join(lines).translate(_CONTROLS)
 
 
 def joined(parts: Iterable[str]) -> str:

@@ -72,13 +72,15 @@ def frame(runs: Sequence[Run]) -> pd.DataFrame:
     """These runs with the columns of `ws.frame()`, typed as there."""
     names = {name: None for each in runs for name in [*each.request.slots, *each.request.params]}
     rows = [_row(each, list(names)) for each in runs]
-    made = pd.DataFrame(rows, columns=[*_BEFORE, *names, *_AFTER]).convert_dtypes(convert_floating=False)
+    made = pd.DataFrame(rows, columns=[*_BEFORE, *names, *_AFTER], dtype=object)
+    for name in names:
+        made[name] = made[name].astype(_dtype({type(row[name]) for row in rows} - {type(None)}))
     made["status"] = pd.Categorical(made["status"], categories=[str(status) for status in Status])
     made["images"] = pd.Series([row["images"] for row in rows], dtype=object)
     for name in ("created_at", "started_at", "completed_at"):
         made[name] = pd.to_datetime(made[name], utc=True).astype("datetime64[us, UTC]")
     for name in ("total_s", "predict_s", "cost_usd"):
-        made[name] = made[name].astype("Float64").astype("float64")
+        made[name] = pd.to_numeric(made[name]).astype("float64")
     for name in ("repeat", "rating", "width", "height", "bytes"):
         made[name] = made[name].astype("Int64")
     for name in _TEXTS:
@@ -86,11 +88,20 @@ def frame(runs: Sequence[Run]) -> pd.DataFrame:
     return made.set_index(pd.Index([each.id for each in runs], name="run_id", dtype="string"))
 
 
+def _dtype(kinds: set[type]) -> str:
+    if kinds == {int}:
+        return "Int64"
+    if kinds == {bool}:
+        return "boolean"
+    return "float64" if kinds and kinds <= {int, float} else "string"
+
+
 _BEFORE = ["experiment", "tag", "model", "provider", "prompt", "template"]
-_AFTER = (
-    "repeat status error error_code prediction_id created_at started_at completed_at total_s predict_s "
-    "cost_usd cost_source image images width height bytes sha256 rating note"
-).split()
+_AFTER = [
+    *("repeat", "status", "error", "error_code", "prediction_id", "created_at", "started_at", "completed_at"),
+    *("total_s", "predict_s", "cost_usd", "cost_source", "image", "images", "width", "height", "bytes", "sha256"),
+    *("rating", "note"),
+]
 _TEXTS = [*_BEFORE, "error", "error_code", "prediction_id", "cost_source", "image", "sha256", "note"]
 
 

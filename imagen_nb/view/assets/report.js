@@ -172,7 +172,7 @@
   }
   function drawDifferences(a, b) {
     const names = [...new Set([...Object.keys(a.axes), ...Object.keys(b.axes)])];
-    const differing = names.filter((name) => name !== "prompt" && valueOf(a, name) !== valueOf(b, name));
+    const differing = names.filter((name) => name !== "prompt" && name !== "template" && valueOf(a, name) !== valueOf(b, name));
     const line = (cells, tag) => make("tr", {}, ...cells.map((text) => make(tag, { textContent: text })));
     const rows = differing.map((name) => line([name, valueOf(a, name), valueOf(b, name)], "td"));
     one("#compare .differences").replaceChildren(line(["", "A", "B"], "th"), ...rows);

@@ -1,0 +1,156 @@
+"""The report in a browser: offline, by mouse and by keyboard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from sample_runs import frame, image, run
+
+import imagen_nb.comparison  # noqa: F401 - gives frames their .imagen
+
+NAME = """one => one.getAttribute('aria-label') || one.labels?.[0]?.textContent || one.textContent
+  || one.querySelector('img')?.alt"""
+ATTACK = "<img src=x onerror=\"document.title='owned'\">"
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("report") / "imagen_runs"
+    runs = [
+        run(
+            f"a {animal} in {style} {ATTACK}",
+            [image(home, n)],
+            number=n,
+            template="a {animal} in {style}",
+            slots={"animal": animal, "style": style},
+        )
+        for n, (animal, style) in enumerate((a, s) for a in ("fox", "owl") for s in ("oil", "ink"))
+    ]
+    blocked = run(
+        "a hen",
+        number=9,
+        template="a {animal} in {style}",
+        slots={"animal": "hen", "style": "oil"},
+        error="Flagged.",
+        error_code="blocked",
+    )
+    return frame([*runs, blocked]).imagen.report(home / "report.html", title=f"Animals {ATTACK}")
+
+
+@pytest.fixture
+def page(browser: Browser, path: Path) -> Iterator[Page]:
+    """The report, opened from the disk without a network; any word on the console fails the test."""
+    context = browser.new_context(offline=True, viewport={"width": 1280, "height": 900})
+    opened = context.new_page()
+    said: list[str] = []
+    opened.on("console", lambda message: said.append(message.text))
+    opened.on("pageerror", lambda error: said.append(str(error)))
+    opened.goto(path.as_uri())
+    yield opened
+    title = opened.title()
+    context.close()
+    assert said == []
+    assert title == f"Animals {ATTACK}"
+
+
+def test_it_opens_on_a_grid_of_what_varies(page: Page) -> None:
+    """The grid is drawn from the axes that vary, with images in its cells and reasons where there is none."""
+    matrix = page.locator("#matrix")
+    expect(matrix).to_be_visible()
+    expect(matrix.locator("img")).to_have_count(4)
+    expect(matrix).to_contain_text("Flagged.")
+    expect(matrix.locator("tbody th")).to_have_count(3)
+    page.locator("#rows").select_option("style")
+    page.locator("#cols").select_option("animal")
+    expect(matrix.locator("thead th")).to_have_text(["style ↓  animal →", "fox", "owl", "hen"])
+
+
+def test_the_filter_narrows_every_view(page: Page) -> None:
+    """Words and a status leave only what fits them, counted aloud."""
+    page.locator("#search").fill("owl ink")
+    expect(page.locator("#shown")).to_have_text("1 of 5 shown")
+    expect(page.locator("#matrix img")).to_have_count(1)
+    page.locator("#search").fill("")
+    page.locator("#state").select_option("blocked")
+    page.get_by_role("button", name="Gallery").click()
+    expect(page.locator(".run:visible")).to_have_count(1)
+    page.get_by_role("button", name="Table").click()
+    expect(page.locator("#table tbody tr:visible")).to_have_count(1)
+
+
+def test_the_table_sorts_by_any_column_and_says_so(page: Page) -> None:
+    """A column's button sorts up, then down; numbers as numbers, what is missing last."""
+    page.get_by_role("button", name="Table").click()
+    button = page.get_by_role("button", name="seconds")
+    cells = page.locator("#table tbody td.number[data-sort]")
+    for order, sign in (("ascending", 1), ("descending", -1)):
+        button.press("Enter")
+        expect(page.locator(f'th[aria-sort="{order}"]')).to_have_text("seconds")
+        numbers = page.locator("#table tbody tr").evaluate_all(
+            "rows => rows.map(row => Number([...row.children].find(cell => cell.dataset.sort)?.dataset.sort ?? NaN))"
+        )
+        assert numbers == sorted(numbers, key=lambda number: sign * number)
+    assert cells.count() > 4
+
+
+def test_the_lightbox_is_walked_by_keyboard(page: Page) -> None:
+    """Enter opens an image, arrows walk on, Escape closes, and the focus comes back."""
+    page.get_by_role("button", name="Gallery").click()
+    first = page.locator(".run .open").first
+    first.focus()
+    page.keyboard.press("Enter")
+    box = page.get_by_role("dialog", name="Image")
+    expect(box.locator("h2")).to_have_text("1 of 4")
+    page.keyboard.press("ArrowRight")
+    expect(box.locator("h2")).to_have_text("2 of 4")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    expect(box.locator("h2")).to_have_text("4 of 4")
+    expect(box.locator(".facts")).to_contain_text("a owl in ink")
+    page.keyboard.press("Escape")
+    expect(box).to_be_hidden()
+    expect(first).to_be_focused()
+
+
+def test_two_runs_are_compared_by_slider_and_by_words(page: Page) -> None:
+    """The slider moves by keyboard and by mouse; words and settings that differ are marked."""
+    page.get_by_role("button", name="Gallery").click()
+    page.locator(".pick").nth(0).click()
+    page.locator(".pick").nth(1).click()
+    page.get_by_role("button", name="Compare them").click()
+    box = page.get_by_role("dialog", name="Two runs compared")
+    slider = box.get_by_role("slider")
+    expect(slider).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(slider).to_have_value("51")
+    where = box.locator(".slider").bounding_box()
+    assert where is not None
+    page.mouse.click(where["x"] + where["width"] * 0.25, where["y"] + where["height"] / 2)
+    assert 20 <= int(slider.input_value()) <= 30
+    assert box.locator(".slider").evaluate("one => one.style.getPropertyValue('--cut')") == f"{slider.input_value()}%"
+    expect(box.locator("del")).to_have_text("oil")
+    expect(box.locator("ins")).to_have_text("ink")
+    expect(box.locator(".differences tr")).to_have_text(["AB", "styleoilink"])
+
+
+def test_every_control_has_a_name(page: Page) -> None:
+    """A screen reader can say what each button, field and slider is for."""
+    for role in ("button", "textbox", "searchbox", "combobox", "slider"):
+        for control in page.get_by_role(role, include_hidden=True).all():
+            name = control.evaluate(NAME)
+            assert name.strip()
+
+
+def test_without_scripts_all_is_still_there(browser: Browser, path: Path) -> None:
+    """Gallery and table are plain HTML, so a page whose script may not run still shows everything."""
+    context = browser.new_context(java_script_enabled=False)
+    plain = context.new_page()
+    plain.goto(path.as_uri())
+    expect(plain.locator(".run")).to_have_count(5)
+    expect(plain.locator(".run").first).to_be_visible()
+    expect(plain.locator("#table tbody tr").last).to_be_visible()
+    expect(plain.locator(".controls")).to_be_hidden()
+    context.close()
