@@ -19,6 +19,8 @@ def asked(line: str, cell: str | None) -> tuple[Options, str]:
 
     Raises `InputError` for a mistake in the options, an empty prompt, and text beside the options of a cell.
     """
+    if cell is None and line.strip() in ("?", "??"):
+        return Options(help=True), ""
     options, rest = parse_line(line)
     if options.help:
         return options, ""

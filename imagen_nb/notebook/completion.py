@@ -68,7 +68,7 @@ class Sources:
 
     def experiments(self) -> Iterable[str]:
         workspace = self._workspace()
-        return workspace.log.experiments() if (workspace.home / "log.sqlite").exists() else ()
+        return workspace.log.experiments() if workspace.home.is_dir() else ()
 
     def variables(self) -> Iterable[str]:
         return [name for name, value in self._own() if not callable(value)]

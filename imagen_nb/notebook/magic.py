@@ -156,7 +156,7 @@ class ImagenMagics(Magics):
         """What the cell asked for: a plan to look at, or runs."""
         workspace = self.workspace()
         keywords = options.plan_keywords(prompt, workspace.spec)
-        plan = workspace.plan([prompt], namespace=self._shell.user_ns, **keywords)
+        plan = workspace.plan([prompt], namespace=_variables(self._shell), **keywords)
         self._tell(workspace)
         if options.dry_run:
             return self._shown(plan, options)
@@ -193,6 +193,12 @@ class ImagenMagics(Magics):
         if options.output and result is not None:
             self._shell.push({options.output: result})
         return result
+
+
+def _variables(shell: Any) -> dict[str, Any]:
+    """The notebook's own variables, without those that IPython puts there."""
+    hidden, nothing = shell.user_ns_hidden, object()
+    return {name: value for name, value in shell.user_ns.items() if value is not hidden.get(name, nothing)}
 
 
 ImagenMagics.imagen.__doc__ = manual()

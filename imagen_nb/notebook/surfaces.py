@@ -107,10 +107,11 @@ class WidgetSurface:
             self._handle.update(dict(rendering), raw=True)
 
     def close(self) -> None:
-        """Give the widget back."""
-        if self._html is not None:
-            self._html.close()
-            self._html = None
+        """Give the widget back, with the two that come with it."""
+        html, self._html = self._html, None
+        if html is not None:
+            for part in (html.layout, html.style, html):
+                part.close()
 
 
 def surface(shell: Any) -> Surface:
