@@ -21,7 +21,11 @@ _FORMULA = re.compile("'*[=+\\-@\t\r\n＝＋－＠]")  # noqa: RUF001 - full-wid
 _GUARDED = re.compile("'+[=+\\-@\t\r\n＝＋－＠]")  # noqa: RUF001 - as above
 _CELL = re.compile(r'(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r\n|\n|\r|\Z)')
 _WHOLE = re.compile(r"[+-]?\d{1,18}")
-_WORDS = {"": None, "true": True, "false": False, "True": True, "False": False}
+_WORDS = {
+    "": None,
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
 
 
 def written(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:

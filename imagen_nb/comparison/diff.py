@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from difflib import SequenceMatcher
-from typing import Any
 
-from imagen_nb.core.records import Run, canonical
+from imagen_nb.core.records import Run
 from imagen_nb.view import Change, Difference
 from imagen_nb.view.words import value
 
@@ -28,21 +27,14 @@ def prompt_diff(a: str, b: str) -> tuple[Change, ...]:
 def settings_diff(a: Run, b: Run) -> tuple[Difference, ...]:
     """Model, slots and parameters that differ, in their order; None for one that a run does not have."""
     first, second = _settings(a), _settings(b)
-    return tuple(
-        Difference(name, _shown(first.get(name)), _shown(second.get(name)))
-        for name in {**first, **second}
-        if canonical(first.get(name)) != canonical(second.get(name))
-    )
+    pairs = [(name, first.get(name), second.get(name)) for name in {**first, **second}]
+    return tuple(Difference(*pair) for pair in pairs if pair[1] != pair[2])
 
 
 def settings_shared(a: Run, b: Run) -> tuple[tuple[str, str], ...]:
     """Model, slots and parameters that both runs have alike, as text."""
-    first, second = _settings(a), _settings(b)
-    return tuple(
-        (name, value(item))
-        for name, item in first.items()
-        if item is not None and canonical(item) == canonical(second.get(name))
-    )
+    second = _settings(b)
+    return tuple((name, text) for name, text in _settings(a).items() if text == second.get(name))
 
 
 def _steps(matcher: SequenceMatcher[str], before: list[str], after: list[str]) -> Iterator[tuple[str, str]]:
@@ -58,9 +50,7 @@ def _steps(matcher: SequenceMatcher[str], before: list[str], after: list[str]) -
     yield from (("removed", removed), ("added", added))
 
 
-def _settings(run: Run) -> dict[str, Any]:
-    return {"model": run.request.model, **run.request.slots, **run.request.params}
-
-
-def _shown(item: Any) -> str | None:
-    return None if item is None else value(item)
+def _settings(run: Run) -> dict[str, str]:
+    """As text, since a whole number may have come back from a file as a float."""
+    named = {"model": run.request.model, **run.request.slots, **run.request.params}
+    return {name: value(item) for name, item in named.items() if item is not None}

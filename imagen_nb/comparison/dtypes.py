@@ -24,9 +24,11 @@ def typed(columns: dict[str, Sequence[Any]]) -> pd.DataFrame:
 
     A slot or parameter has the narrowest type that holds all its values: boolean, Int64, float64, else string.
     """
-    made = {name: _column(name, [plain(item) for item in items]) for name, items in columns.items()}
-    frame: pd.DataFrame = pd.DataFrame(made)
-    return frame.set_index(INDEX) if INDEX in made else frame
+    cells = {name: [plain(item) for item in items] for name, items in columns.items()}
+    ids = cells.pop(INDEX, None)
+    index = None if ids is None else pd.Index([None if item is None else value(item) for item in ids], name=INDEX)
+    made: pd.DataFrame = pd.DataFrame({name: _column(name, items) for name, items in cells.items()})
+    return made if index is None else made.set_index(index)
 
 
 def _column(name: str, items: list[Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -114,10 +115,12 @@ def both_places(frame: pd.DataFrame, a: Key | None, b: Key | None) -> tuple[int,
 
 def _position(frame: pd.DataFrame, key: Any) -> int:
     try:
-        position = int(key)
-    except (TypeError, ValueError):
+        position = operator.index(key)
+    except TypeError:
+        position = None
+    if position is None or isinstance(key, bool):
         raise InputError(
-            f"a {type(key).__name__} names no run", "Give a run id, its beginning, or a position."
+            f"a {type(key).__name__} names no run", "Give a run id, the beginning of one, or a position."
         ) from None
     if not -len(frame) <= position < len(frame):
         raise InputError(f"no run at position {position}", f"This frame has {len(frame):,} runs, counted from 0.")

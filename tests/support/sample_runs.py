@@ -85,7 +85,7 @@ def frame(runs: Sequence[Run]) -> pd.DataFrame:
         made[name] = made[name].astype("Int64")
     for name in _TEXTS:
         made[name] = made[name].astype("string")
-    return made.set_index(pd.Index([each.id for each in runs], name="run_id", dtype="string"))
+    return made.set_index(pd.Index([each.id for each in runs], name="run_id"))
 
 
 def _dtype(kinds: set[type]) -> str:

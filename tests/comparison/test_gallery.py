@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from markup import Markup
+
+from imagen_nb.errors import InputError
+
+
+def test_a_gallery_is_in_the_frames_order(log: pd.DataFrame) -> None:
+    """Tiles follow the rows, captioned with what tells them apart."""
+    shown = log.iloc[[12, 0]].imagen.gallery()
+    assert Markup.of(shown.html).attributes("alt") == ["a owl in ink", "a fox in oil"]
+    assert "owl · ink" in shown.text
+
+
+def test_a_large_gallery_comes_in_pages(log: pd.DataFrame) -> None:
+    """A page is bounded, and the line below says how to see the next."""
+    shown = log.imagen.gallery(page=2, per_page=6)
+    assert Markup.of(shown.html).tags.count("img") == 6
+    assert shown.text.endswith("Page 2 of 3 (6 of 16 runs); .gallery(page=3) shows another.")
+    with pytest.raises(InputError, match="there is no page 4"):
+        log.imagen.gallery(page=4, per_page=6)
+    with pytest.raises(InputError, match="shows nothing"):
+        log.imagen.gallery(per_page=0)
+
+
+def test_an_empty_frame_shows_that_it_is_empty(log: pd.DataFrame) -> None:
+    """A filter that leaves nothing is no error."""
+    assert log.iloc[:0].imagen.gallery().text == "No runs in this frame."
+    assert log.iloc[:0].imagen.grid().html
+    assert len(log.iloc[:0].imagen.summary()) == 0
+
+
+def test_images_that_are_gone_are_said_and_the_rest_shows(log: pd.DataFrame) -> None:
+    """A deleted file leaves a note in its place."""
+    Path(log["image"].iloc[0]).unlink()
+    page = Markup.of(log.imagen.gallery().html)
+    assert page.tags.count("img") == 14
+    assert "The image file is missing" in page.text
+
+
+def test_a_frame_outlives_its_files_by_its_thumbnails(log: pd.DataFrame, home: Path) -> None:
+    """Thumbnails that the home keeps are shown again without the originals."""
+    log.imagen.gallery()
+    shutil.rmtree(home / "images")
+    assert Markup.of(log.imagen.gallery().html).tags.count("img") == 15
+
+
+def test_images_outside_any_home_are_shown_and_nothing_is_written_beside_them(
+    log: pd.DataFrame, tmp_path: Path
+) -> None:
+    """A folder of plain pictures shows too, and stays as it was."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    picture = folder / "fox.png"
+    shutil.copy(log["image"].iloc[0], picture)
+    plain = pd.DataFrame({"prompt": ["a fox"], "status": ["succeeded"], "image": [str(picture)]})
+    assert Markup.of(plain.imagen.gallery().html).tags.count("img") == 1
+    assert [path.name for path in folder.iterdir()] == ["fox.png"]
+
+
+def test_showing_changes_neither_the_frame_nor_its_cost(log: pd.DataFrame) -> None:
+    """The frame is only read."""
+    before = log.copy(deep=True)
+    log.imagen.gallery()
+    log.imagen.grid()
+    log.imagen.summary()
+    pd.testing.assert_frame_equal(log, before)
+
+
+@pytest.mark.parametrize("method", ["gallery", "grid", "compare", "summary"])
+def test_a_frame_that_is_no_log_says_what_it_lacks(method: str) -> None:
+    """Any other frame gets one line that names the missing column; looking for the accessor never fails."""
+    other = pd.DataFrame({"a": [1, 2]})
+    assert hasattr(other, "imagen")
+    with pytest.raises(InputError, match="this frame has no column"):
+        getattr(other.imagen, method)()
