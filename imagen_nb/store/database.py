@@ -58,6 +58,7 @@ class Database:
         self._users = threading.Condition()
         self._in_use = 0
         self._is_closed = False
+        self._file: tuple[int, int] | None = None
         self._engine = _engine(path)
         self._writing_engine = self._engine.execution_options(is_writing=True)
         self._end = weakref.finalize(self, _dispose, self._engine, os.getpid())
@@ -66,6 +67,7 @@ class Database:
                 _choose_journal(self._engine, path)
             with self.writing() as conn:
                 _ensure_schema(conn, path)
+            self._file = _identity(path)
         except BaseException:
             self.close()
             raise
@@ -80,6 +82,8 @@ class Database:
     def writing(self) -> Iterator[sa.Connection]:
         """A connection in a transaction that holds the write lock; committed at the end. Raises `LogError`."""
         with self._mapped(), self._use(), self._writers, self._writing_engine.begin() as conn:
+            if self._file is not None and self._file != _identity(self.path):
+                raise LogError(f"the log was moved or deleted while it was open: {self.path}", "Open a new workspace.")
             yield conn
 
     def close(self) -> None:
@@ -263,6 +267,15 @@ def _ensure_schema(conn: sa.Connection, path: Path) -> None:
         )
     # Written each time, so that a folder in which nothing can be committed is found out now and not at the first run.
     conn.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file this is, whatever its name; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _mounts() -> str:

@@ -40,7 +40,8 @@ AFTER = (
 )
 """The columns after them."""
 
-_FIXED = frozenset({"run_id", *BEFORE, *AFTER})
+_TYPED = frozenset({*BEFORE, *AFTER})
+_FIXED = _TYPED | {"run_id"}
 _SIZES = ("width", "height", "bytes")
 _MOST_INT = 2**63
 _NO_TIME = np.iinfo(np.int64).min
@@ -70,11 +71,11 @@ def frame(
         table = _table(conn, newest(sa.select(*chosen).where(*conditions), last))
         pictures = _table(conn, _pictures(table["seq"] if conditions or last is not None else None))
     with _uncollected():
-        found = {name: _typed(name, values) for name, values in table.items() if name in _FIXED}
+        found = {name: _typed(name, values) for name, values in table.items() if name in _TYPED}
         found |= _image_columns(table["seq"], pictures, log.home)
         inputs = _input_columns(table["slots"], table["echo"], table["params"])
     ordered = {name: found[name] for name in BEFORE} | inputs | {name: found[name] for name in AFTER}
-    whole: pd.DataFrame = pd.DataFrame(ordered, index=pd.Index(found["run_id"], name="run_id"), copy=False)
+    whole: pd.DataFrame = pd.DataFrame(ordered, index=pd.Index(table["run_id"], dtype=str, name="run_id"), copy=False)
     return whole
 
 
@@ -87,7 +88,8 @@ def events(log: Log, *, experiment: Names = None, ids: Iterable[str] | None = No
         query = query.where(told.run_id.in_(sa.select(runs.c.run_id).where(*conditions)))
     with log.reading() as conn:
         table = _table(conn, query)
-    whole: pd.DataFrame = pd.DataFrame({name: _typed(name, values) for name, values in table.items()}, copy=False)
+    columns = {name: _moments(values) if name == "at" else _texts(values) for name, values in table.items()}
+    whole: pd.DataFrame = pd.DataFrame(columns, copy=False)
     return whole
 
 
@@ -153,7 +155,7 @@ def _integers(values: list[Any]) -> Column:
 
 _KINDS: Mapping[str, Callable[[list[Any]], Column]] = {
     "status": _statuses,
-    **dict.fromkeys(("created_at", "started_at", "completed_at", "at"), _moments),
+    **dict.fromkeys(("created_at", "started_at", "completed_at"), _moments),
     **dict.fromkeys(("total_s", "predict_s", "cost_usd"), _floats),
     **dict.fromkeys(("repeat", "rating", "width", "height", "bytes"), _integers),
 }
