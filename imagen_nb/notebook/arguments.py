@@ -38,9 +38,10 @@ def keep_question_marks(lines: list[str]) -> list[str]:
     """The lines of a cell, with `%imagen … ?` written as a call.
 
     IPython takes any line that ends in a question mark for a request for help, prompts included. Lines inside a string
-    are left alone.
+    or a cell magic are left alone.
     """
-    if not any(_QUESTION.fullmatch(line) for line in lines):
+    first = next((line for line in lines if line.strip()), "")
+    if first.startswith("%%") or not any(_QUESTION.fullmatch(line) for line in lines):
         return lines
     rows = _magic_rows(lines)
     return [_called(line) if number in rows else line for number, line in enumerate(lines, 1)]

@@ -13,7 +13,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.core.records import Rendering, Run
-from imagen_nb.errors import ImagenError, Interrupted
+from imagen_nb.errors import Interrupted
 from imagen_nb.notebook.surfaces import NOTHING, Surface, surface
 
 if TYPE_CHECKING:
@@ -69,6 +69,11 @@ class LiveView:
         message = self._runs.progress().message
         self._surface.end(_lines([message]) if message else NOTHING)
 
+    def freeze(self) -> None:
+        """Leave what is on show where images came, for a cell that ends in an error; else nothing."""
+        has_images = any(run.images for run in self._runs)
+        self._surface.end(self.rendering() if has_images else NOTHING)
+
     def end(self, rendering: Rendering) -> None:
         """Leave this."""
         self._surface.end(rendering)
@@ -97,21 +102,30 @@ def watch(runs: Runs, view: LiveView) -> None:
     `Interrupted`; a second one does not wait.
     """
     try:
-        _follow(runs, view, until=float("inf"))
+        _follow(runs, view)
     except KeyboardInterrupt:
         _cancelled(runs, view)
+        view.freeze()
         raise Interrupted(*stopped_words(runs), runs=runs) from None
-    finally:
-        view.summarize()
+    except BaseException:
+        view.freeze()
+        raise
+    view.summarize()
 
 
 def show_running(runs: Runs, thumb: Thumb, shell: Any) -> None:
     """Display a sweep that is not done: it fills in from a thread, and its final state stays as static output.
 
-    Raises `NotImplementedError`, which to IPython means "display it the usual way", where nothing can fill in.
+    A terminal gets a line of how far it is. Raises `NotImplementedError` for a sweep that is done, which to IPython
+    means "display it the usual way".
     """
-    if runs.is_done or getattr(shell, "kernel", None) is None:
+    if runs.is_done:
         raise NotImplementedError
+    if getattr(shell, "kernel", None) is None:
+        from imagen_nb.view.progress import progress_text
+
+        print(progress_text(runs.progress()))  # noqa: T201 - this is the value's display
+        return
     view = LiveView(runs, thumb, surface(shell))
     view.refresh()
     threading.Thread(target=_fill_in, args=(runs, view), name="imagen-live", daemon=True).start()
@@ -140,7 +154,7 @@ def stopped_words(runs: Runs) -> tuple[str, str]:
         parts.append(f"{unsettled:,} still being canceled")
     if (unsent := total - len(ended) - unsettled) > 0:
         parts.append(f"{unsent:,} not sent")
-    return f"interrupted: {', '.join(filter(None, parts))}", _go_on(ended)
+    return ", ".join(filter(None, parts)), _go_on(ended)
 
 
 def _go_on(ended: list[Run]) -> str:
@@ -150,22 +164,24 @@ def _go_on(ended: list[Run]) -> str:
     return "With -e NAME, --resume goes on where an interrupted sweep stopped; %imagen_log shows what there is."
 
 
-def _follow(runs: Runs, view: LiveView, until: float) -> None:
-    """Refresh until the sweep has ended or the clock says so."""
+def _follow(runs: Runs, view: LiveView) -> None:
+    """Refresh until the sweep has ended; raises what stopped it."""
     view.refresh()
-    while not runs.is_done and time.monotonic() < until:
+    while not runs.is_done:
         runs.wait(SLICE_S)
         view.refresh()
-    if runs.is_done and until == float("inf"):
-        runs.wait()
+    runs.wait()
 
 
 def _cancelled(runs: Runs, view: LiveView) -> None:
-    """Cancel, and wait for what that settles; a second interrupt or a mistake ends the waiting."""
+    """Cancel, and wait a little for what that settles; a second interrupt ends the waiting."""
+    ends = time.monotonic() + SETTLE_S
     try:
         runs.cancel()
-        _follow(runs, view, until=time.monotonic() + SETTLE_S)
-    except (KeyboardInterrupt, ImagenError):
+        while not runs.is_done and time.monotonic() < ends:
+            view.refresh()
+            runs.sweep.wait(SLICE_S)
+    except KeyboardInterrupt:
         runs.cancel()
 
 

@@ -104,13 +104,12 @@ class ImagenMagics(Magics):
             print(manual())  # noqa: T201 - the manual is this cell's output
             return None
         try:
-            result = self._result(options, prompt)
+            return self._bind(options, self._result(options, prompt))
         except Interrupted as error:
             self._bind(options, error.runs)
             raise
         except KeyboardInterrupt:
-            raise Interrupted("interrupted before anything was asked for", "%imagen_log shows what there is.") from None
-        return self._bind(options, result)
+            raise Interrupted("while the cell began", "%imagen_log shows whether anything was sent.") from None
 
     @no_var_expand
     @line_magic
@@ -148,7 +147,7 @@ class ImagenMagics(Magics):
             raise InputError(f"%imagen_panel takes nothing, and {shortened(line.strip())} was given")
         from imagen_nb.notebook.panel import panel
 
-        return panel(self.workspace())
+        return panel(self.workspace, confirm_above=self.confirm_above)
 
     # -- one cell ------------------------------------------------------------------------------------------------
 

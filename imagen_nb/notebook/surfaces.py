@@ -8,6 +8,7 @@ written is plain static output. `update` and `end` may be called from any thread
 
 from __future__ import annotations
 
+import shutil
 import sys
 from typing import Any, Protocol, TextIO
 
@@ -39,26 +40,27 @@ class NoSurface:
 
 
 class TerminalSurface:
-    """One line of a terminal, written over and over; the last line stays."""
+    """One line of a terminal, written over and over, and then the lines that stay."""
 
-    def __init__(self, stream: TextIO | None = None, width: int = 120) -> None:
+    def __init__(self, stream: TextIO | None = None, width: int | None = None) -> None:
         self._stream = stream or sys.stderr
-        self._width = width
-        self._shown = 0
+        self._width = width or shutil.get_terminal_size().columns - 1
+        self._below = 0
 
     def update(self, rendering: Rendering) -> None:
-        line = rendering["text/plain"].partition("\n")[0][: self._width]
-        self._stream.write(f"\r{line:<{self._shown}}")
-        self._stream.flush()
-        self._shown = len(line)
+        self._write(rendering["text/plain"].partition("\n")[0][: self._width])
 
     def end(self, rendering: Rendering) -> None:
-        if self._shown:
-            self._stream.write(f"\r{'':<{self._shown}}\r")
-            self._shown = 0
-        if text := rendering["text/plain"]:
-            self._stream.write(f"{text}\n")
+        lines = [line[: self._width] for line in rendering["text/plain"].splitlines()]
+        self._write("".join(f"{line}\n" for line in lines))
+        self._below = len(lines)
+
+    def _write(self, text: str) -> None:
+        """The text in place of what was written before, down to the end of the screen."""
+        up = f"\x1b[{self._below}A" if self._below else ""
+        self._stream.write(f"\r{up}\x1b[J{text}")
         self._stream.flush()
+        self._below = 0
 
 
 class OutputSurface:
