@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+    from imagen_nb.comparison import read_log
     from imagen_nb.core.plan import Plan
     from imagen_nb.core.records import Image, Request, Run, Status
     from imagen_nb.runs import Runs
@@ -34,6 +35,7 @@ __all__ = [
     "login",
     "panel",
     "plan",
+    "read_log",
     "run",
     "unload_ipython_extension",
 ]
@@ -46,6 +48,7 @@ _HOMES = {
     "Runs": "imagen_nb.runs",
     "Status": "imagen_nb.core.records",
     "Workspace": "imagen_nb.workspace",
+    "read_log": "imagen_nb.comparison",
 }
 
 

@@ -299,9 +299,7 @@ class Workspace:
 
     def frame(self, experiment: str | None = None, status: str | None = None) -> pd.DataFrame:
         """The log as a DataFrame: one row a run, newest last, indexed by `run_id`; see the README for its columns."""
-        from imagen_nb.store.frame import frame
-
-        return frame(self.log, experiment=experiment, status=status)
+        return _frame(self.log, experiment=experiment, status=status)
 
     def events(self) -> pd.DataFrame:
         """One row per status change of any run, oldest first."""
@@ -335,9 +333,15 @@ class Workspace:
         return self.displays.runs(list(runs), runs.progress().elapsed)
 
     def _framed_runs(self, run_ids: list[str]) -> pd.DataFrame:
-        from imagen_nb.store.frame import frame
+        return _frame(self.log, ids=run_ids).loc[run_ids]
 
-        return frame(self.log, ids=run_ids).loc[run_ids]
+
+def _frame(log: Log, **filters: Any) -> pd.DataFrame:
+    """The log's frame; with it comes `df.imagen`, for this frame and any other."""
+    import imagen_nb.comparison  # noqa: F401 - registers the accessor
+    from imagen_nb.store.frame import frame
+
+    return frame(log, **filters)
 
 
 _default: Workspace | None = None
