@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from markup import Markup
+from PIL import Image as Pillow
+from sample_runs import frame, run
 
+from imagen_nb.core.records import Image
 from imagen_nb.errors import InputError
+from imagen_nb.store.images import Images
 
 
 def test_a_gallery_is_in_the_frames_order(log: pd.DataFrame) -> None:
@@ -79,3 +84,18 @@ def test_a_frame_that_is_no_log_says_what_it_lacks(method: str) -> None:
     assert hasattr(other, "imagen")
     with pytest.raises(InputError, match="this frame has no column"):
         getattr(other.imagen, method)()
+
+
+def test_an_image_takes_at_most_sixteen_kilobytes_of_notebook(home: Path, tmp_path: Path) -> None:
+    """Even pictures of pure noise stay within the bound, by smaller thumbnails."""
+    runs = []
+    for number in range(4):
+        noise = tmp_path / f"{number}.png"
+        Pillow.effect_noise((512, 512), 120).convert("RGB").save(noise)
+        digest = hashlib.sha256(noise.read_bytes()).hexdigest()
+        path = Images(home).publish(noise, digest, "image/png")
+        picture = Image(path, digest, 512, 512, path.stat().st_size, "image/png")
+        runs.append(run("a storm", [picture], template="a {x}", slots={"x": str(number)}))
+    for shown in (frame(runs).imagen.grid(), frame(runs).imagen.gallery()):
+        assert shown.html.count("<img") == 4
+        assert len(shown.html.encode()) / 4 <= 16_000
