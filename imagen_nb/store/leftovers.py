@@ -21,7 +21,7 @@ class Leftover:
     """A row that is not done. `is_free` says that no living session drives it, so that `adopt_rows` may take it.
 
     `intended_at` is when the row was written by this machine's clock; `attempts` counts the creates that may have
-    been sent; `is_resubmitted` says that the one permitted second create has been used.
+    been sent since the row was last asked for.
     """
 
     run_id: str
@@ -34,7 +34,6 @@ class Leftover:
     experiment: str | None
     tag: str | None
     attempts: int
-    is_resubmitted: bool
     is_free: bool
 
 
@@ -115,6 +114,5 @@ def _leftover(row: Any, *, is_free: bool) -> Leftover:
         experiment=row.experiment,
         tag=row.tag,
         attempts=row.attempts,
-        is_resubmitted=row.resubmitted,
         is_free=is_free,
     )

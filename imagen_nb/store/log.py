@@ -5,7 +5,7 @@ Invariants, whatever happens to the process:
 - a prediction belongs to one row of its provider, and a row has at most one prediction;
 - a row that is done stays as it is; only `reopen` takes one back, and only where no prediction was made;
 - a row changes together with its line in the table `events`, in one transaction;
-- a request whose fate is unknown is sent again at most once, however often the process dies.
+- a request whose fate is unknown is sent again at most `RESUBMISSIONS` times, however often the process dies.
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ from imagen_nb.store.queries import Names, Statuses
 from imagen_nb.store.rows import image_values, request_values, shortened
 from imagen_nb.store.sessions import Session
 from imagen_nb.store.tables import OPEN, runs
+
+RESUBMISSIONS = 3
+"""How often a create that was lost, and then found missing, may be repeated for one row."""
 
 
 def _utc_now() -> datetime:
@@ -167,20 +170,20 @@ class Log:
     def reopen(self, run_ids: Iterable[str]) -> list[str]:
         """Take rows that are done, but never became a prediction, back to `intent`; those that were, in log order."""
         ended = runs.c.status.not_in([*OPEN, str(Status.SUCCEEDED)])
-        return self._send_again(run_ids, [ended], detail="reopened", resubmitted=False, intended_at=self._now())
+        return self._send_again(run_ids, [ended], detail="reopened", attempts=1, intended_at=self._now())
 
     def begin_resubmission(self, run_id: str) -> bool:
-        """Permit a second create for a row whose first was lost; on the disk when it returns True.
+        """Permit one more create for a row whose last one was found missing; on the disk when it returns True.
 
-        False when that was permitted before, by whichever process, or when the row has a prediction, is done, or is
-        driven by another session.
+        False when that was permitted `RESUBMISSIONS` times since the row was last asked for, by whichever processes, or
+        when the row has a prediction, is done, or is driven by another session.
         """
         lost = [
             runs.c.status.in_([str(Status.INTENT), str(Status.UNKNOWN)]),
-            runs.c.resubmitted.is_(False),
+            runs.c.attempts <= RESUBMISSIONS,
             sa.or_(runs.c.owner.is_(None), runs.c.owner == self.session.id),
         ]
-        return bool(self._send_again([run_id], lost, detail="resubmitted", resubmitted=True))
+        return bool(self._send_again([run_id], lost, detail="resubmitted", attempts=runs.c.attempts + 1))
 
     def _send_again(
         self, run_ids: Iterable[str], conditions: list[sa.ColumnElement[bool]], *, detail: str, **values: Any

@@ -20,7 +20,7 @@ _INTENT = str(Status.INTENT)
 _SAID = ("created_at", "started_at", "completed_at", "total_s", "predict_s", "echo", "prediction_id")
 _CREATED = (
     *("run_id", "experiment", "tag", "provider", "key", "model", "prompt", "template", "slots", "params", "repeat"),
-    *("status", "seen", "owner", "attempts", "resubmitted", "intended_at"),
+    *("status", "seen", "owner", "attempts", "intended_at"),
 )
 
 
@@ -71,7 +71,7 @@ def insert_intents(
     if not asked:
         return []
     ids = ids_after(_NEWEST.value(conn), micros(now))
-    fresh = {"status": _INTENT, "seen": _INTENT, "attempts": 1, "resubmitted": False, "intended_at": now}
+    fresh = {"status": _INTENT, "seen": _INTENT, "attempts": 1, "intended_at": now}
     rows = [{"run_id": next(ids), **fresh, **common, **each} for each in asked]
     if common["experiment"] is not None:
         _NAME.run(conn, name=common["experiment"], created_at=now)
@@ -136,11 +136,11 @@ def end(
 def send_again(
     conn: sa.Connection, now: datetime, run_ids: Sequence[str], values: Mapping[str, Any], detail: str
 ) -> None:
-    """Take rows back to `intent` for a further create, and count it."""
+    """Take rows back to `intent` for a further create, with these values besides."""
     change = {"status": _INTENT, "seen": _INTENT, "error": None, "error_code": None, "cost": None, "cost_source": None}
     for run_id in run_ids:
         again = sa.update(runs).where(runs.c.run_id == run_id)
-        conn.execute(again.values(attempts=runs.c.attempts + 1, **change, **values))
+        conn.execute(again.values(**change, **values))
     tell(conn, now, run_ids, _INTENT, detail)
 
 

@@ -16,7 +16,7 @@ from logged import NOON, PROVIDER, prediction, published, request, succeeded
 from imagen_nb.core.records import Image, Request, Status
 from imagen_nb.errors import InputError, LogError
 from imagen_nb.store.ids import is_id
-from imagen_nb.store.log import Log
+from imagen_nb.store.log import RESUBMISSIONS, Log
 from imagen_nb.store.tables import events, replies
 
 
@@ -194,18 +194,22 @@ def test_what_never_became_a_prediction_can_be_sent_again(log: Log) -> None:
     assert told(log, refused)[-1] == ("intent", "reopened")
 
 
-def test_a_lost_request_is_sent_again_at_most_once(log: Log, home: Path) -> None:
-    """The second permission is refused, in this process and in the next."""
+def test_a_lost_request_is_sent_again_within_a_bound(log: Log, home: Path) -> None:
+    """A row has so many permissions, however many processes ask; one that is asked for anew has them again."""
     (run_id,) = intended(log)
     log.mark_unknown(run_id, "lost")
     assert log.begin_resubmission(run_id)
-    assert not log.begin_resubmission(run_id)
     log.mark_unknown(run_id, "lost again")
     with Log(home) as other:
-        (leftover,) = other.leftovers()
-        assert (leftover.attempts, leftover.is_resubmitted) == (2, True)
         assert other.adopt_rows([run_id]) == [run_id]
-        assert not other.begin_resubmission(run_id)
+        permitted = [other.begin_resubmission(run_id) for _ in range(RESUBMISSIONS)]
+        assert permitted == [True] * (RESUBMISSIONS - 1) + [False]
+        other.mark_unknown(run_id, "lost for good")
+        (leftover,) = other.leftovers()
+        assert leftover.attempts == 1 + RESUBMISSIONS
+        other.settle(run_id, Status.FAILED, error="never sent")
+        assert other.reopen([run_id]) == [run_id]
+        assert other.begin_resubmission(run_id)
     assert told(log, run_id)[2] == ("intent", "resubmitted")
 
 
