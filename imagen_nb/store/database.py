@@ -2,7 +2,8 @@
 
 Several threads, notebooks and processes write one file. So every write takes the lock at its beginning (`BEGIN
 IMMEDIATE`: a deferred transaction that reads and then writes fails as soon as two do it), lasts for one transition,
-and waits up to 30 s for the others. A commit is on the disk when it returns, in either journal mode.
+and waits up to 30 s for the others. A commit is on the disk when it returns, in either journal mode. What it costs
+is the disk's time, so transactions of threads that queue for the lock are committed together, and undone each alone.
 
 The journal is a rollback journal, except in a new log where SQLite has no WAL-reset bug and the disk is this machine's
 own. A log that is in WAL mode already is brought back from it by an SQLite that has the bug.
@@ -35,6 +36,8 @@ _APPLICATION_ID = 0x696D6E62  # "imnb": tells a log from any other SQLite file
 _WAIT_S = 30.0
 _SWITCH_WAIT_MS = 2000
 _CHUNK = 100
+_MOST_TOGETHER = 32
+_COMMIT_WAIT_S = 0.05
 _ASK_AGAIN_S = (0.001, 0.006)
 # fmt: off
 _NETWORK = frozenset({
@@ -55,6 +58,8 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._writers = threading.Lock()
+        self._queueing = 0
+        self._together: _Together | None = None
         self._users = threading.Condition()
         self._in_use = 0
         self._is_closed = False
@@ -80,11 +85,15 @@ class Database:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """A connection in a transaction that holds the write lock; committed at the end. Raises `LogError`."""
-        with self._mapped(), self._use(), self._writers, self._writing_engine.begin() as conn:
-            if self._file is not None and self._file != _identity(self.path):
-                raise LogError(f"the log was moved or deleted while it was open: {self.path}", "Open a new workspace.")
-            yield conn
+        """A connection in a transaction that holds the write lock; committed when this ends. Raises `LogError`."""
+        with self._mapped(), self._use():
+            with self._turn() as together, together.part():
+                if self._file is not None and self._file != _identity(self.path):
+                    raise LogError(
+                        f"the log was moved or deleted while it was open: {self.path}", "Open a new workspace."
+                    )
+                yield together.conn
+            self._await(together)
 
     def close(self) -> None:
         """Wait for running transactions and close every connection. Closing twice is fine."""
@@ -92,6 +101,40 @@ class Database:
             self._is_closed = True
             self._users.wait_for(lambda: self._in_use == 0, timeout=_WAIT_S)
         self._end()
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[_Together]:
+        """One's turn to write, in the transaction that is open already or a new one; the last in the queue commits."""
+        with self._users:
+            self._queueing += 1
+        try:
+            self._writers.acquire()
+        finally:
+            with self._users:
+                self._queueing -= 1
+        try:
+            together = self._together = self._together or _Together(self._writing_engine)
+            try:
+                yield together
+            finally:
+                together.size += 1
+                if not self._queueing or together.size >= _MOST_TOGETHER:
+                    self._commit(together)
+        finally:
+            self._writers.release()
+
+    def _commit(self, together: _Together) -> None:
+        self._together = None
+        together.commit()
+
+    def _await(self, together: _Together) -> None:
+        """Wait until the transaction is on the disk. Raises what kept it from getting there."""
+        while not together.ended.wait(_COMMIT_WAIT_S):
+            with self._writers:  # whoever was to come next was interrupted
+                if self._together is together:
+                    self._commit(together)
+        if together.error is not None:
+            raise together.error
 
     @contextlib.contextmanager
     def _use(self) -> Iterator[None]:
@@ -112,6 +155,46 @@ class Database:
             yield
         except (exc.SQLAlchemyError, sqlite3.Error) as error:
             raise log_error(error, self.path) from None
+
+
+class _Together:
+    """A transaction that several threads write in, one after the other."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.conn = engine.connect()
+        self.size = 0
+        self.ended = threading.Event()
+        self.error: Exception | None = None
+        try:
+            self._transaction = self.conn.begin()
+        except BaseException:
+            self.conn.close()
+            raise
+
+    @contextlib.contextmanager
+    def part(self) -> Iterator[None]:
+        """One thread's part, which is undone alone when it fails; unless SQLite, on a full disk, has undone it all."""
+        savepoint = self.conn.begin_nested()
+        try:
+            yield
+            savepoint.commit()
+        except BaseException as error:
+            try:
+                savepoint.rollback()
+            except (exc.SQLAlchemyError, sqlite3.Error):
+                self.error = error if isinstance(error, Exception) else LogError("the log could not be written")
+            raise
+
+    def commit(self) -> None:
+        """Commit, and let everybody know how that went."""
+        try:
+            if self.error is None:
+                self._transaction.commit()
+        except Exception as error:  # noqa: BLE001 - each of the waiting threads raises it
+            self.error = error
+        finally:
+            self.conn.close()
+            self.ended.set()
 
 
 def columns_of(conn: sa.Connection, query: sa.Select[Any]) -> list[list[Any]]:

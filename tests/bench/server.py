@@ -1,4 +1,4 @@
-"""The loopback server of the benchmark, in a process of its own: `python server.py LATENCY`.
+"""The loopback server of the benchmark, in a process of its own: `python server.py LATENCY SPREAD`, in seconds.
 
 Prints its base URL, serves until its standard input closes, then prints what it saw as one JSON object.
 """
@@ -9,7 +9,6 @@ import io
 import itertools
 import json
 import sys
-from collections import Counter
 from typing import Any
 
 from PIL import Image
@@ -38,11 +37,13 @@ def main() -> None:
     def paint(*_args: Any, **_options: Any) -> bytes:
         return numbered(jpeg, next(numbers))
 
-    with Simulator(latency=float(sys.argv[1]), paint=paint) as simulator:
+    with Simulator(latency=(float(sys.argv[1]), float(sys.argv[2])), paint=paint) as simulator:
         print(simulator.base_url, flush=True)
         sys.stdin.read()
-        seen = Counter(method for method, *_ in simulator.requests)
-        print(json.dumps({"requests": seen, "predictions": len(simulator.predictions)}), flush=True)
+        made = simulator.predictions
+        latency = sum(each["metrics"]["total_time"] for each in made)
+        seen = {"requests": simulator.counts.total(), "predictions": len(made), "latency_s": latency}
+        print(json.dumps(seen), flush=True)
 
 
 if __name__ == "__main__":
