@@ -30,7 +30,8 @@ class Displays:
         """One run as a card."""
         from imagen_nb.view import below, card
 
-        return card(run, self.thumb(self._thumbnail), link=below(Path.cwd()))
+        px = self._thumbnail if len(run.images) <= 1 else min(TILE_PX, self._thumbnail)
+        return card(run, self.thumb(px), link=below(Path.cwd()))
 
     def runs(self, runs: Sequence[Run], elapsed: float | None = None) -> Rendering:
         """Several runs as tiles below a line that sums them up."""
