@@ -257,8 +257,8 @@ class Workspace:
         `budget` is US dollars: each request's estimate is reserved before it is sent, and the sweep stops cleanly
         before the limit would be passed. `resume` skips the requests of `experiment` that already succeeded and picks
         up those still running. `jobs` is the most predictions in flight, `timeout` seconds for one prediction,
-        `executor` any `concurrent.futures.Executor` to wait and fetch on. `hold` holds each create open for up to 60 s, which
-        saves polling (default: a single request is held, several are not).
+        `executor` any `concurrent.futures.Executor` to wait and fetch on. `hold` holds each create open for up to 60 s,
+        which saves polling (default: a single request is held, several are not).
         """
         from imagen_nb.carrier import Terms
 
