@@ -82,8 +82,8 @@ _MEANINGS = (  # the first that applies counts, so what will be the same at the 
     ),
     _Meaning((rq.ProxyError, u3.ProxyError), "the proxy does not lead to {place}: {why}", PROXY_HINT),
     _Meaning((u3.NameResolutionError, socket.gaierror), "the address of {place} cannot be found", NETWORK_HINT),
-    _Meaning((rq.ConnectTimeout, u3.ConnectTimeoutError), "{place} does not answer", NETWORK_HINT),
     _Meaning((u3.NewConnectionError, ConnectionRefusedError), "no connection to {place}: {why}", NETWORK_HINT),
+    _Meaning((rq.ConnectTimeout, u3.ConnectTimeoutError), "{place} does not answer", NETWORK_HINT),
     _Meaning((ssl.SSLError, rq.SSLError, u3.SSLError), "TLS with {place} failed: {why}"),
 )
 _CUT = _Meaning((), "the connection to {place} ended before the reply was whole: {why}")
@@ -96,7 +96,7 @@ def loss_of(failure: Exception, url: str, *, is_sent: bool) -> Lost:
     causes = tuple(_causes(failure))
     meaning = _meaning(causes) or (_CUT if is_sent else _NEVER)
     why = _why(causes)
-    own = next((str(each) for each in causes if isinstance(each, meaning.kinds)), "")
+    own = next((_words(each) for each in causes if isinstance(each, meaning.kinds)), "")
     text = meaning.text.format(place=place(url), why=why, own=own)
     return Lost(text, meaning.hint, is_sent, meaning.is_passing and "answers 407" not in why)
 
@@ -112,7 +112,7 @@ def place(url: str) -> str:
 
 
 def _meaning(causes: Sequence[BaseException]) -> _Meaning | None:
-    if any("CA certificate bundle" in str(each) for each in causes):
+    if any("CA certificate bundle" in _words(each) for each in causes):
         return _NO_CA_FILE
     return next((each for each in _MEANINGS if any(isinstance(cause, each.kinds) for cause in causes)), None)
 
@@ -127,12 +127,17 @@ def _causes(failure: object, depth: int = 0) -> Iterator[BaseException]:
         yield from _causes(each, depth + 1)
 
 
+def _words(failure: BaseException) -> str:
+    """Its text, without asking it: some of these fail when they are printed."""
+    return " ".join(each for each in failure.args if isinstance(each, str))
+
+
 def _why(causes: Sequence[BaseException]) -> str:
     """In the words of the operating system where there are any: foreign texts may repeat the request."""
     for each in causes:
         if found := getattr(each, "verify_message", None):
             return str(found)
-        if found := re.match(r"Tunnel connection failed: (\d{3})", str(each)):
+        if found := re.match(r"Tunnel connection failed: (\d{3})", _words(each)):
             return f"it answers {found[1]}"
         if isinstance(each, http.client.IncompleteRead):
             return "it is cut short"

@@ -56,8 +56,10 @@ def read_reply(status: int, headers: Mapping[str, str], text: str) -> Reply:
 
 
 def is_page(error: ProviderError) -> bool:
-    """Whether the reply was a web page where JSON was due: a front end answers so at addresses it does not know."""
-    return isinstance(error.raw, str) and bool(re.match(r"\s*<(!doctype|html|!--)", error.raw, re.IGNORECASE))
+    """Whether a success was a web page where JSON was due: a front end answers so at addresses it does not know."""
+    is_success = error.status is not None and 200 <= error.status < 300  # noqa: PLR2004 - HTTP's own numbers
+    is_html = isinstance(error.raw, str) and re.match(r"\s*<(!doctype|html|!--)", error.raw, re.IGNORECASE)
+    return is_success and bool(is_html)
 
 
 def refusal_of(reply: Reply) -> ProviderError | None:

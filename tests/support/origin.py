@@ -22,8 +22,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -250,21 +250,24 @@ class Origin:
             threading.Thread(target=self._serve, args=(sock,), name="origin-wire", daemon=True).start()
 
     def _serve(self, sock: socket.socket) -> None:
-        sock.settimeout(120.0)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with suppress(OSError, Gone, ValueError):
+        with suppress(OSError, Gone, ValueError), self._wired(sock) as wire, wire.sock.makefile("rb") as stream:
+            while wire.is_open and (seen := _read(stream)):
+                self._play(wire, seen)
+
+    @contextmanager
+    def _wired(self, sock: socket.socket) -> Iterator[Wire]:
+        with sock:
+            sock.settimeout(120.0)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             wire = Wire(self._context.wrap_socket(sock, server_side=True) if self._context else sock, self._ended)
             with self._lock:
                 self._wires.add(wire)
             try:
-                with wire.sock.makefile("rb") as stream:
-                    while wire.is_open and (seen := _read(stream)):
-                        self._play(wire, seen)
+                yield wire
             finally:
                 with self._lock:
                     self._wires.discard(wire)
-        with suppress(OSError):
-            sock.close()
+                wire.sock.close()
 
     def _play(self, wire: Wire, seen: Seen) -> None:
         with self._lock:
@@ -429,6 +432,8 @@ def picture(kind: str = "JPEG", size: tuple[int, int] = (64, 64), seed: int = 0)
 def _read(stream: Any) -> Seen | None:
     """The next request on a connection, or None at its end."""
     raw = b""
+    if not stream.peek(1)[:1].isalpha():
+        return None
     while not raw.endswith(b"\r\n\r\n"):
         line = stream.readline(65537)
         if not line:
