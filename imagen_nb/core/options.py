@@ -1,7 +1,7 @@
 """The options of `%imagen`, which are the options of `imagen-nb run` too: one table that everything else comes from.
 
 The table makes the parser, the manual, what Tab completes and the fields of `Options`; see `core/grammar.py` for how
-a line is read.
+a line is read. What a magic needs only when it runs is imported there, so that loading the extension stays quick.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import keyword
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from imagen_nb.core import grammar
 from imagen_nb.core.grammar import Arguments, Line, Option, Place
-from imagen_nb.core.models import ModelSpec, ParamSpec, split_values
-from imagen_nb.core.prompts import parse as parse_template
-from imagen_nb.core.records import Status
 from imagen_nb.core.words import listed, shortened
 from imagen_nb.errors import InputError
+
+if TYPE_CHECKING:
+    from imagen_nb.core.models import ModelSpec, ParamSpec
 
 DEFAULT_TIMEOUT_S = 600.0
 MANUAL_WIDTH = 100
@@ -83,6 +83,8 @@ def _variable(text: str) -> str:
 
 
 def _status(text: str) -> str:
+    from imagen_nb.core.records import Status
+
     if text not in list(Status):
         raise ValueError(f"{text!r} is no status; there are {listed(list(Status))}")
     return text
@@ -162,7 +164,7 @@ TABLE: tuple[Option, ...] = (
 
 LOG_TABLE: tuple[Option, ...] = (
     Option("experiment", "e", "NAME", "the runs of this experiment", _label, completes="experiment"),
-    Option("status", "", "S", f"the runs with this status: {listed(list(Status))}", _status, completes="status"),
+    Option("status", "", "S", "the runs with this status: succeeded, failed, ...", _status, completes="status"),
     Option("last", "n", "N", "the N newest runs", _count),
     Option("help", "h", None, "show this manual"),
 )
@@ -220,6 +222,9 @@ class Options:
 
     def _axes(self, template: str, specs: Sequence[ModelSpec]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Slots and parameters, each name with its value or values."""
+        from imagen_nb.core.models import split_values
+        from imagen_nb.core.prompts import parse as parse_template
+
         holes = () if self.raw else parse_template(template).slots
         names = {slot.name for slot in holes}
         slots: dict[str, Any] = {}

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from IPython.core.completer import SimpleCompletion, context_matcher
+from IPython.core.completer import SimpleCompletion
 
 from imagen_nb.core.grammar import Option, Place
 from imagen_nb.core.models import ModelSpec, ParamSpec, known_models
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 _CELL = re.compile(r"\s*%%imagen(?=\s|$)")
 _LINE = re.compile(r"\s*(?:[^\W\d][\w.,\s\[\]'\"]*=\s*)?%(imagen|imagen_log|imagen_login)\s")
 _OPEN_SLOT = re.compile(r"(?<!\{)\{(\w*)$")
-_FIRST = 100
-"""Above IPython's own matchers, so that they are not even asked where this one answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,33 +85,20 @@ class Sources:
         ]
 
 
-def register(shell: Any, workspace: Callable[[], Workspace]) -> Callable[..., Any]:
-    """Add the matcher to a shell's completer, and give it for `unregister`."""
-    sources = Sources(workspace, shell.user_ns)
-
-    def imagen_matcher(context: CompletionContext) -> dict[str, Any]:
-        try:
-            offer = offered(context.full_text, context.cursor_line, context.cursor_position, sources)
-        except Exception:  # noqa: BLE001 - a mistake here must never get between the user and the cell
-            offer = None
-        if offer is None:
-            return {"completions": []}
-        return {
-            "completions": [SimpleCompletion(text, type="param") for text in offer.texts],
-            "matched_fragment": offer.fragment,
-            "suppress": True,
-            "ordered": True,
-        }
-
-    matcher: Callable[..., Any] = context_matcher(priority=_FIRST, identifier="imagen_nb")(imagen_matcher)
-    shell.Completer.custom_matchers.append(matcher)
-    return matcher
-
-
-def unregister(shell: Any, matcher: Callable[..., Any]) -> None:
-    """Take the matcher out again."""
-    if matcher in shell.Completer.custom_matchers:
-        shell.Completer.custom_matchers.remove(matcher)
+def answer(context: CompletionContext, sources: Sources) -> dict[str, Any]:
+    """The matcher's answer, in the form that IPython wants it; an empty one where there is nothing to say."""
+    try:
+        offer = offered(context.full_text, context.cursor_line, context.cursor_position, sources)
+    except Exception:  # noqa: BLE001 - a mistake here must never get between the user and the cell
+        offer = None
+    if offer is None:
+        return {"completions": []}
+    return {
+        "completions": [SimpleCompletion(text, type="param") for text in offer.texts],
+        "matched_fragment": offer.fragment,
+        "suppress": True,
+        "ordered": True,
+    }
 
 
 def offered(full_text: str, line: int, column: int, sources: Sources) -> Offer | None:

@@ -10,12 +10,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from imagen_nb.notebook import completion
+from IPython.core.completer import context_matcher
+
 from imagen_nb.notebook.arguments import keep_question_marks
 from imagen_nb.notebook.magic import ImagenMagics
 
 if TYPE_CHECKING:
+    from IPython.core.completer import CompletionContext
+
     from imagen_nb.runs import Runs
+
+_FIRST = 100
+"""The matcher's priority: above IPython's own, so that they are not even asked where it answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +43,9 @@ def load(shell: Any) -> None:
     shell.register_magics(magics)
     shell.input_transformers_cleanup.append(keep_question_marks)
     _displays(shell).for_type_by_name("imagen_nb.runs", "Runs", _running(magics))
-    _loaded[shell] = Loaded(magics, completion.register(shell, magics.workspace))
+    matcher = _matcher(magics, shell)
+    shell.Completer.custom_matchers.append(matcher)
+    _loaded[shell] = Loaded(magics, matcher)
 
 
 def unload(shell: Any) -> None:
@@ -52,11 +60,23 @@ def unload(shell: Any) -> None:
     shell.configurables.remove(loaded.magics)
     shell.input_transformers_cleanup.remove(keep_question_marks)
     _displays(shell).pop("imagen_nb.runs.Runs", None)
-    completion.unregister(shell, loaded.matcher)
+    shell.Completer.custom_matchers.remove(loaded.matcher)
 
 
 def _displays(shell: Any) -> Any:
     return shell.display_formatter.ipython_display_formatter
+
+
+def _matcher(magics: ImagenMagics, shell: Any) -> Callable[..., Any]:
+    """What Tab asks."""
+
+    def imagen_matcher(context: CompletionContext) -> dict[str, Any]:
+        from imagen_nb.notebook.completion import Sources, answer
+
+        return answer(context, Sources(magics.workspace, shell.user_ns))
+
+    matcher: Callable[..., Any] = context_matcher(priority=_FIRST, identifier="imagen_nb")(imagen_matcher)
+    return matcher
 
 
 def _running(magics: ImagenMagics) -> Callable[[Runs], None]:
