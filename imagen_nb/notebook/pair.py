@@ -40,6 +40,7 @@ def live(comparison: Comparison) -> Any:
     )
     box = w.VBox([slider, w.HTML(differences(comparison.a, comparison.b))])
     box.add_class("inb")
+    box.add_class("inb-comparison")
     return box
 
 

@@ -20,14 +20,13 @@ from imagen_nb.core.records import Image, Run
 from imagen_nb.errors import ImagenError, SettingsError
 from imagen_nb.notebook.controls import close_all, message
 from imagen_nb.notebook.feed import feed_of
-from imagen_nb.notebook.frontend import style
 from imagen_nb.notebook.markup import fill
 from imagen_nb.notebook.panel_details import Details, Wishes
 from imagen_nb.notebook.panel_form import Form, say
 from imagen_nb.notebook.panel_history import History
 from imagen_nb.notebook.panel_queue import Queue
 from imagen_nb.notebook.tiles import picture_key, pictures_of, short_path
-from imagen_nb.notebook.widgets import Gallery
+from imagen_nb.notebook.widgets import Gallery, Guard
 from imagen_nb.store.images import Images
 from imagen_nb.workspace import CONFIRM_ABOVE, Workspace, default_workspace
 
@@ -97,7 +96,7 @@ class Panel(w.VBox):  # type: ignore[misc] # ipywidgets has no types
         work.add_class("inb-work")
         browse = w.Box([self._history.box, self._details.box])
         browse.add_class("inb-browse")
-        return [_look(), head, self._trouble, work, browse]
+        return [Guard(), head, self._trouble, work, browse]
 
     # -- handlers: they may come on any thread, and return at once -------------------------------------------------
 
@@ -221,7 +220,7 @@ class Unready(w.VBox):  # type: ignore[misc] # ipywidgets has no types
         self._again = w.Button(description="Try again", layout={"width": "auto"})
         self._again.on_click(self._pressed)
         say(self._said, str(error))
-        super().__init__([_look(), self._said, self._again])
+        super().__init__([Guard(), self._said, self._again])
         self.add_class("inb")
         self.add_class("inb-panel")
 
@@ -245,11 +244,6 @@ def panel(workspace: Workspace | Callable[[], Workspace] = default_workspace, **
         return Panel(workspace(), **options)
     except SettingsError as error:
         return Unready(error, workspace, options)
-
-
-def _look() -> w.HTML:
-    """The panel's style sheet, as a widget, so that it is wherever the panel is."""
-    return w.HTML(f"<style>{style('panel.css')}</style>", layout={"display": "none"})
 
 
 def _notebook_names() -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ from imagen_nb.notebook.tiles import short_path, side_of
 from imagen_nb.notebook.widgets import CompareSlider, CopyButton
 from imagen_nb.view.words import chip, dollars, joined, pairs, seconds, why
 
+COMPARE = "Compare with…"
 RATINGS = (("not rated", 0), ("1", 1), ("2", 2), ("3", 3), ("4", 4), ("5", 5))
 
 
@@ -36,14 +37,14 @@ class Details:
         self._runs: list[Run] = []
         self._about = w.HTML()
         self._load = w.Button(description="Load into the form")
-        self._add = w.Button(description="Compare with…", tooltip="Then pick a second run")
+        self._add = w.Button(description=COMPARE)
         self._clear = w.Button(description="Close")
         self._rating = w.Dropdown(description="Rating", options=RATINGS, value=0)
         self._note = w.Text(description="Note", placeholder="kept in the log", continuous_update=False)
         self._copy = CopyButton()
         self._slider = CompareSlider()
         self._load.on_click(lambda _: self._loaded(0))
-        self._add.on_click(lambda _: wishes.add())
+        self._add.on_click(self._adding)
         self._clear.on_click(lambda _: wishes.clear())
         self._rating.observe(self._rated, "value")
         self._note.observe(self._noted, "value")
@@ -58,6 +59,7 @@ class Details:
         if list(runs) == self._runs:
             return
         before, self._runs = self._runs, list(runs)
+        self._add.description = COMPARE
         self.box.layout.display = None if runs else "none"
         (self.box.add_class if len(runs) > 1 else self.box.remove_class)("inb-pair")
         if len(runs) == 1:
@@ -85,6 +87,10 @@ class Details:
     def _loaded(self, at: int) -> None:
         if self._runs:
             self._wishes.load(self._runs[at])
+
+    def _adding(self, _: Any) -> None:
+        self._add.description = "Pick a second run"
+        self._wishes.add()
 
     def _rated(self, change: Any) -> None:
         if len(self._runs) == 1 and change["new"] != (self._runs[0].rating or 0):

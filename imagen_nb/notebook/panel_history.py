@@ -50,7 +50,7 @@ class History:
         self._has_more = False
         self.gallery = Gallery(larger, label="Earlier runs", empty="Reading the log…", tile=132)
         self.gallery.observe(picked, "picked")
-        self._find = w.Text(description="Find in prompts", placeholder="a word")
+        self._find = w.Text(description="Find", placeholder="words of a prompt")
         self._experiment = w.Dropdown(description="In experiment", options=[EVERYTHING])
         self._newer = w.Button(description="Newer", disabled=True)
         self._older = w.Button(description="Older", disabled=True)

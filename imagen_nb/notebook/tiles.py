@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from imagen_nb.core.records import Image, Run
-from imagen_nb.view.words import chip, count, dollars, joined, one_line, pairs, seconds, why
+from imagen_nb.view.words import chip, count, dollars, joined, one_line, seconds, why
 
 CAPTION, ALT = 60, 400
 
@@ -32,11 +32,10 @@ def side_of(letter: str, run: Run) -> dict[str, Any]:
     """One side of a comparison; its first image stands for the run."""
     image = run.images[0] if run.images else None
     reason = why(run)
-    settings = joined(f"{name} {text}" for name, text in pairs(run.request.params))
     return {
         "letter": letter,
         "alt": one_line(run.request.prompt, ALT),
-        "caption": joined([run.request.model, settings, seconds(run.total_s), dollars(run.cost)]),
+        "caption": joined([run.request.model, seconds(run.total_s), dollars(run.cost)]),
         "why": "" if reason is None else reason.text,
         "width": image.width if image else 1,
         "height": image.height if image else 1,

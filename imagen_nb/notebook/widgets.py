@@ -115,6 +115,16 @@ class CompareSlider(_Shown):
             self.sides = list(sides)
 
 
+class Guard(anywidget.AnyWidget):
+    """Nothing to see: the panel's style sheet, and what keeps Jupyter's one-key commands away from its controls."""
+
+    _esm = script("guard.js")
+    _css = style("panel.css")
+
+    def __init__(self) -> None:
+        super().__init__(layout={"display": "none"})
+
+
 class CopyButton(_Shown):
     """A button that puts `text` on the clipboard, or shows it for copying where the browser does not allow that."""
 

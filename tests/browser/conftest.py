@@ -13,6 +13,9 @@ import pytest
 from lab import Lab, Notebook, Server, browsing, emptied, serving
 from playwright.sync_api import Browser
 
+from imagen_nb.simulator import Simulator
+
+LATENCY_S = 0.6
 SHOTS = Path(__file__).parents[2] / "artifacts" / "browser"
 
 
@@ -43,10 +46,17 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def server(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def service() -> Iterator[Simulator]:
+    """What every kernel takes for its provider: a simulator in this process, so that its bill can be read."""
+    with Simulator(latency=LATENCY_S) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def server(browser: Browser, service: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """JupyterLab, started only where there is a browser to look at it."""
     assert browser.is_connected()
-    with serving(tmp_path_factory.mktemp("lab") / "server") as running:
+    with serving(tmp_path_factory.mktemp("lab") / "server", IMAGEN_NB_PROVIDER=service.base_url) as running:
         yield running
 
 

@@ -36,6 +36,8 @@ function makeHandle(sides) {
   grip.setAttribute("aria-hidden", "true");
   handle.append(grip);
   handle.tabIndex = 0;
+  // Jupyter's one-key commands must not act on what is typed here
+  handle.dataset.lmSuppressShortcuts = "true";
   handle.setAttribute("role", "slider");
   handle.setAttribute("aria-orientation", "horizontal");
   handle.setAttribute("aria-label", `Divider between ${sides[0].letter} and ${sides[1].letter}`);
@@ -143,7 +145,6 @@ function render({ model, el }) {
     captions.append(...sides.map(caption));
     if (addresses.every(Boolean)) {
       const made = makeStage(sides, addresses, moved);
-      made.stage.dataset.lmSuppressShortcuts = "true";
       show = made.show;
       show(model.get("position"));
       el.append(made.stage, captions);

@@ -85,6 +85,8 @@ function makeTile(key, enlarge) {
   const tile = element("div", "inb-tile");
   tile.setAttribute("role", "option");
   tile.dataset.key = key;
+  // Jupyter's one-key commands must not act on what is typed here
+  tile.dataset.lmSuppressShortcuts = "true";
   const frame = element("div", "inb-tile-frame");
   const badge = element("span", "inb-tile-badge");
   const larger = element("button", "inb-tile-larger", "⤢");
@@ -159,8 +161,6 @@ class GalleryView {
     this.box = element("div", "inb-gallery");
     this.box.setAttribute("role", "listbox");
     this.box.setAttribute("aria-multiselectable", "true");
-    // Jupyter's one-letter commands must not act on what is typed here
-    this.box.dataset.lmSuppressShortcuts = "true";
     this.empty = element("p", "inb-gallery-empty inb-dim");
     // stays in the page, so that a screen reader notices when its text changes
     this.said = element("p", "inb-unseen");

@@ -17,6 +17,8 @@ function lightboxButton(name, sign, act) {
   const button = document.createElement("button");
   button.type = "button";
   button.className = "inb-lightbox-button";
+  // Jupyter's one-key commands must not act on what is typed here
+  button.dataset.lmSuppressShortcuts = "true";
   button.setAttribute("aria-label", name);
   button.title = name;
   button.textContent = sign;
@@ -40,7 +42,6 @@ function lightboxSize(slide) {
 export function openLightbox({ host, slides, at, source, want, moved, closed }) {
   const dialog = document.createElement("dialog");
   dialog.className = "inb inb-lightbox";
-  dialog.dataset.lmSuppressShortcuts = "true";
   dialog.setAttribute("aria-label", "Enlarged image");
 
   const image = document.createElement("img");

@@ -1,0 +1,51 @@
+"""What a browser makes of a page beyond its pixels: contrast, and the accessibility tree."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Locator, Page
+
+CONTROLS = {
+    "button", "checkbox", "combobox", "listbox", "menuitem", "option", "progressbar", "radio", "slider", "spinbutton",
+    "switch", "tab", "textbox", "link", "image", "img",
+}  # fmt: skip
+"""Roles that a screen reader announces by name; pictures are among them."""
+
+CONTRAST = """element => {
+  const parts = (color) => {
+    const [r, g, b, alpha = 1] = color.match(/[\\d.]+/g).map(Number);
+    return color.startsWith('color(srgb') ? [r * 255, g * 255, b * 255, alpha] : [r, g, b, alpha];
+  };
+  const light = (color) => color.slice(0, 3)
+    .map((part) => part / 255)
+    .map((part) => (part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, part, at) => sum + part * [0.2126, 0.7152, 0.0722][at], 0);
+  const over = (top, ground) => ground.map((part, at) => part * (1 - top[3]) + top[at] * top[3]);
+  const grounds = [];
+  for (let at = element; at; at = at.parentElement) grounds.unshift(parts(getComputedStyle(at).backgroundColor));
+  const ground = grounds.reduce((below, top) => over(top, below), [255, 255, 255]);
+  const words = over(parts(getComputedStyle(element).color), ground);
+  const [one, other] = [light(words), light(ground)].sort((a, b) => b - a);
+  return (one + 0.05) / (other + 0.05);
+}"""
+
+
+def contrast(words: Locator) -> float:
+    """The contrast of a text with what is behind it, as WCAG counts it: 1 to 21."""
+    return float(words.evaluate(CONTRAST))
+
+
+def nameless(page: Page, selector: str) -> list[str]:
+    """The controls below an element that have no name in the accessibility tree, by their roles."""
+    devtools = page.context.new_cdp_session(page)
+    try:
+        found = devtools.send("Runtime.evaluate", {"expression": f"document.querySelector({selector!r})"})
+        tree = devtools.send("Accessibility.queryAXTree", {"objectId": found["result"]["objectId"]})["nodes"]
+    finally:
+        devtools.detach()
+    shown = [node for node in tree if not node.get("ignored")]
+    assert any(node["role"]["value"] in CONTROLS for node in shown), "the tree is empty: nothing was looked at"
+    return [
+        f"{node['role']['value']} ({node.get('backendDOMNodeId')})"
+        for node in shown
+        if node["role"]["value"] in CONTROLS and not node.get("name", {}).get("value", "").strip()
+    ]
