@@ -20,12 +20,13 @@ Statuses = str | Status | Iterable[str | Status] | None
 Names = str | Iterable[str] | None
 
 
+_BATCH = 500  # old SQLites take 999 parameters
 _RUN = Prepared(sa.select(runs).where(runs.c.run_id == given("of", runs.c.run_id)))
 _IMAGES = Prepared(sa.select(images).where(images.c.run == given("of", images.c.run)).order_by(images.c.position))
 
 
 def among(column: sa.ColumnElement[Any], values: Iterable[str | int]) -> sa.ColumnElement[bool]:
-    """Whether the column is one of the values, however many: they travel as one parameter."""
+    """Whether the column is one of the values, however many of our own making: they travel as one parameter."""
     each = sa.func.json_each(json.dumps(list(values))).table_valued("value")
     return column.in_(sa.select(each.c.value))
 
@@ -94,10 +95,11 @@ def missing(run_id: str) -> InputError:
 
 def read_claimed(conn: sa.Connection, provider: str, prediction_ids: Sequence[str]) -> set[str]:
     """Those of the prediction ids that some row of this provider has."""
-    query = sa.select(runs.c.prediction_id).where(
-        runs.c.provider == provider, among(runs.c.prediction_id, prediction_ids)
-    )
-    return set(conn.execute(query).scalars())
+    found: set[str] = set()
+    for start in range(0, len(prediction_ids), _BATCH):
+        some = runs.c.prediction_id.in_(prediction_ids[start : start + _BATCH])
+        found |= set(conn.execute(sa.select(runs.c.prediction_id).where(runs.c.provider == provider, some)).scalars())
+    return found
 
 
 def read_latencies(conn: sa.Connection, model: str, provider: str, limit: int) -> list[float]:

@@ -8,6 +8,7 @@ import time
 import weakref
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -35,6 +36,7 @@ class Session:
                 f"the home {home} cannot be written: {error.strerror or type(error).__name__}",
                 "Choose another folder with home= or IMAGEN_NB_HOME, or change its permissions.",
             ) from None
+        _held.add(lock)
         self._end = weakref.finalize(self, _let_go, lock, self._path(self.id), os.getpid())
         self.sweep()
 
@@ -80,6 +82,8 @@ def _removed_if_dead(path: Path, *, patience_s: float = 0.0) -> bool:
     lock = FileLock(path, thread_local=False)
     try:
         lock.acquire(timeout=patience_s, poll_interval=_PATIENCE_S / 5)
+    except FileNotFoundError:
+        return True  # a neighbour was quicker
     except (Timeout, OSError):
         return False
     _unlink(path)  # before the release: whoever waits for this file must find it gone
@@ -93,6 +97,24 @@ def _let_go(lock: FileLock, path: Path, pid: int) -> None:
         _unlink(path)
         lock.release()
         _unlink(path)
+
+
+def _disown() -> None:
+    """In a forked child: close its copies of the locks.
+
+    Otherwise the parent's session would seem alive for as long as the child is, and an older filelock would unlock it
+    when the child ends. A newer one has seen to it already, and then there is nothing left to close.
+    """
+    for lock in list(_held):
+        context: Any = lock._context  # noqa: SLF001 - there is no public way to the descriptor
+        if (descriptor := context.lock_file_fd) is not None:
+            os.close(descriptor)
+            context.lock_file_fd = None
+
+
+_held: weakref.WeakSet[FileLock] = weakref.WeakSet()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_disown)
 
 
 def _unlink(path: Path) -> None:

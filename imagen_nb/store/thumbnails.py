@@ -55,8 +55,8 @@ def _upright(image: Image.Image, px: int) -> Image.Image:
 
 
 def _colours(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):  # plain conversion would clip 16 bits to white
-        image = image.point(lambda level: level / 256).convert("L")
+    if image.mode.startswith("I"):  # 16 bits; plain conversion would clip them to white
+        image = image.convert("I").point(lambda level: level * (1 / 256)).convert("L")
     return image.convert("RGBA" if image.has_transparency_data else "RGB")
 
 
