@@ -5,6 +5,7 @@ Nothing heavy is imported here: pandas, ipywidgets, SQLAlchemy, Pillow and reque
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -30,13 +31,14 @@ class Loaded:
 
     magics: ImagenMagics
     matcher: Callable[..., Any]
+    accessor: Callable[..., None]
 
 
 _loaded: WeakKeyDictionary[Any, Loaded] = WeakKeyDictionary()
 
 
 def load(shell: Any) -> None:
-    """Add the magics, their completion, the display of running sweeps, and prompts that end in a question mark."""
+    """Add the magics, their completion, the display of running sweeps, `df.imagen`, and prompts that ask."""
     if shell in _loaded:
         return
     magics = ImagenMagics(shell)
@@ -45,7 +47,9 @@ def load(shell: Any) -> None:
     _displays(shell).for_type_by_name("imagen_nb.runs", "Runs", _running(magics))
     matcher = _matcher(magics, shell)
     shell.Completer.custom_matchers.append(matcher)
-    _loaded[shell] = Loaded(magics, matcher)
+    accessor = _accessor(shell)
+    shell.events.register("pre_run_cell", accessor)
+    _loaded[shell] = Loaded(magics, matcher, accessor)
 
 
 def unload(shell: Any) -> None:
@@ -61,6 +65,9 @@ def unload(shell: Any) -> None:
     shell.input_transformers_cleanup.remove(keep_question_marks)
     _displays(shell).pop("imagen_nb.runs.Runs", None)
     shell.Completer.custom_matchers.remove(loaded.matcher)
+    shell.events.unregister("pre_run_cell", loaded.accessor)
+    if pair := sys.modules.get("imagen_nb.notebook.pair"):
+        pair.unregister(shell)
 
 
 def _displays(shell: Any) -> Any:
@@ -77,6 +84,19 @@ def _matcher(magics: ImagenMagics, shell: Any) -> Callable[..., Any]:
 
     matcher: Callable[..., Any] = context_matcher(priority=_FIRST, identifier="imagen_nb")(imagen_matcher)
     return matcher
+
+
+def _accessor(shell: Any) -> Callable[..., None]:
+    """What gives DataFrames their `.imagen` before a cell that has the word; pandas is not imported for any other."""
+
+    def prepare(info: Any) -> None:
+        if ".imagen" in (info.raw_cell or ""):
+            import imagen_nb.comparison  # noqa: F401 - registers the accessor
+            from imagen_nb.notebook import pair
+
+            pair.register(shell)
+
+    return prepare
 
 
 def _running(magics: ImagenMagics) -> Callable[[Runs], None]:

@@ -64,6 +64,22 @@ def test_loading_twice_changes_nothing(tmp_path: Path) -> None:
         assert [len(part) for part in snapshot(shell)] == [len(part) for part in once]
 
 
+def test_frames_have_pictures(tmp_path: Path) -> None:
+    """A frame that never came from the log has `.imagen` too, in the very cell that imports pandas."""
+    program = (
+        "import sys; from IPython.core.interactiveshell import InteractiveShell; shell = InteractiveShell.instance();"
+        "shell.run_line_magic('load_ext', 'imagen_nb'); assert 'pandas' not in sys.modules;"
+        "shell.run_cell('import pandas as pd; kind = type(pd.DataFrame().imagen).__name__', silent=False);"
+        "print(shell.user_ns['kind']); print(list(shell.display_formatter.mimebundle_formatter.deferred_printers))"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    environment = {"IPYTHONDIR": str(tmp_path), "HOME": str(tmp_path), "PATH": ""}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=environment)
+    kind, live = done.stdout.splitlines()[-2:]
+    assert "Accessor" in kind
+    assert "imagen_nb.comparison.pair" in live
+
+
 def snapshot(shell: Any) -> list[list[Any]]:
     return [
         sorted(shell.magics_manager.magics["line"]),
@@ -73,4 +89,6 @@ def snapshot(shell: Any) -> list[list[Any]]:
         list(shell.input_transformers_cleanup),
         list(shell.Completer.custom_matchers),
         list(shell.display_formatter.ipython_display_formatter.deferred_printers),
+        list(shell.display_formatter.mimebundle_formatter.deferred_printers),
+        list(shell.events.callbacks["pre_run_cell"]),
     ]
