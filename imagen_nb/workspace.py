@@ -333,7 +333,8 @@ class Workspace:
         return self.displays.runs(list(runs), runs.progress().elapsed)
 
     def _framed_runs(self, run_ids: list[str]) -> pd.DataFrame:
-        return _frame(self.log, ids=run_ids).loc[run_ids]
+        in_order: pd.DataFrame = _frame(self.log, ids=run_ids).loc[run_ids]
+        return in_order
 
 
 def _frame(log: Log, **filters: Any) -> pd.DataFrame:

@@ -32,7 +32,8 @@ def plan_frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """The rows of a plan as a DataFrame, one row a request."""
     import pandas as pd
 
-    return pd.DataFrame.from_records(list(rows))
+    frame: pd.DataFrame = pd.DataFrame.from_records(list(rows))
+    return frame
 
 
 def _is_csv_name(source: Any) -> bool:
@@ -43,13 +44,14 @@ def _read(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        return pd.DataFrame(pd.read_csv(path.expanduser()))
+        frame: pd.DataFrame = pd.read_csv(path.expanduser())
     except FileNotFoundError:
         raise InputError(f"there is no file {path}", "Give the path of a CSV file with a column `prompt`.") from None
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path} cannot be read as CSV: {type(error).__name__}", "Save it as UTF-8 text with a header line."
         ) from None
+    return frame
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:

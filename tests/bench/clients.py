@@ -17,8 +17,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import imagen_nb.collect
 import replicate
+
+import imagen_nb.collect  # noqa: F401 - imported here, so that it is not measured
 from imagen_nb.workspace import Workspace
 
 MODEL = "google/imagen-4"
@@ -63,7 +64,7 @@ def ours(base_url: str, count: int, in_flight: int, held: bool, folder: Path) ->
 class Memory:
     """The largest resident set while it is open, in MB, sampled ten times a second."""
 
-    def __enter__(self) -> Memory:
+    def __enter__(self) -> Memory:  # noqa: PYI034 - typing.Self is newer than Python 3.10
         self._done = threading.Event()
         self.start = self.peak = self._now()
         self._thread = threading.Thread(target=self._sample, daemon=True)

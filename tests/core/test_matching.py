@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -74,7 +75,7 @@ def test_numbers_and_files_compare_as_the_service_writes_them() -> None:
 def test_a_version_is_matched_by_its_hash() -> None:
     """A request by version has no model name, or one with a hash behind it."""
     digest = "5" * 64
-    echo = Prediction("p", Status.STARTING, model="x/y", input={"prompt": "a fox"}, created_at=NOON, raw={"version": digest})
+    echo = replace(_listed(model="x/y"), raw={"version": digest})
     assert match([_wanted(model=digest)], [echo])
     assert match([_wanted(model=f"x/y:{digest}")], [echo])
     assert not match([_wanted(model="6" * 64)], [echo])

@@ -49,7 +49,7 @@ def test_a_sweep_killed_half_way_is_resumed_without_paying_twice(home: Path) -> 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_sweep_killed_again_and_again_still_pays_once(home: Path, seed: int) -> None:
     """SIGKILL at random moments, several times: each request is billed once and has one row."""
-    moments = random.Random(seed)
+    moments = random.Random(seed)  # noqa: S311 - repeatable, not secret
     with Simulator(latency=0.2) as simulator:
         for _ in range(3):
             process = sweeping.started(home, simulator.base_url, COUNT, 8)
