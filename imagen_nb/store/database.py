@@ -108,7 +108,9 @@ class Database:
         with self._users:
             self._queueing += 1
         try:
-            self._writers.acquire()
+            # Not for ever: where a stranger holds the file, each in the queue would wait for it anew.
+            if not self._writers.acquire(timeout=_WAIT_S):
+                raise sqlite3.OperationalError("database is locked")
         finally:
             with self._users:
                 self._queueing -= 1
@@ -118,7 +120,7 @@ class Database:
                 yield together
             finally:
                 together.size += 1
-                if not self._queueing or together.size >= _MOST_TOGETHER:
+                if not self._queueing or together.size >= _MOST_TOGETHER or together.error is not None:
                     self._commit(together)
         finally:
             self._writers.release()

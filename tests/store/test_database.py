@@ -6,7 +6,10 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -257,6 +260,29 @@ def test_a_full_disk_is_said_before_anything_is_sent(log: Log) -> None:
     assert len(log.intend([request()], provider=PROVIDER)) == 1
 
 
+def test_when_the_disk_fills_up_only_what_was_promised_is_there(log: Log) -> None:
+    """Of many threads that share commits, the rows of those that were told so are in the log, and no others."""
+
+    @sa.event.listens_for(log._database._engine, "begin")
+    def shrink(conn: sa.Connection) -> None:
+        conn.exec_driver_sql("PRAGMA max_page_count = 80")
+
+    def write(number: int) -> list[str]:
+        try:
+            return log.intend([request("x" * 3000) for _ in range(1 + 20 * (number % 2))], provider=PROVIDER)
+        except LogError as error:
+            messages.add(error.message.partition(":")[0])
+            return []
+
+    messages: set[str] = set()
+    promised = [*write(0), *write(0)]
+    with ThreadPoolExecutor(12) as threads:
+        promised += chain.from_iterable(threads.map(write, range(48)))
+    assert messages == {"the disk is full, the log could not be written"}
+    assert sorted(run.id for run in log.runs()) == sorted(promised)
+    assert log.verify() == []
+
+
 def test_a_log_that_is_held_for_too_long_is_an_error(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another program that keeps the write lock is waited for, but not for ever."""
     other = sqlite3.connect(log.home / FILE_NAME, isolation_level=None)
@@ -268,6 +294,23 @@ def test_a_log_that_is_held_for_too_long_is_an_error(log: Log, monkeypatch: pyte
     other.execute("ROLLBACK")
     other.close()
     assert len(log.intend([request()], provider=PROVIDER)) == 1
+
+
+def test_all_who_queue_for_a_held_log_give_up_in_time(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each in the queue waits for about as long as the first, not for all before it."""
+    other = sqlite3.connect(log.home / FILE_NAME, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    monkeypatch.setattr(database, "_WAIT_S", 0.3)
+
+    def write(_number: int) -> float:
+        start = time.monotonic()
+        with pytest.raises(LogError, match="held by another program"):
+            log.intend([request()], provider=PROVIDER)
+        return time.monotonic() - start
+
+    with ThreadPoolExecutor(16) as threads:
+        assert max(threads.map(write, range(16))) < 2.5
+    other.close()
 
 
 def test_a_log_deleted_while_it_is_open_is_an_error(log: Log) -> None:
