@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
@@ -96,7 +97,19 @@ class Carrier:
         self._durations: dict[str, deque[float]] = {}
 
     def carry(self, ticket: Ticket) -> tuple[Run, ProviderError | None]:
-        """The settled row of a ticket, and the refusal where the provider would not take the request."""
+        """The settled row of a ticket, and the refusal where the provider would not take the request.
+
+        Where the log fails in the middle, the row is let go of, so that `reconcile` finds it.
+        """
+        try:
+            return self._carried(ticket)
+        except BaseException:
+            if ticket.run_id is not None:
+                with suppress(ImagenError):
+                    self._desk.log.release([ticket.run_id])
+            raise
+
+    def _carried(self, ticket: Ticket) -> tuple[Run, ProviderError | None]:
         log, desk = self._desk.log, self._desk
         if ticket.run_id is None:
             (ticket.run_id,) = log.intend(
@@ -128,7 +141,8 @@ class Carrier:
         desk, run_id = self._desk, str(ticket.run_id)
         lost = Lost(run_id, ticket.request, ticket.intended_at or _utc(), slack=LEFTOVER_SLACK)
         if not ticket.is_lost:
-            lost = Lost(run_id, ticket.request, _utc(), skew=desk.edges.api.clock_skew)
+            now = time.monotonic()
+            lost = Lost(run_id, ticket.request, _utc(), desk.edges.api.provider_time(now), now)
             prediction = self._posted(ticket, lost)
             if prediction is not None and desk.log.accept(run_id, prediction):
                 return prediction
@@ -158,7 +172,8 @@ class Carrier:
         except ProviderError as error:
             if not error.is_uncertain:
                 raise
-            self._desk.log.mark_unknown(lost.run_id, error.message)
+            # Not for good: this session looks for it now, and nobody else is to do the same.
+            self._desk.log.mark_unknown(lost.run_id, error.message, is_final=False)
             return None
         finally:
             with self._lock:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
@@ -26,6 +26,9 @@ SETTLE_S = 20.0
 
 PATIENCE_S = 120.0
 """How long listing may fail before a lost create is left for later, in seconds."""
+
+LISTING_S, PAGES = 180.0, 1000
+"""How long reading the whole list may take, in seconds, and how many of its pages are read at most."""
 
 SLACK = timedelta(seconds=10)
 """How far the provider's clock may differ from what its Date headers said."""
@@ -45,12 +48,17 @@ class Fate(Enum):
 
 @dataclass(slots=True, eq=False)
 class Lost:
-    """A create of unknown fate. `posted_at` is on our clock, UTC; `skew` what the provider's was ahead, if known."""
+    """A create of unknown fate.
+
+    `posted_at` is when it was sent by our clock, UTC; `provider_at` the same by the provider's, where that was known,
+    and `moment` by the monotonic one, for a create of this process.
+    """
 
     run_id: str
     request: Request
     posted_at: datetime
-    skew: float = 0.0
+    provider_at: datetime | None = None
+    moment: float | None = None
     slack: timedelta = SLACK
     lost_at: float = field(default_factory=time.monotonic)
     finding: Prediction | Fate | None = None
@@ -98,7 +106,7 @@ class Search:
     def glance(self, held: Iterable[Lost]) -> dict[str, Prediction]:
         """One look that claims nothing: what creates that are still held open have become, by run id."""
         wanted = [self._wanted(one) for one in held]
-        return match(wanted, self._unclaimed(min(one.since for one in wanted))) if wanted else {}
+        return match(wanted, self._unclaimed(wanted)) if wanted else {}
 
     def _look(self) -> None:
         gap = 0.25
@@ -125,7 +133,7 @@ class Search:
         began = time.monotonic()
         wanted = [self._wanted(one) for one in entries]
         try:
-            listed = self._unclaimed(min(one.since for one in wanted))
+            listed = self._unclaimed(wanted)
         except NotFoundError:
             return _end_all(entries, Fate.UNLISTED)
         except ProviderError as error:
@@ -141,16 +149,28 @@ class Search:
                 one.end(Fate.MISSING)
         return None
 
-    def _unclaimed(self, since: datetime) -> list[Prediction]:
-        deadline = time.monotonic() + 60.0
-        listed = list(self._api.list(created_after=since, deadline=deadline))
-        claimed = self._log.claimed(self._provider, [one.id for one in listed])
-        return [one for one in listed if one.id not in claimed]
+    def _unclaimed(self, wanted: Sequence[Wanted]) -> list[Prediction]:
+        """The predictions that no row has, of those that might be wanted: the rest of a long list is not kept."""
+        since = min(one.since for one in wanted)
+        prompts = {one.request.prompt for one in wanted}
+        listed = self._api.list(created_after=since, deadline=time.monotonic() + LISTING_S, pages=PAGES)
+        similar = [one for one in listed if str(one.input.get("prompt", "")) in prompts]
+        claimed = self._log.claimed(self._provider, [one.id for one in similar])
+        return [one for one in similar if one.id not in claimed]
 
     def _wanted(self, lost: Lost) -> Wanted:
-        skew = lost.skew or self._api.clock_skew
-        since = lost.posted_at + timedelta(seconds=skew) - lost.slack
-        return Wanted(lost.run_id, lost.request, since, self._spec(lost.request.model).defaults)
+        return Wanted(lost.run_id, lost.request, self._since(lost), self._spec(lost.request.model).defaults)
+
+    def _since(self, lost: Lost) -> datetime:
+        """The earliest moment, by the provider's clock, at which the create can have been processed.
+
+        A clock of ours may be set between the create and now, or the machine sleep; of what the clocks say, the
+        earliest is safe, as it only makes the list longer.
+        """
+        said = [lost.posted_at + timedelta(seconds=self._api.clock_skew), lost.provider_at]
+        if lost.moment is not None:
+            said.append(self._api.provider_time(lost.moment))
+        return min(each for each in said if each is not None) - lost.slack
 
 
 def _end_all(entries: Iterable[Lost], fate: Fate) -> None:

@@ -12,7 +12,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from imagen_nb.core.pacing import Quota, backoff
@@ -48,6 +48,7 @@ class Http:
         self.gate = gate or gate_for(provider)
         self.clock_skew = 0.0
         """What the provider's clock is ahead of ours by its last Date header, in seconds; 0.0 while unknown."""
+        self._heard_at: tuple[datetime, float] | None = None
         self._base = provider.base_url
         self._token = provider.token
         self._line = Line(Bearer(provider.token) if provider.token else Anonymous())
@@ -97,6 +98,14 @@ class Http:
                 raise error
         raise AssertionError  # pragma: no cover - count() does not end
 
+    def provider_time(self, at: float) -> datetime | None:
+        """What the provider's clock says at the monotonic moment `at`, by its last Date header; None while unknown.
+
+        Unlike `clock_skew` it stays right when this machine's own clock is set.
+        """
+        heard_at = self._heard_at
+        return None if heard_at is None else heard_at[0] + timedelta(seconds=at - heard_at[1])
+
     def close(self) -> None:
         """End every call under way, and close the connections."""
         self._closed.set()
@@ -130,7 +139,9 @@ class Http:
             return
         if answer.date is not None:
             # A Date header names whole seconds, so that it is half a second old on average.
-            self.clock_skew = (answer.date - datetime.now(timezone.utc)).total_seconds() + 0.5
+            date = answer.date + timedelta(seconds=0.5)
+            self.clock_skew = (date - datetime.now(timezone.utc)).total_seconds()
+            self._heard_at = (date, self._clock())
         if not isinstance(error, ThrottledError):
             self.gate.accepted(create)
         if error is None:

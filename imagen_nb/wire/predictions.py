@@ -18,6 +18,7 @@ from imagen_nb.core.records import Prediction, Request
 from imagen_nb.errors import InputError, NotFoundError, ProviderError, UncertainError
 from imagen_nb.wire.gate import Gate
 from imagen_nb.wire.http import PATIENCE_S, Http
+from imagen_nb.wire.losses import LATER_HINT
 from imagen_nb.wire.parsing import parse
 from imagen_nb.wire.replies import Reply, is_page
 
@@ -40,6 +41,10 @@ class Api:
     def clock_skew(self) -> float:
         """What the provider's clock is ahead of ours, in seconds; 0.0 while unknown."""
         return self._http.clock_skew
+
+    def provider_time(self, at: float) -> datetime | None:
+        """What the provider's clock says at the monotonic moment `at`; None while unknown."""
+        return self._http.provider_time(at)
 
     @property
     def gate(self) -> Gate:
@@ -109,7 +114,8 @@ class Api:
     ) -> Iterator[Prediction]:
         """Predictions, newest first; `created_after` is inclusive, `created_before` exclusive, `pages` the most pages.
 
-        Raises `NotFoundError`, at the first step, where the provider does not list predictions.
+        Raises `NotFoundError`, at the first step, where the provider does not list predictions, and `UncertainError`
+        where there is more than `pages` pages or they go round in a circle: a part is never given for the whole.
         """
         bounds = {"created_after": created_after, "created_before": created_before}
         query = urlencode({name: _iso(at) for name, at in bounds.items() if at is not None})
@@ -121,6 +127,7 @@ class Api:
             query = _next_query(body.get("next"))
             if not query:
                 return
+        raise UncertainError("the provider's list of predictions has no end within reach", LATER_HINT)
 
     def schema(self, model: str, *, deadline: float) -> Mapping[str, Any] | None:
         """The OpenAPI schema of a model, `owner/name` or `owner/name:version`; None where the provider has none."""
