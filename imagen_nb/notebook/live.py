@@ -62,7 +62,7 @@ class LiveView:
 
     def summarize(self) -> None:
         """Leave a line that says what became of it, with the reasons of failures."""
-        self._surface.end(summary(self._runs))
+        self._surface.end(summary(self._runs), kept=self.rendering())
 
     def clear(self) -> None:
         """Leave nothing but what the displayed result would not say."""
@@ -72,11 +72,12 @@ class LiveView:
     def freeze(self) -> None:
         """Leave what is on show where images came, for a cell that ends in an error; else nothing."""
         has_images = any(run.images for run in self._runs)
-        self._surface.end(self.rendering() if has_images else NOTHING)
+        last = self.rendering()
+        self._surface.end(last if has_images else NOTHING, kept=last)
 
     def end(self, rendering: Rendering) -> None:
         """Leave this."""
-        self._surface.end(rendering)
+        self._surface.end(rendering, kept=rendering)
 
     def _newest(self) -> list[LiveTile]:
         """The tiles of the newest runs, as far as there is time to make them."""

@@ -25,8 +25,11 @@ class Surface(Protocol):
     def update(self, rendering: Rendering) -> None:
         """Show this instead."""
 
-    def end(self, rendering: Rendering) -> None:
-        """Leave this as static output; further calls may still replace it."""
+    def end(self, rendering: Rendering, kept: Rendering | None = None) -> None:
+        """Leave this as static output; further calls may still replace it.
+
+        `kept` is for a page that was reloaded meanwhile, which static output cannot reach any more.
+        """
 
 
 class NoSurface:
@@ -35,7 +38,7 @@ class NoSurface:
     def update(self, rendering: Rendering) -> None:
         pass
 
-    def end(self, rendering: Rendering) -> None:
+    def end(self, rendering: Rendering, kept: Rendering | None = None) -> None:
         pass
 
 
@@ -50,7 +53,7 @@ class TerminalSurface:
     def update(self, rendering: Rendering) -> None:
         self._write(rendering["text/plain"].partition("\n")[0][: self._width])
 
-    def end(self, rendering: Rendering) -> None:
+    def end(self, rendering: Rendering, kept: Rendering | None = None) -> None:  # noqa: ARG002 - no reload
         lines = [line[: self._width] for line in rendering["text/plain"].splitlines()]
         self._write("".join(f"{line}\n" for line in lines))
         self._below = len(lines)
@@ -75,7 +78,7 @@ class OutputSurface:
         else:
             self._handle.update(dict(rendering), raw=True)
 
-    def end(self, rendering: Rendering) -> None:
+    def end(self, rendering: Rendering, kept: Rendering | None = None) -> None:  # noqa: ARG002 - no widget
         if self._handle is not None or any(rendering.values()):
             self.update(rendering)
 
@@ -83,7 +86,7 @@ class OutputSurface:
 class WidgetSurface:
     """An HTML widget while things change, and static output in its place at the end.
 
-    The widget keeps its last state until the next one begins: a page that was reloaded meanwhile shows it still.
+    The widget is kept until the next one begins: a page that was reloaded meanwhile shows it still.
     """
 
     def __init__(self) -> None:
@@ -99,10 +102,10 @@ class WidgetSurface:
         if self._handle is None:
             self._handle = _display(self._html)
 
-    def end(self, rendering: Rendering) -> None:
+    def end(self, rendering: Rendering, kept: Rendering | None = None) -> None:
         if self._html is not None:
-            if rendering["text/html"]:
-                self._html.value = rendering["text/html"]
+            if kept is not None:
+                self._html.value = kept["text/html"]
             if self not in _lingering:
                 _lingering.append(self)
         if self._handle is not None:

@@ -58,12 +58,13 @@ class Recorder(NoSurface):
     def __init__(self) -> None:
         self.updates: list[Rendering] = []
         self.left: Rendering | None = None
+        self.kept: Rendering | None = None
 
     def update(self, rendering: Rendering) -> None:
         self.updates.append(rendering)
 
-    def end(self, rendering: Rendering) -> None:
-        self.left = rendering
+    def end(self, rendering: Rendering, kept: Rendering | None = None) -> None:
+        self.left, self.kept = rendering, kept
 
 
 class Clock:
@@ -150,6 +151,8 @@ def test_watching_to_the_end_leaves_a_line() -> None:
     assert on.left is not None
     assert "1 of 2 succeeded" in on.left["text/plain"]
     assert "no luck" in on.left["text/html"]
+    assert on.kept is not None
+    assert "data:image" in on.kept["text/html"], "a page that was reloaded goes on showing the images"
     view.clear()
     assert on.left == {"text/plain": "", "text/html": ""}
     sweep.now = replace(sweep.now, message="the budget of $1.00 is reached")
