@@ -106,7 +106,7 @@ class Search:
     def glance(self, held: Iterable[Lost]) -> dict[str, Prediction]:
         """One look that claims nothing: what creates that are still held open have become, by run id."""
         wanted = [self._wanted(one) for one in held]
-        return match(wanted, self._unclaimed(wanted)) if wanted else {}
+        return match(wanted, self._unclaimed(wanted)[0]) if wanted else {}
 
     def _look(self) -> None:
         gap = 0.25
@@ -132,31 +132,33 @@ class Search:
     def _list_for(self, entries: list[Lost]) -> None:
         began = time.monotonic()
         wanted = [self._wanted(one) for one in entries]
-        try:
-            listed = self._unclaimed(wanted)
-        except NotFoundError:
-            return _end_all(entries, Fate.UNLISTED)
-        except ProviderError as error:
-            patience = 0.0 if error.is_stopping else PATIENCE_S
-            return _end_all((one for one in entries if began - one.lost_at >= patience), Fate.UNSEEN)
+        listed, failure = self._unclaimed(wanted)
         found = match(wanted, listed)
         for one in entries:
             prediction = found.get(one.run_id)
-            if prediction is not None:
-                if self._log.accept(one.run_id, prediction):
-                    one.end(prediction)
-            elif began - one.lost_at >= self._settle_s:
-                one.end(Fate.MISSING)
-        return None
+            if prediction is not None and self._log.accept(one.run_id, prediction):
+                one.end(prediction)
+        for one in entries:
+            if one.run_id not in found and (fate := _fate(failure, began - one.lost_at, self._settle_s)):
+                one.end(fate)
 
-    def _unclaimed(self, wanted: Sequence[Wanted]) -> list[Prediction]:
-        """The predictions that no row has, of those that might be wanted: the rest of a long list is not kept."""
+    def _unclaimed(self, wanted: Sequence[Wanted]) -> tuple[list[Prediction], ProviderError | None]:
+        """The predictions that no row has, of those that might be wanted, and what kept the list from being whole.
+
+        The rest of a long list is not kept in memory.
+        """
         since = min(one.since for one in wanted)
         prompts = {one.request.prompt for one in wanted}
-        listed = self._api.list(created_after=since, deadline=time.monotonic() + LISTING_S, pages=PAGES)
-        similar = [one for one in listed if str(one.input.get("prompt", "")) in prompts]
-        claimed = self._log.claimed(self._provider, [one.id for one in similar])
-        return [one for one in similar if one.id not in claimed]
+        similar: dict[str, Prediction] = {}
+        failure = None
+        try:
+            for each in self._api.list(created_after=since, deadline=time.monotonic() + LISTING_S, pages=PAGES):
+                if str(each.input.get("prompt", "")) in prompts:
+                    similar[each.id] = each
+        except ProviderError as error:
+            failure = error
+        claimed = self._log.claimed(self._provider, similar)
+        return [one for one in similar.values() if one.id not in claimed], failure
 
     def _wanted(self, lost: Lost) -> Wanted:
         return Wanted(lost.run_id, lost.request, self._since(lost), self._spec(lost.request.model).defaults)
@@ -171,6 +173,15 @@ class Search:
         if lost.moment is not None:
             said.append(self._api.provider_time(lost.moment))
         return min(each for each in said if each is not None) - lost.slack
+
+
+def _fate(failure: ProviderError | None, waited: float, settle_s: float) -> Fate | None:
+    """What it means that a create lost `waited` seconds before is not in the list, or None while that is too early."""
+    if failure is None:
+        return Fate.MISSING if waited >= settle_s else None
+    if isinstance(failure, NotFoundError):
+        return Fate.UNLISTED
+    return Fate.UNSEEN if failure.is_stopping or waited >= PATIENCE_S else None
 
 
 def _end_all(entries: Iterable[Lost], fate: Fate) -> None:

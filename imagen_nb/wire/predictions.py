@@ -115,7 +115,7 @@ class Api:
         """Predictions, newest first; `created_after` is inclusive, `created_before` exclusive, `pages` the most pages.
 
         Raises `NotFoundError`, at the first step, where the provider does not list predictions, and `UncertainError`
-        where there is more than `pages` pages or they go round in a circle: a part is never given for the whole.
+        after the last page it could read where there are more: a part is never taken for the whole.
         """
         bounds = {"created_after": created_after, "created_before": created_before}
         query = urlencode({name: _iso(at) for name, at in bounds.items() if at is not None})
@@ -124,9 +124,11 @@ class Api:
             asked.add(query)
             body = self._listed(query, deadline)
             yield from _parsed(body["results"])
-            query = _next_query(body.get("next"))
-            if not query:
+            if not body.get("next"):
                 return
+            query = _next_query(body["next"])
+            if not query:
+                break
         raise UncertainError("the provider's list of predictions has no end within reach", LATER_HINT)
 
     def schema(self, model: str, *, deadline: float) -> Mapping[str, Any] | None:

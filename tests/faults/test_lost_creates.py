@@ -164,6 +164,19 @@ def _held_until(event: threading.Event, api: Origin, seen: Seen) -> Script:
     return [api._answered(seen)]
 
 
+def test_what_a_part_of_a_list_shows_is_adopted(ws: Workspace, api: Origin) -> None:
+    """A list whose next page cannot be followed still shows what it shows."""
+    api.list_lag = 0.0
+    api.fault("create", after=[rst], times=1)
+    api.fault("list", instead=lambda _: [_listed(api, following="nonsense:")])
+    assert ws.generate("a fox").status is Status.SUCCEEDED
+    books(ws.log, api).balance(1)
+
+
+def _listed(api: Origin, following: str) -> Act:
+    return says({"next": following, "results": [api.prediction(bill) for bill in api.bills]})
+
+
 def test_a_list_that_fails_for_a_while_is_asked_again(ws: Workspace, api: Origin) -> None:
     """Errors of the list are outwaited; meanwhile nothing is sent again."""
     api.fault("create", after=[rst], times=1)
