@@ -50,6 +50,8 @@ class Submission:
         self.size = len(plan)
         self.title = plan[0].prompt if len(plan) == 1 else " / ".join(plan.templates)
         self.experiment = experiment
+        self.varies = tuple(axis.name for axis in plan.axes)
+        """The names of what differs between its runs."""
         self._plan: Plan | None = plan
         self._asked_at = time.monotonic()
         self._runs: Runs | None = None

@@ -13,8 +13,8 @@ from imagen_nb.notebook.feed import SHOWN, Feed, Standing, Submission
 from imagen_nb.notebook.markup import fill
 from imagen_nb.notebook.tiles import items_of, pictures_of, still_text
 from imagen_nb.notebook.widgets import Gallery
-from imagen_nb.view.cards import distinctions, failures
-from imagen_nb.view.words import chip, count, dollars, joined, one_line, seconds
+from imagen_nb.view.cards import failures
+from imagen_nb.view.words import chip, count, dollars, joined, one_line, seconds, value, why
 
 ONE_TILE, MANY_TILE = 300, 128
 ONE_PX, MANY_PX = 512, 256
@@ -47,7 +47,7 @@ class Card:
             self._is_done = True
             self._button.description = "Dismiss"
             self._button.tooltip = "Take this card away; its runs stay in the log"
-        items = _items(standing.runs, is_alone=self.submission.size == 1)
+        items = _items(self.submission, standing.runs)
         display = None if items else "none"
         if self.gallery.layout.display != display:
             self.gallery.layout.display = display
@@ -134,11 +134,18 @@ class Queue:
         return Card(submission, self._feed, gallery)
 
 
-def _items(runs: Sequence[Run], *, is_alone: bool) -> list[dict[str, Any]]:
+def caption_of(run: Run, varies: Sequence[str]) -> str:
+    """What tells a run from the others of its submission: the values that vary, else its number."""
+    settings = {"prompt": run.request.prompt, "model": run.request.model, **run.request.slots, **run.request.params}
+    parts = [one_line(value(settings[name]), 60) for name in varies if name in settings]
+    return joined(parts) or f"no. {run.request.repeat}"
+
+
+def _items(submission: Submission, runs: Sequence[Run]) -> list[dict[str, Any]]:
     """The card's tiles; of a request on its own the card says all that a tile without an image would."""
-    if is_alone:
+    if submission.size == 1:
         return [item for run in runs if run.images for item in items_of(run, "")]
-    return [item for run, text in zip(runs, distinctions(runs), strict=True) for item in items_of(run, text)]
+    return [item for run in runs for item in items_of(run, caption_of(run, submission.varies))]
 
 
 def described(submission: Submission, standing: Standing) -> dict[str, Any]:
@@ -185,16 +192,13 @@ def _figures(submission: Submission, standing: Standing) -> str:
 
 
 def _reasons(standing: Standing) -> Sequence[str]:
-    lines = str(standing.error).splitlines() if standing.error is not None else []
+    """What stopped it, or why runs have no image; of a request on its own also what to do next."""
+    if standing.error is not None:
+        return str(standing.error).splitlines()
     message = [standing.progress.message] if standing.progress.message else []
-    failed = [
-        f"{count(number, 'run')} {text}" if standing.progress.total > 1 else text for number, text in _failed(standing)
-    ]
-    return [*lines, *message, *failed]
-
-
-def _failed(standing: Standing) -> list[tuple[int, str]]:
-    return [] if standing.error is not None else failures(standing.runs)
+    if standing.progress.total == 1:
+        return message + [line for run in standing.runs if (reason := why(run)) for line in (reason.text, reason.next)]
+    return message + [f"{count(number, 'run')} {text}" for number, text in failures(standing.runs)]
 
 
 def _whole(value: float | None) -> str:
