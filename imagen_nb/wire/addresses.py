@@ -33,10 +33,14 @@ def redirected(url: str, head: Head, *, allow_local: bool) -> str | None:
     """Where a redirect leads, None where the answer is none. Raises `ImageError` for one that leaves the origin."""
     if head.status not in MOVED:
         return None
-    target = urljoin(url, head.headers.get("location", ""))
+    location = head.headers.get("location", "")
+    try:
+        target = urljoin(url, location)
+    except ValueError:
+        target = ""
     old, new = _split(url), _split(target)
     if old is None or new is None or _origin(old) != _origin(new):
-        raise ImageError(f"{place(url)} redirects an output to {place(target)}, which is refused", HINT)
+        raise ImageError(f"{place(url)} redirects an output to {place(location)}, which is refused", HINT)
     return checked_url(target, allow_local=allow_local)
 
 

@@ -135,14 +135,14 @@ class Downloader:
         raise _Failed(ImageError(f"{place(url)} redirects again and again", LATER_HINT), None)
 
     def _embedded(self, uri: str, folder: Path, call: Call) -> Download:
-        with _temporary(folder) as (path, file):
-            body = _Body(file, self._byte_cap)
-            body.sink(decoded_data(uri, self._byte_cap))
-            file.flush()
-            try:
+        try:
+            with _temporary(folder) as (path, file):
+                body = _Body(file, self._byte_cap)
+                body.sink(decoded_data(uri, self._byte_cap))
+                file.flush()
                 return _download(path, body, _pictured(path, call), None)
-            except _Failed as failed:
-                error = failed.error
+        except _Failed as failed:
+            error = failed.error
         raise error
 
 

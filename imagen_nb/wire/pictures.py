@@ -40,7 +40,10 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class _Format:
-    """`opener` is Pillow's own class: `Image.open` would warn at a size of its own choosing before we can refuse."""
+    """`opener` is Pillow's own class: `Image.open` would warn at a size of its own choosing before we can refuse.
+
+    A whole file has `tail` near its end.
+    """
 
     mime: str
     opener: Callable[[IO[bytes]], ImageFile.ImageFile] | None
@@ -49,7 +52,7 @@ class _Format:
 
 _JPEG = _Format("image/jpeg", JpegImagePlugin.JpegImageFile, b"\xff\xd9")
 _PNG = _Format("image/png", PngImagePlugin.PngImageFile, b"IEND")
-_GIF = _Format("image/gif", GifImagePlugin.GifImageFile, b"\x3b")
+_GIF = _Format("image/gif", GifImagePlugin.GifImageFile)
 _WEBP = _Format("image/webp", WebPImagePlugin.WebPImageFile)
 _AVIF = _Format("image/avif", getattr(AvifImagePlugin, "AvifImageFile", None))
 
@@ -104,8 +107,8 @@ def _kind(head: bytes) -> _Format | None:
 
 
 def _check_tail(file: IO[bytes], kind: _Format) -> None:
-    """A notebook may have told Pillow to forgive truncated images; then the end must be looked for by hand."""
-    if ImageFile.LOAD_TRUNCATED_IMAGES and kind.tail:
+    """Look for the end by hand: a notebook may have told Pillow to forgive truncated images."""
+    if kind.tail:
         file.seek(0, 2)
         file.seek(max(0, file.tell() - 4096))
         if kind.tail not in file.read():
