@@ -68,7 +68,8 @@ class Ticket:
     """One request on its way. A ticket that resumes a row has its `run_id`, and `prediction` where one was accepted.
 
     `is_lost` marks a row whose create may or may not have been accepted; `may_send` is False where such a row is only
-    to be settled, not asked for again. `done` is an earlier run that already answers the request.
+    to be settled, not asked for again. `done` is an earlier run that already answers the request, `outcome` what has
+    been collected already.
     """
 
     index: int
@@ -80,6 +81,7 @@ class Ticket:
     intended_at: datetime | None = None
     reserved: float = 0.0
     done: Run | None = None
+    outcome: Outcome | None = None
 
 
 class Carrier:
@@ -122,7 +124,7 @@ class Carrier:
             return log.settle(ticket.run_id, status, error=error.message, error_code=error.code), error
         if prediction is None:
             return log.get(ticket.run_id), None
-        return self._recorded(ticket, self._gathered(ticket, prediction)), None
+        return self._recorded(ticket, ticket.outcome or self._gathered(ticket, prediction)), None
 
     def cancel_held(self) -> None:
         """Cancel what creates still held open have become: their ids are not known yet, so they are looked up."""
@@ -144,7 +146,7 @@ class Carrier:
             now = time.monotonic()
             lost = Lost(run_id, ticket.request, _utc(), desk.edges.api.provider_time(now), now)
             prediction = self._posted(ticket, lost)
-            if prediction is not None and desk.log.accept(run_id, prediction):
+            if prediction is not None and self._accepted(ticket, prediction):
                 return prediction
         while True:
             lost = replace(lost, lost_at=time.monotonic(), finding=None, settled=threading.Event())
@@ -155,7 +157,7 @@ class Carrier:
                 self._unfound(ticket, finding)
                 return None
             prediction = self._posted(ticket, lost)
-            if prediction is not None and desk.log.accept(run_id, prediction):
+            if prediction is not None and self._accepted(ticket, prediction):
                 return prediction
 
     def _posted(self, ticket: Ticket, lost: Lost) -> Prediction | None:
@@ -178,6 +180,21 @@ class Carrier:
         finally:
             with self._lock:
                 del self._held[lost.run_id]
+
+    def _accepted(self, ticket: Ticket, prediction: Prediction) -> bool:
+        """Whether the row has the prediction now; the outputs of one that is done are fetched while that is written."""
+        run_id = str(ticket.run_id)
+        if prediction.status is not Status.SUCCEEDED:
+            return self._desk.log.accept(run_id, prediction)
+        outcomes: list[Outcome] = []
+        fetching = threading.Thread(
+            target=lambda: outcomes.append(gather(self._desk.edges, prediction, deadline=time.monotonic())), daemon=True
+        )
+        fetching.start()
+        is_ours = self._desk.log.accept(run_id, prediction)
+        fetching.join()
+        ticket.outcome = outcomes[0] if outcomes and is_ours else None
+        return is_ours
 
     def _unfound(self, ticket: Ticket, fate: Fate) -> None:
         run_id = str(ticket.run_id)
