@@ -15,7 +15,7 @@ from pathlib import Path
 
 from imagen_nb.errors import AuthenticationError, CreditError, ImagenError, NotFoundError
 from imagen_nb.settings import SIMULATOR
-from imagen_nb.store.database import has_safe_wal
+from imagen_nb.store.journal import has_safe_wal
 from imagen_nb.store.log import Log
 from imagen_nb.view.words import count
 from imagen_nb.workspace import Workspace

@@ -4,9 +4,6 @@ Several threads, notebooks and processes write one file. So every write takes th
 IMMEDIATE`: a deferred transaction that reads and then writes fails as soon as two do it), lasts for one transition,
 and waits up to 30 s for the others. A commit is on the disk when it returns, in either journal mode. What it costs
 is the disk's time, so transactions of threads that queue for the lock are committed together, and undone each alone.
-
-The journal is a rollback journal, except in a new log where SQLite has no WAL-reset bug and the disk is this machine's
-own. A log that is in WAL mode already is brought back from it by an SQLite that has the bug.
 """
 
 from __future__ import annotations
@@ -16,7 +13,6 @@ import os
 import random
 import re
 import sqlite3
-import sys
 import threading
 import time
 import weakref
@@ -28,24 +24,17 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc, pool
 
 from imagen_nb.errors import LogError
+from imagen_nb.store.journal import choose_journal
 from imagen_nb.store.tables import metadata
 
 FILE_NAME = "log.sqlite"
 SCHEMA_VERSION = 1
 _APPLICATION_ID = 0x696D6E62  # "imnb": tells a log from any other SQLite file
 _WAIT_S = 30.0
-_SWITCH_WAIT_MS = 2000
 _CHUNK = 100
 _MOST_TOGETHER = 32
 _COMMIT_WAIT_S = 0.05
 _ASK_AGAIN_S = (0.001, 0.006)
-# fmt: off
-_NETWORK = frozenset({
-    "9p", "afs", "autofs", "beegfs", "ceph", "cifs", "coda", "davfs", "drvfs", "fakeowner", "gfs2", "glusterfs", "gpfs",
-    "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "orangefs", "prl_fs", "pvfs2", "smb2", "smb3", "smbfs", "vboxsf",
-    "virtiofs", "vmhgfs",
-})
-# fmt: on
 
 
 class Database:
@@ -69,7 +58,7 @@ class Database:
         self._end = weakref.finalize(self, _dispose, self._engine, os.getpid())
         try:
             with self._mapped():
-                _choose_journal(self._engine, path)
+                choose_journal(self._engine, path)
             with self.writing() as conn:
                 _ensure_schema(conn, path)
             self._file = _identity(path)
@@ -126,8 +115,11 @@ class Database:
             self._writers.release()
 
     def _commit(self, together: _Together) -> None:
-        self._together = None
-        together.commit()
+        try:
+            together.commit()
+        finally:
+            if together.ended.is_set():  # else an interrupt came before the commit, and somebody must still do it
+                self._together = None
 
     def _await(self, together: _Together) -> None:
         """Wait until the transaction is on the disk. Raises what kept it from getting there."""
@@ -176,27 +168,36 @@ class _Together:
     @contextlib.contextmanager
     def part(self) -> Iterator[None]:
         """One thread's part, which is undone alone when it fails; unless SQLite, on a full disk, has undone it all."""
-        savepoint = self.conn.begin_nested()
+        raw: Any = self.conn.connection.dbapi_connection
+        raw.execute("SAVEPOINT part")
         try:
             yield
-            savepoint.commit()
+            raw.execute("RELEASE part")
         except BaseException as error:
             try:
-                savepoint.rollback()
-            except (exc.SQLAlchemyError, sqlite3.Error):
-                self.error = error if isinstance(error, Exception) else LogError("the log could not be written")
+                raw.execute("ROLLBACK TO part")
+                raw.execute("RELEASE part")
+            except sqlite3.Error:
+                self.error = error if isinstance(error, Exception) else _interrupted()
             raise
 
     def commit(self) -> None:
-        """Commit, and let everybody know how that went."""
+        """Commit, and let everybody know how that went; a doubt is a failure, since on success money is spent."""
         try:
             if self.error is None:
                 self._transaction.commit()
         except Exception as error:  # noqa: BLE001 - each of the waiting threads raises it
             self.error = error
+        except BaseException:
+            self.error = _interrupted()
+            raise
         finally:
             self.conn.close()
             self.ended.set()
+
+
+def _interrupted() -> LogError:
+    return LogError("the log could not be written: another thread was interrupted meanwhile", "Run the cell again.")
 
 
 def columns_of(conn: sa.Connection, query: sa.Select[Any]) -> list[list[Any]]:
@@ -211,25 +212,6 @@ def columns_of(conn: sa.Connection, query: sa.Select[Any]) -> list[list[Any]]:
         for column, values in zip(columns, zip(*rows, strict=True), strict=True):
             column.extend(values)
     return columns
-
-
-def has_safe_wal(version: tuple[int, ...]) -> bool:
-    """Whether an SQLite of this version is free of the WAL-reset bug, which can damage a log with several writers."""
-    branches = ((3, 44, 6), (3, 50, 7))
-    return version >= (3, 51, 3) or any(version[:2] == fixed[:2] and version >= fixed for fixed in branches)
-
-
-def is_network(path: Path, mounts: str) -> bool:
-    """Whether a path lies on a network filesystem, by the text of `/proc/mounts`; without one, a UNC path does."""
-    if str(path).startswith(("\\\\", "//")):
-        return True
-    kind, longest = "", -1
-    for line in mounts.splitlines():
-        fields = line.split(" ")
-        point = Path(_unescaped(fields[1])) if len(fields) > 2 else None  # noqa: PLR2004 - device, point, type
-        if point and len(point.parts) > longest and (path == point or point in path.parents):
-            kind, longest = fields[2], len(point.parts)
-    return kind in _NETWORK or kind.startswith("fuse")
 
 
 def log_error(error: BaseException, path: Path) -> LogError:
@@ -309,35 +291,6 @@ def _dispose(engine: sa.Engine, pid: int) -> None:
         engine.dispose()
 
 
-def _choose_journal(engine: sa.Engine, path: Path) -> None:
-    connection = engine.raw_connection()
-    try:
-        cursor = connection.cursor()
-        mode = cursor.execute("PRAGMA journal_mode").fetchone()[0]
-        is_new = cursor.execute("PRAGMA page_count").fetchone()[0] == 0
-        is_safe = has_safe_wal(sqlite3.sqlite_version_info) and not is_network(path.resolve(), _mounts())
-        if is_new and is_safe:
-            with contextlib.suppress(sqlite3.OperationalError):  # a neighbour is making the same log: its choice holds
-                cursor.execute("PRAGMA journal_mode = WAL")
-        elif mode == "wal" and not is_safe:
-            _leave_wal(cursor, path)
-        cursor.close()
-    finally:
-        connection.close()
-
-
-def _leave_wal(cursor: Any, path: Path) -> None:
-    cursor.execute(f"PRAGMA busy_timeout = {_SWITCH_WAIT_MS}")
-    with contextlib.suppress(sqlite3.OperationalError):
-        cursor.execute("PRAGMA journal_mode = DELETE")
-    if cursor.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
-        raise LogError(
-            f"another program has the log open in a mode (WAL) that SQLite {sqlite3.sqlite_version} may damage: {path}",
-            "Close the other notebook first, or use the same Python in both.",
-        )
-    cursor.execute(f"PRAGMA busy_timeout = {int(_WAIT_S * 1000)}")
-
-
 def _ensure_schema(conn: sa.Connection, path: Path) -> None:
     version = conn.exec_driver_sql("PRAGMA user_version").scalar_one()
     if conn.exec_driver_sql("PRAGMA application_id").scalar_one() != _APPLICATION_ID:
@@ -361,17 +314,3 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _mounts() -> str:
-    if not sys.platform.startswith("linux"):
-        return ""
-    try:
-        return Path("/proc/mounts").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-
-
-def _unescaped(text: str) -> str:
-    """A mount point as `/proc/mounts` writes it, with an octal number for a space."""
-    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)

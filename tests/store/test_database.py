@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,12 +19,13 @@ import sqlalchemy as sa
 from logged import PROVIDER, prediction, request
 
 from imagen_nb.errors import LogError
-from imagen_nb.store import database
-from imagen_nb.store.database import FILE_NAME, SCHEMA_VERSION, has_safe_wal, is_network
+from imagen_nb.store import database, journal
+from imagen_nb.store.database import FILE_NAME, SCHEMA_VERSION
+from imagen_nb.store.journal import has_safe_wal, is_network
 from imagen_nb.store.log import Log
 
 NOBODY = 65534
-SAFE = "imagen_nb.store.database.has_safe_wal"
+SAFE = "imagen_nb.store.journal.has_safe_wal"
 
 
 @pytest.fixture
@@ -136,7 +138,7 @@ def test_a_new_log_uses_wal_where_it_is_safe(home: Path, monkeypatch: pytest.Mon
 def test_a_network_filesystem_gets_no_wal(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even where SQLite is safe."""
     monkeypatch.setattr(SAFE, lambda _version: True)
-    monkeypatch.setattr(database, "_mounts", lambda: "server:/x / nfs4 rw 0 0")
+    monkeypatch.setattr(journal, "_mounts", lambda: "server:/x / nfs4 rw 0 0")
     with Log(home) as log:
         assert pragma(log, "journal_mode") == "delete"
 
@@ -148,7 +150,7 @@ def test_an_sqlite_with_the_bug_leaves_wal(home: Path, monkeypatch: pytest.Monke
         log = Log(home)
         log.intend([request()], provider=PROVIDER)
     monkeypatch.setattr(SAFE, lambda _version: False)
-    monkeypatch.setattr(database, "_SWITCH_WAIT_MS", 50)
+    monkeypatch.setattr(journal, "_SWITCH_WAIT_MS", 50)
     with pytest.raises(LogError, match="WAL") as raised:
         Log(home)
     two_lines(raised)
@@ -320,6 +322,44 @@ def test_a_log_deleted_while_it_is_open_is_an_error(log: Log) -> None:
     with pytest.raises(LogError, match="moved or deleted") as raised:
         log.intend([request()], provider=PROVIDER)
     two_lines(raised)
+
+
+def test_an_interrupted_commit_is_a_success_for_nobody(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A KeyboardInterrupt while the transaction of several threads is committed: none of them may go on and send."""
+    entered, queued = threading.Event(), threading.Event()
+    outcomes: list[type[BaseException]] = []
+
+    def write_slowly() -> None:
+        with log._database.writing():
+            entered.set()
+            assert queued.wait(10)
+
+    def first() -> None:
+        with pytest.raises(LogError) as raised:
+            write_slowly()
+        outcomes.append(raised.type)
+
+    def last() -> None:
+        with pytest.raises(KeyboardInterrupt) as raised, log._database.writing():
+            pass
+        outcomes.append(raised.type)
+
+    def interrupted(_self: object) -> None:
+        raise KeyboardInterrupt
+
+    thread, second = threading.Thread(target=first), threading.Thread(target=last)
+    thread.start()
+    assert entered.wait(10)
+    monkeypatch.setattr(sa.engine.RootTransaction, "commit", interrupted)
+    second.start()
+    while not log._database._queueing:
+        time.sleep(0.001)
+    queued.set()
+    thread.join()
+    second.join()
+    monkeypatch.undo()
+    assert set(outcomes) == {LogError, KeyboardInterrupt}
+    assert len(log.intend([request()], provider=PROVIDER)) == 1
 
 
 def test_a_failed_transaction_leaves_nothing(log: Log) -> None:
