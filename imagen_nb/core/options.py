@@ -237,6 +237,8 @@ class Options:
             _put(params, name, param.parse(text) if param else text)
         for name, text in self.vary:
             is_slot = name in names
+            if name == "model" and not is_slot and _param(name, specs) is None:
+                raise InputError("--vary cannot vary the model", "-m NAME,NAME does, with commas between the models.")
             values = split_values(text, None if is_slot else _param(name, specs), "|")
             _put(slots if is_slot else params, name, values)
         return slots, params

@@ -12,8 +12,8 @@ from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 from traitlets import Dict, Float, Int, Unicode
 
 from imagen_nb.core.options import Options, log_manual, manual, parse_log
-from imagen_nb.core.words import shortened
-from imagen_nb.errors import InputError, Interrupted
+from imagen_nb.core.words import listed, shortened
+from imagen_nb.errors import InputError, Interrupted, SettingsError
 from imagen_nb.notebook.arguments import asked
 from imagen_nb.notebook.display import result_hook
 
@@ -129,14 +129,16 @@ class ImagenMagics(Magics):
 
         %imagen_login [PROVIDER]    kkiai, replicate or a base URL; default: the one in the settings
         """
-        import getpass
-
-        from imagen_nb.settings import SIMULATOR, login_provider
+        from imagen_nb.settings import KNOWN_PROVIDERS, SIMULATOR, login_provider
         from imagen_nb.workspace import login
 
         named = line.strip() or (self.provider if self.provider != SIMULATOR else None) or login_provider()
-        # getpass is looked up now and not at import: a kernel puts its own in its place while a cell runs
-        name = login(named, getpass.getpass(f"Token for {named} (not shown): "))
+        if named not in KNOWN_PROVIDERS and "://" not in named:
+            raise InputError(
+                f"{shortened(named)} is no provider that takes a token",
+                f"Choose one of {listed(list(KNOWN_PROVIDERS))}, or give a base URL.",
+            )
+        name = login(named, _secret(f"Token for {named} (not shown): "))
         print(f"The token for {name} is kept in memory until the kernel ends.")  # noqa: T201 - this cell's output
 
     @no_var_expand
@@ -192,6 +194,21 @@ class ImagenMagics(Magics):
         if options.output and result is not None:
             self._shell.push({options.output: result})
         return result
+
+
+def _secret(question: str) -> str:
+    """What the user types, unseen."""
+    import getpass
+
+    try:
+        # looked up now and not at import: a kernel puts its own in its place while a cell runs
+        return getpass.getpass(question)
+    except KeyboardInterrupt:
+        raise Interrupted("no token was given") from None
+    except Exception:  # noqa: BLE001 - every front end has its own way of saying that it cannot ask
+        raise SettingsError(
+            "a token cannot be asked for here", "Set the provider's token variable before the kernel starts."
+        ) from None
 
 
 def _variables(shell: Any) -> dict[str, Any]:

@@ -211,6 +211,14 @@ def test_forbidden_value() -> None:
         options.plan_keywords(prompt, _spec)
 
 
+def test_models_vary_by_their_own_option() -> None:
+    """--vary model=… points at -m, unless the prompt has a slot of that name."""
+    options, _ = parse_line("--vary model=a/b|c/d a fox")
+    with pytest.raises(InputError, match="-m NAME,NAME"):
+        options.plan_keywords("a fox", _spec)
+    assert options.plan_keywords("a {model}", _spec)["slots"] == {"model": ["a/b", "c/d"]}
+
+
 def test_a_name_given_twice() -> None:
     """The same parameter from two options is refused, since only one could win."""
     options, prompt = parse_line("-a 16:9 -p aspect_ratio=1:1 a fox")

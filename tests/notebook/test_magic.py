@@ -218,6 +218,18 @@ def test_login_keeps_the_token_to_itself(notebook: Session, monkeypatch: pytest.
     assert not any("r8_canary" in text for text in seen)
 
 
+def test_login_where_nobody_can_be_asked(notebook: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without anybody to ask (a notebook run by a program) the cell fails in two lines that name the other way."""
+
+    def unable(_: str) -> str:
+        raise OSError("no terminal")
+
+    monkeypatch.setattr("getpass.getpass", unable)
+    notebook.run("%imagen_login")
+    assert isinstance(notebook.error, errors.SettingsError)
+    assert "variable" in notebook.out + notebook.err
+
+
 # -- what is refused --------------------------------------------------------------------------------------------------
 
 
@@ -241,6 +253,8 @@ def test_login_keeps_the_token_to_itself(notebook: Session, monkeypatch: pytest.
         ("%imagen_log --status done", "InputError", "'done' is no status"),
         ("%imagen_log zoo", "InputError", "'zoo'"),
         ("%imagen_panel zoo", "InputError", "'zoo'"),
+        ("%imagen_login nonsense", "InputError", "kkiai, replicate"),
+        ("%imagen_login simulator", "InputError", "kkiai, replicate"),
         ("%imagen -m new/model --budget 1 a fox", "InputError", "price"),
     ],
 )
