@@ -340,10 +340,18 @@ def _every_half_second(elapsed: float, history: Sequence[float], typical: float 
 
 @pytest.mark.parametrize("typical", [None, 10.0])
 def test_steady_predictions_are_seen_at_once(typical: float | None) -> None:
-    """Two seconds each, the first 32 without any history: 0.06 s late on average, with fewer than 4.6 looks each."""
-    lag, polls = _polled(lambda rng: 2.0 + rng.uniform(0, 0.02), typical=typical)
-    assert lag <= 0.06
-    assert polls <= 4.6
+    """From 1.5 to 4 s each, the first 32 without any history: 0.06 s late on average, with fewer than 4.6 looks each.
+
+    Over many durations, because looks come at fixed times while there is no history: at any single duration, 2 s
+    among them, a look may happen to fall right after the end and flatter the figure.
+    """
+    figures = [
+        _polled(lambda rng, s=tenths / 10: s + rng.uniform(0, 0.02), typical=typical) for tenths in range(15, 41)
+    ]
+    lags, polls = zip(*figures, strict=True)
+    assert statistics.mean(lags) <= 0.06
+    assert max(lags) <= 0.13
+    assert max(polls) <= 4.6
 
 
 @pytest.mark.parametrize(
