@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagen_nb.core.plan import Plan
-from imagen_nb.core.records import Rendering, Run
+from imagen_nb.core.records import Progress, Rendering, Run
 
 if TYPE_CHECKING:
     from imagen_nb.store.images import Images
@@ -33,12 +33,13 @@ class Displays:
         px = self._thumbnail if len(run.images) <= 1 else min(TILE_PX, self._thumbnail)
         return card(run, self.thumb(px), link=below(Path.cwd()))
 
-    def runs(self, runs: Sequence[Run], elapsed: float | None = None) -> Rendering:
-        """Several runs as tiles below a line that sums them up."""
+    def runs(self, runs: Sequence[Run], progress: Progress) -> Rendering:
+        """The runs of a sweep as tiles below a line that sums them up."""
         from imagen_nb.view import below
         from imagen_nb.view import runs as tiles
 
-        return tiles(runs, self.thumb(min(TILE_PX, self._thumbnail)), link=below(Path.cwd()), elapsed=elapsed)
+        thumb = self.thumb(min(TILE_PX, self._thumbnail))
+        return tiles(runs, thumb, link=below(Path.cwd()), elapsed=progress.elapsed, note=_unsent(progress))
 
     def thumb(self, px: int) -> Thumb:
         """Thumbnails of `px` pixels as `data:` URIs."""
@@ -46,6 +47,15 @@ class Displays:
 
         images = self._images()
         return lambda image: data_uri(images.thumbnail(image.path, image.sha256, px))
+
+
+def _unsent(progress: Progress) -> str | None:
+    """What to say of requests that were never sent, and why; None where all were."""
+    left = progress.total - progress.done
+    if progress.state != "ended" or not left:
+        return None
+    said = f"{left:,} of {progress.total:,} requests were not sent"
+    return f"{said}: {progress.message}." if progress.message else f"{said}; --resume goes on."
 
 
 def shown_plan(plan: Plan) -> Rendering:

@@ -150,7 +150,7 @@ class Sweep:
         with self._changed:
             while self._spent + self._reserved + ticket.reserved > budget + _CENT_FRACTION:
                 if self._reserved <= _CENT_FRACTION or self._is_closed():
-                    message = f"the budget of ${budget:.2f} is reached; the rest was not sent"
+                    message = f"the budget of ${budget:.2f} is reached"
                     self._progress = replace(self._progress, message=message)
                     self._is_spent = True
                     return False

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
-from getpass import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -293,7 +293,11 @@ class Workspace:
         desk = Desk(self.provider, self.edges, self.log, self.spec, **options)
         sweep = Sweep(tickets, total, terms, desk, lambda index, run: runs.add(index, shown_by(run, self.show)))
         self._sweeps = [each for each in self._sweeps if not each.is_done] + [runs]
-        return runs.start(sweep)
+        try:
+            return runs.start(sweep)
+        except KeyboardInterrupt:
+            sweep.cancel()
+            raise
 
     # -- the log -------------------------------------------------------------------------------------------------
 
@@ -330,7 +334,7 @@ class Workspace:
         return self.displays.run(run)
 
     def _shown_runs(self, runs: Runs) -> Rendering:
-        return self.displays.runs(list(runs), runs.progress().elapsed)
+        return self.displays.runs(list(runs), runs.progress())
 
     def _framed_runs(self, run_ids: list[str]) -> pd.DataFrame:
         in_order: pd.DataFrame = _frame(self.log, ids=run_ids).loc[run_ids]
@@ -369,7 +373,7 @@ def login(provider: str | None = None, token: str | None = None) -> str:
     """
     name = provider or configuration.login_provider()
     if token is None:
-        token = getpass(f"Token for {name} (not shown): ")
+        token = getpass.getpass(f"Token for {name} (not shown): ")
     configuration.remember(name, token)
     set_default_workspace(None)
     return name

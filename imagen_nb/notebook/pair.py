@@ -63,11 +63,11 @@ def _formatter(shell: Any) -> Any:
 
 def _bundle(shell: Any) -> Callable[..., Any]:
     def bundle(comparison: Comparison, include: Any = None, exclude: Any = None) -> Any:
-        from imagen_nb.notebook.surfaces import _names_a_cell
+        from imagen_nb.notebook.surfaces import names_a_cell
 
         still = comparison._repr_mimebundle_(include, exclude)
         kernel = getattr(shell, "kernel", None)
-        if kernel is None or not _names_a_cell(kernel):
+        if kernel is None or not names_a_cell(kernel):
             return still
         return {**live(comparison)._repr_mimebundle_(), **still}
 

@@ -124,7 +124,7 @@ def surface(shell: Any) -> Surface:
     kernel = getattr(shell, "kernel", None)
     if kernel is None:
         return TerminalSurface() if shell is not None and sys.stderr.isatty() else NoSurface()
-    return WidgetSurface() if _names_a_cell(kernel) else OutputSurface()
+    return WidgetSurface() if names_a_cell(kernel) else OutputSurface()
 
 
 def _display(content: Any, **options: Any) -> Any:
@@ -134,7 +134,7 @@ def _display(content: Any, **options: Any) -> Any:
     return show(content, display_id=True, **options)
 
 
-def _names_a_cell(kernel: Any) -> bool:
+def names_a_cell(kernel: Any) -> bool:
     """Whether the request being executed says which cell it is for, as those of JupyterLab and VS Code do."""
     try:
         metadata = kernel.get_parent("shell").get("metadata", {})

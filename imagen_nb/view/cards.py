@@ -100,16 +100,20 @@ def runs(
     link: Link | None = None,
     elapsed: float | None = None,
     limit: int = MOST_TILES,
+    note: str | None = None,
 ) -> Rendering:
-    """What a sweep came to: a line that sums it up, its first `limit` runs as tiles, and every reason for a failure."""
+    """What a sweep came to: a line that sums it up, its first `limit` runs as tiles, and every reason for a failure.
+
+    `note` stands below: what else is to be said of the sweep.
+    """
     heading = summary_line(shown, elapsed)
     reasons = failures(shown)
     part = shown[:limit]
-    note = None
     if len(part) < len(shown):
-        note = (
+        more = (
             f"The first {len(part)} of {len(shown):,} runs; .frame().imagen shows them all, as .gallery() or .grid()."
         )
+        note = f"{note} {more}" if note else more
     captions = distinctions(part)
     tiles = [tile for run, caption in zip(part, captions, strict=True) for tile in tiles_of(run, caption, thumb, link)]
     html = fill("gallery.html", tiles=tiles, heading=heading, note=note, reasons=reasons, frame=_frame(tiles))

@@ -244,3 +244,10 @@ def test_closing_leaves_no_thread_behind(home: Path, simulator: Simulator) -> No
     assert threading.active_count() <= before + 2
     with Workspace(home, provider=simulator.base_url) as ws:
         assert all(Status(status).is_terminal for status in ws.frame().status)
+
+
+def test_what_was_not_sent_is_said_where_the_runs_are_shown(workspace: Workspace) -> None:
+    """A sweep that ends at its budget says so in its display, with how many requests are missing."""
+    runs = workspace.run(workspace.plan("a fox", repeat=5), budget=0.09)
+    for text in runs._repr_mimebundle_().values():
+        assert "3 of 5 requests were not sent: the budget of $0.09 is reached." in text
