@@ -65,9 +65,8 @@ class LiveView:
         self._surface.end(summary(self._runs), kept=self.rendering())
 
     def clear(self) -> None:
-        """Leave nothing but what the displayed result would not say."""
-        message = self._runs.progress().message
-        self._surface.end(_lines([message]) if message else NOTHING)
+        """Leave nothing: the displayed result says it all."""
+        self._surface.end(NOTHING)
 
     def freeze(self) -> None:
         """Leave what is on show where images came, for a cell that ends in an error; else nothing."""

@@ -6,6 +6,7 @@ clients, sweep, start, frame, plan, grid, live, panel, completion.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import statistics
 import subprocess
@@ -212,12 +213,99 @@ def priced(made: Any) -> tuple[int, float | None]:
     return len(made), made.cost
 
 
+def grid() -> Iterator[Figure]:
+    """A grid of 100 images of 1024 x 1024 pixels."""
+    from logs import fill
+    from server import numbered, photo
+
+    from imagen_nb.workspace import Workspace
+
+    jpeg = photo()
+    with tempfile.TemporaryDirectory() as folder, Workspace(folder) as workspace:
+        files = []
+        for number in range(100):
+            path = workspace.images.folder / f"{number}.jpg"
+            path.write_bytes(numbered(jpeg, number))
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            files.append((digest, workspace.images.publish(path, digest, "image/jpeg")))
+        fill(workspace.log, 100, files)
+        runs = workspace.frame()
+
+        def shown() -> str:
+            return str(runs.imagen.grid(rows=["animal", "style"], cols=["aspect_ratio", "output_format"]).html)
+
+        import jinja2  # noqa: F401 - what every view needs is not this grid's time
+
+        began = time.perf_counter()
+        html = shown()
+        yield Figure("grid of 100 images, first shown", time.perf_counter() - began, "s", 1.5)
+        yield Figure("grid of 100 images, again", seconds(shown), "s", 0.2)
+        yield Figure("grid of 100 images, notebook for each", len(html) / 100 / 1000, "kB", 16)
+
+
+def live() -> Iterator[Figure]:
+    """A refresh of the live view when 1,000 runs have ended."""
+    from types import SimpleNamespace
+
+    from imagen_nb.core.records import Progress
+    from imagen_nb.notebook.live import LiveView
+
+    with logged(1000) as workspace:
+        ended = workspace.log.runs(newest_first=True)
+        numbers = iter(range(1000))
+        runs = SimpleNamespace(
+            recent=lambda count: ended[(start := next(numbers)) : start + count],
+            progress=lambda: Progress(total=2000, done=1000, succeeded=1000),
+        )
+        pixel = "data:image/webp;base64," + "A" * 4000
+        view: Any = LiveView(runs, lambda _image: pixel, None)  # type: ignore[arg-type] # a stand-in
+        view.rendering()
+        yield Figure("live view: one refresh at 1,000 runs", seconds(view.rendering, 50) * 1000, "ms", 20)
+        yield Figure("live view: its size", len(view.rendering()["text/html"]) / 1000, "kB")
+
+
+def panel() -> Iterator[Figure]:
+    """The panel on a log of 1,000 runs."""
+    from imagen_nb.notebook.panel import Panel
+
+    with logged(1000) as workspace:
+        Panel(workspace).close()  # imports are not the panel's time
+        made: list[Any] = []
+        taken = seconds(lambda: made.append(Panel(workspace)))
+        for each in made:
+            each.close()
+        yield Figure("panel on a log of 1,000 runs: made", taken, "s", 0.3)
+
+
+def completion() -> Iterator[Figure]:
+    """What Tab costs in a cell."""
+    from IPython.core.completer import provisionalcompleter
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell = InteractiveShell.instance()
+    with tempfile.TemporaryDirectory() as folder:
+        shell.run_line_magic("load_ext", "imagen_nb")
+        shell.run_line_magic("config", f"ImagenMagics.home = {folder!r}")
+        for text in ("%imagen -m fl", "%imagen --aspect-ratio 16:", "%imagen --asp"):
+
+            def complete(text: str = text) -> list[Any]:
+                with provisionalcompleter():
+                    return list(shell.Completer.completions(text, len(text)))
+
+            assert complete(), text
+            yield Figure(f"completion of {text!r}", seconds(complete, 20) * 1000, "ms", 20)
+
+
 PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
     "clients": clients,
     "sweep": sweep,
     "start": start,
     "frame": frame,
     "plan": plan,
+    "grid": grid,
+    "live": live,
+    "panel": panel,
+    "completion": completion,
 }
 
 

@@ -1,7 +1,7 @@
 """One client's share of the benchmark, in a process of its own.
 
-`python clients.py WHO BASE_URL COUNT IN_FLIGHT HELD FOLDER` makes COUNT predictions and saves their images, IN_FLIGHT at
-a time, as `ours` or as `official` (the official client: create, wait, save), then prints its figures as JSON.
+`python clients.py WHO BASE_URL COUNT IN_FLIGHT HELD FOLDER` makes COUNT predictions and saves their images, IN_FLIGHT
+at a time, as `ours` or as `official` (the official client: create, wait, save), then prints its figures as JSON.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def requests(count: int) -> Any:
 def fill(log: Log, count: int, files: list[tuple[str, Path]] | None = None) -> list[str]:
     """Write `count` succeeded runs, the last 100 of them in the experiment `tiny`; `files` are (hash, path) in turn."""
     asked = list(requests(count))
-    run_ids = log.intend(asked[:-100], provider="simulator", experiment="large")
+    run_ids = log.intend(asked[:-100], provider="simulator", experiment="large") if count > 100 else []
     run_ids += log.intend(asked[-100:], provider="simulator", experiment="tiny")
     with log._database.writing() as conn:
         times = {"created_at": NOON, "started_at": NOON, "completed_at": NOON + timedelta(seconds=9)}
