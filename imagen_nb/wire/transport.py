@@ -69,6 +69,12 @@ class Call:
     is_stopped: Callable[[], bool] = lambda: False
     clock: Callable[[], float] = time.monotonic
     is_sent: bool = False
+    readers: list[io.RawIOBase] = field(default_factory=list)
+
+    def release(self) -> None:
+        """Let go of the sockets: after a failure, a refused tunnel say, nobody else may do so before the collector."""
+        for reader in self.readers:
+            reader.close()
 
     def left(self) -> float:
         """Seconds left. Raises `Overdue` when there are none, `Stopped` when the call was stopped."""
@@ -120,8 +126,10 @@ class Line:
         except ImagenError:
             raise
         except Exception as failure:  # noqa: BLE001 - whatever it is, it must not pass: its frames hold the token
+            call.release()
             return loss_of(failure, url, is_sent=call.is_sent)
         except BaseException as failure:  # noqa: BLE001 - an interrupt goes on, without those frames
+            call.release()
             interruption = failure.with_traceback(None)
         interruption.__context__ = interruption.__cause__ = None
         raise interruption
@@ -226,6 +234,7 @@ class _Bounded:
 
     def __init__(self, sock: Any, call: Call) -> None:
         self._reader = _Reader(sock, call)
+        call.readers.append(self._reader)
 
     def makefile(self, mode: str) -> io.BufferedReader:  # noqa: ARG002 - always "rb"
         return io.BufferedReader(self._reader)
