@@ -33,7 +33,7 @@ from imagen_nb.errors import (
 )
 from imagen_nb.wire.addresses import checked_url, redirected
 from imagen_nb.wire.gate import Doze, doze
-from imagen_nb.wire.losses import LATER_HINT, Lost, Overdue, place
+from imagen_nb.wire.losses import LATER_HINT, Lost, Overdue, Stopped, place
 from imagen_nb.wire.pictures import Picture, examined
 from imagen_nb.wire.transport import Anonymous, Call, Head, Line
 
@@ -231,6 +231,8 @@ def _pictured(path: Path, call: Call) -> Picture:
         raise _Failed(error, 0.0) from None
     except Overdue:
         raise _Failed(UncertainError("an image could not be decoded in the time allowed", LATER_HINT), None) from None
+    except Stopped:
+        raise _Failed(UncertainError("stopped before an image was decoded", LATER_HINT), None) from None
 
 
 def _download(path: Path, body: _Body, picture: Picture, url: str | None) -> Download:
