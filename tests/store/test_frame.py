@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -269,8 +268,8 @@ def test_any_log_makes_a_frame(tmp_path_factory: pytest.TempPathFactory, rows: A
     assert {name: kind for name, kind in types(table).items() if name in TYPES} == TYPES
 
 
-def test_ten_thousand_runs_are_read_quickly(log: Log) -> None:
-    """Under a bound that even a busy machine keeps; the benchmark has the exact figure."""
+def test_ten_thousand_runs_are_read_whole(log: Log) -> None:
+    """A large log is read row by row in the right order, each with its own image."""
     run_ids = intended(log, *[request(str(number), slots={"n": number % 7}) for number in range(10_000)])
     with log._database.writing() as conn:
         echo = json.loads('{"output_format": "jpg"}')
@@ -279,8 +278,6 @@ def test_ten_thousand_runs_are_read_quickly(log: Log) -> None:
         size = {"width": 1, "height": 1, "bytes": 1, "mime": "image/jpeg", "position": 0}
         pictures = [{"run": row, "sha256": f"{row:064x}", "file": f"images/00/{row:064x}.jpg", **size} for row in rows]
         conn.execute(sa.insert(images), pictures)
-    frame(log)
-    start = time.process_time()
     table = frame(log)
-    assert time.process_time() - start < 1.0
+    assert list(table.index) == run_ids
     assert len(table) == table.image.nunique() == 10_000
