@@ -36,7 +36,7 @@ class Details:
         self._wishes = wishes
         self._runs: list[Run] = []
         self._about = w.HTML()
-        self._load = w.Button(description="Load into the form")
+        self._load = w.Button(description="Load into form")
         self._add = w.Button(description=COMPARE)
         self._clear = w.Button(description="Close")
         self._rating = w.Dropdown(description="Rating", options=RATINGS, value=0)

@@ -17,9 +17,6 @@ Open = Callable[..., Notebook]
 Shot = Callable[..., None]
 
 
-LOAD = "%load_ext imagen_nb\nimport imagen_nb.comparison, imagen_nb.notebook.pair as p; p.register(get_ipython())"
-
-
 def is_whole(image: Locator) -> bool:
     """Whether the browser decoded the picture."""
     return bool(image.evaluate("image => image.complete && image.naturalWidth > 0"))
@@ -43,7 +40,7 @@ def test_one_cell_from_prompt_to_picture(notebook: Open, service: Simulator, sho
 def test_axes_fill_a_grid_of_pictures(notebook: Open, shot: Shot) -> None:
     """`%%imagen` with a slot and a list of values makes every combination, and the accessor shows the grid."""
     book = notebook(
-        LOAD,
+        "%load_ext imagen_nb",
         "%%imagen -e foxes -a 1:1,16:9\na {red|blue} fox\nin snow",
         "_.frame().imagen.grid(rows='slot_1', cols='aspect_ratio')",
     )
@@ -147,7 +144,7 @@ def test_cells_look_right_in_the_dark(lab: Lab, notebook: Open, shot: Shot) -> N
 
 def test_comparison_is_a_slider_where_one_looks_and_a_picture_in_the_file(notebook: Open, shot: Shot) -> None:
     """`df.imagen.compare` is live in JupyterLab; the saved output has both images as they are."""
-    book = notebook(LOAD, "r = %imagen -a 1:1,16:9 a red fox", "r.frame().imagen.compare(0, 1)")
+    book = notebook("%load_ext imagen_nb", "r = %imagen -a 1:1,16:9 a red fox", "r.frame().imagen.compare(0, 1)")
     book.run_all(2)
     shown = book.run(2)
     slider = shown.get_by_role("slider", name="Divider between A and B")

@@ -98,7 +98,7 @@ def test_from_prompt_to_image_by_keyboard_alone(notebook: Open) -> None:
     expect(shown.locator(".inb-tile:focus")).to_have_count(1)
     keyboard.press("Space")
     expect(shown.locator(".inb-details")).to_contain_text("4:3")
-    assert "Load into the form" in [name for _, name in walk_on(book, 8)]
+    assert "Load into form" in [name for _, name in walk_on(book, 8)]
     expect(book.cell(1)).to_have_count(1)
 
 
@@ -186,7 +186,7 @@ def test_history_loads_rates_copies_and_compares(notebook: Open, shot: Shot) -> 
     details.get_by_label("Note").fill("the best")
     details.get_by_label("Note").press("Enter")
     expect(tiles(shown).nth(1)).to_contain_text("★★★★★")
-    details.get_by_role("button", name="Load into the form").click()
+    details.get_by_role("button", name="Load into form").click()
     expect(shown.get_by_label("Prompt", exact=True)).to_have_value("a blue fox in snow")
     details.get_by_role("button", name="Copy as cell").click()
     expect(details.get_by_role("status")).to_contain_text("Copied")

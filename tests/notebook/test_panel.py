@@ -301,7 +301,7 @@ def test_picked_run_is_loaded_back(opened: Any, workspace: Workspace) -> None:
     until(lambda: history(shown).items)
     fill(shown, Vary="aspect_ratio=1:1|16:9")
     history(shown).picked = [first.id]
-    until(lambda: "Load into the form" in labels(shown))
+    until(lambda: "Load into form" in labels(shown))
     control(shown, "Load").click()
     assert control(shown, "Prompt").value == "a {{literal}} fox"
     control(shown, "Generate").click()

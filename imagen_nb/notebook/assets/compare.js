@@ -147,6 +147,7 @@ function render({ model, el }) {
       const made = makeStage(sides, addresses, moved);
       show = made.show;
       show(model.get("position"));
+      captions.style.maxWidth = made.stage.style.maxWidth;
       el.append(made.stage, captions);
     } else {
       show = () => {};
