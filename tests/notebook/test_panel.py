@@ -11,6 +11,7 @@ import pytest
 from controls import beside, control, labels, of_kind, text, until
 
 from imagen_nb.core.records import Request
+from imagen_nb.notebook.frontend import script
 from imagen_nb.notebook.panel import Panel, panel
 from imagen_nb.simulator import Simulator
 from imagen_nb.workspace import Workspace
@@ -395,6 +396,15 @@ def test_missing_token_is_said_in_place(monkeypatch: pytest.MonkeyPatch, tmp_pat
     control(shown, "Try again").click()
     assert control(shown, "Generate").disabled
     shown.children[0].close()
+
+
+@pytest.mark.parametrize("name", ["gallery.js", "lightbox.js", "compare.js", "copy.js", "guard.js"])
+def test_script_reaches_the_browser_as_one_text(name: str) -> None:
+    """Relative imports cannot be followed from a widget, so what a script needs stands in front of it."""
+    whole = script(name)
+    assert " from " not in "".join(line for line in whole.splitlines() if line.startswith("import"))
+    assert whole.count("export default") == (name != "lightbox.js")
+    assert "openLightbox" in whole or name not in ("gallery.js", "lightbox.js")
 
 
 def test_static_form_needs_no_widget(opened: Any) -> None:
