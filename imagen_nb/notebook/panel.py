@@ -10,7 +10,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w  # type: ignore[import-untyped]  # it has no types
 from IPython import get_ipython
@@ -27,8 +28,10 @@ from imagen_nb.notebook.panel_history import History
 from imagen_nb.notebook.panel_queue import Queue
 from imagen_nb.notebook.tiles import picture_key, pictures_of, short_path
 from imagen_nb.notebook.widgets import Gallery, Guard
-from imagen_nb.store.images import Images
 from imagen_nb.workspace import CONFIRM_ABOVE, Workspace, default_workspace
+
+if TYPE_CHECKING:
+    from imagen_nb.store.images import Images
 
 BUSY_S, IDLE_S = 0.25, 2.0
 """How often the updater looks, in seconds, while something runs and while nothing does."""
@@ -50,7 +53,6 @@ class Panel(w.VBox):  # type: ignore[misc] # ipywidgets has no types
         confirm_above: int | None = CONFIRM_ABOVE,
     ) -> None:
         self._workspace = workspace
-        self._images = Images(workspace.home)
         self._feed = feed_of(workspace)
         self._form = Form(
             workspace, self._submitted, namespace=namespace or _notebook_names, confirm_above=confirm_above
@@ -142,6 +144,12 @@ class Panel(w.VBox):  # type: ignore[misc] # ipywidgets has no types
         self._wake.set()
 
     # -- the updater's thread ------------------------------------------------------------------------------------
+
+    @cached_property
+    def _images(self) -> Images:
+        from imagen_nb.store.images import Images
+
+        return Images(self._workspace.home)
 
     def _update(self) -> None:
         while not self._is_closed:
