@@ -105,7 +105,7 @@ class ProviderError(ImagenError):
     @property
     def is_stopping(self) -> bool:
         """Whether every further request would meet the same fate, so that a sweep must stop."""
-        return isinstance(self, AuthenticationError | CreditError)
+        return isinstance(self, AuthenticationError | CreditError | ThrottledError)
 
     @property
     def is_uncertain(self) -> bool:

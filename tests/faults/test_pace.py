@@ -1,0 +1,129 @@
+"""A provider that asks to wait, or fails for a while: everybody waits, hardly a request is wasted, nothing is lost."""
+
+from __future__ import annotations
+
+import time
+from email.utils import format_datetime
+
+import pytest
+from acts import Script, page, rst, says
+from ledger import books, until
+from origin import Origin, Seen
+from providers import CANARY
+
+from imagen_nb.core.records import Status
+from imagen_nb.errors import ThrottledError
+from imagen_nb.workspace import Workspace
+
+
+def refused(api: Origin) -> int:
+    """How many creates made nothing."""
+    return len(api.of("create")) - len(api.bills)
+
+
+@pytest.mark.parametrize("form", ["header", "date", "body", "text"])
+def test_all_workers_wait_for_a_429_in_any_form(ws: Workspace, api: Origin, form: str) -> None:
+    """Eight workers against four a second: all is billed once, and less than one request a worker is refused."""
+    api.limit("create", rate=4.0, burst=4.0, form=form)
+    runs = ws.run(ws.plan("a fox", repeat=10), jobs=8)
+    assert {run.status for run in runs} == {Status.SUCCEEDED}
+    assert refused(api) <= 8
+    books(ws.log, api).balance(10)
+
+
+@pytest.mark.parametrize("value", ["-1", "nan", "1e35", "soon", "Wed, 01 Jan 1200 00:00:00 GMT", ""])
+def test_a_wait_that_nobody_can_mean_is_replaced(ws: Workspace, api: Origin, value: str) -> None:
+    """The create is tried again after a second or so, and passes."""
+    api.fault("create", instead=[says({"detail": "slow down", "status": 429}, 429, Retry_After=value)], times=1)
+    began = time.monotonic()
+    assert ws.generate("a fox").status is Status.SUCCEEDED
+    assert time.monotonic() - began < 6.0
+    books(ws.log, api).balance(1)
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_a_wait_of_a_day_stops_the_sweep_with_a_message(ws: Workspace, api: Origin, count: int) -> None:
+    """One request learns it, the sweep ends at once and says so, and --resume goes on when the day is over."""
+    api.fault("create", instead=[says({"detail": "Come back tomorrow."}, 429, Retry_After="86400")])
+    plan = ws.plan("a fox", repeat=count)
+    began = time.monotonic()
+    with pytest.raises(ThrottledError) as caught:
+        ws.run(plan, experiment="e", jobs=4)
+    assert time.monotonic() - began < 5.0
+    assert "--resume" in caught.value.hint
+    assert (len(api.bills), len(ws.frame()) <= 4) == (0, True)
+    api.heal()
+    with Workspace(ws.home, provider=api.base_url, token=CANARY) as later:
+        later.run(plan, experiment="e", resume=True)
+        books(later.log, api).balance(count)
+
+
+def test_a_storm_of_429_ends_near_the_limits_own_floor(ws: Workspace, api: Origin) -> None:
+    """Sixteen workers against 20 a second: little more than the limit itself costs, and few requests in vain."""
+    api.limit("create", rate=20.0, burst=20.0)
+    api.fault("create", instead=lambda _: [says({"detail": "busy"}, 429)], times=1)
+    began = time.monotonic()
+    ws.run(ws.plan("a fox", repeat=100))
+    took = time.monotonic() - began
+    assert took <= 1.5 * (100 - 20) / 20 + 3.0
+    assert refused(api) <= 40
+    books(ws.log, api).balance(100)
+
+
+def test_a_rate_that_falls_in_mid_sweep_is_followed(ws: Workspace, api: Origin) -> None:
+    """From no limit at all to one create a second: the sweep slows down, and nothing fails."""
+    runs = ws.submit(ws.plan("a fox", repeat=20), jobs=6)
+    until(lambda: len(api.bills) >= 14)
+    api.limit("create", rate=1.0, burst=1.0)
+    runs.wait()
+    assert {run.status for run in runs} == {Status.SUCCEEDED}
+    books(ws.log, api).balance(20)
+
+
+def test_an_outage_is_outwaited_without_a_storm(ws: Workspace, api: Origin) -> None:
+    """While everything answers 503, requests stay few; afterwards every row reaches its end, billed once."""
+    api.latency = 1.0
+    runs = ws.submit(ws.plan("a fox", repeat=16))
+    until(lambda: len(api.bills) == 16)
+    before = len(api.seen)
+    api.fault("any", instead=[page(503)])
+    assert not runs.sweep.wait(4.0)
+    assert len(api.seen) - before < 16 * 4 * 4
+    api.heal()
+    runs.wait()
+    books(ws.log, api).balance(16)
+
+
+def test_creates_that_fail_for_a_while_are_each_looked_for(ws: Workspace, api: Origin) -> None:
+    """Each create that met a 502 is settled by the list: made or not, it is one bill."""
+    api.fault("create", instead=[page(502)], times=6)
+    api.fault("create", after=[page(502)], times=6)
+    runs = ws.run(ws.plan("fox {n}", n=[str(n) for n in range(16)]))
+    assert {run.status for run in runs} == {Status.SUCCEEDED}
+    books(ws.log, api).balance(16)
+
+
+def test_an_interrupt_ends_every_wait(ws: Workspace, api: Origin) -> None:
+    """Whoever waits at the gate, for a list or for a prediction stops soon after cancel()."""
+    api.latency = 60.0
+    api.fault("create", after=[rst], times=1)
+    api.list_lag = 60.0
+    runs = ws.submit(ws.plan("a fox", repeat=6), jobs=6)
+    until(lambda: len(api.bills) == 6 and api.of("list"))
+    api.fault("create", instead=lambda seen: _not_now(api, seen))
+    more = ws.submit(ws.plan("an owl", repeat=4), jobs=4)
+    until(lambda: len(api.of("create")) > 6)
+    began = time.monotonic()
+    runs.cancel()
+    more.cancel()
+    assert runs.sweep.wait(5.0)
+    assert more.sweep.wait(5.0)
+    assert time.monotonic() - began < 5.0
+    now = books(ws.log, api)
+    now.check()
+    assert now.statuses["unknown"] <= 1
+
+
+def _not_now(api: Origin, _: Seen) -> Script:
+    at = format_datetime(api.bills[0].created_at, usegmt=True)
+    return [says({"detail": "resets in ~120s", "status": 429}, 429, Date=at)]
