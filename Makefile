@@ -10,7 +10,7 @@ PIP     = $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 export PIP_ROOT_USER_ACTION = ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test bench lint matrix wheel clean
+.PHONY: help demo lab test bench pictures lint matrix wheel clean
 
 help: ## what can be made (this list)
 	@echo "make TARGET [PYTHON=python3.12] [VENV=.venv] [ARGS='options for the command behind it']"
@@ -26,8 +26,11 @@ test: $(TEST) ## the whole test suite, the browser part included when a Chromium
 	@$(BIN)/python tests/support/chromium.py --get
 	@$(BIN)/python -m pytest $(ARGS)
 
-bench: $(TEST) ## measure against the official client; nothing is asserted
+bench: $(TEST) ## speed and memory, side by side with the official client; fails where a figure is missed
 	@$(BIN)/python tests/bench $(ARGS)
+
+pictures: $(TEST) ## take the README's pictures anew, from a real JupyterLab
+	@$(BIN)/python tests/browser/screenshots.py
 
 lint: $(TEST) ## ruff, mypy and the import contracts
 	@$(BIN)/ruff check .

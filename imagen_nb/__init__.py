@@ -92,7 +92,7 @@ def panel() -> Any:
     """The panel on the default workspace: a form, what runs, and the history."""
     from imagen_nb.notebook.panel import panel as make_panel
 
-    return make_panel(_workspace())
+    return make_panel()
 
 
 def login(provider: str | None = None, token: str | None = None) -> None:

@@ -1,7 +1,7 @@
 """The benchmark: `python tests/bench [part ...]`; exits with 1 where a figure misses its mark.
 
 Speed is judged as a ratio within one run, side by side with the official client, because machines differ. Parts:
-clients, sweep, start, frame, plan, grid, live, panel, completion.
+clients, sweep, start, frame, plan, grid, live, panel, completion, browser.
 """
 
 from __future__ import annotations
@@ -296,6 +296,18 @@ def completion() -> Iterator[Figure]:
             yield Figure(f"completion of {text!r}", seconds(complete, 20) * 1000, "ms", 20)
 
 
+def browser() -> Iterator[Figure]:
+    """The panel in a JupyterLab in a Chromium, on a log of 1,000 runs."""
+    sys.path.insert(0, str(HERE.parent / "browser"))
+    from figures import measured
+
+    took = measured()
+    yield Figure("panel in JupyterLab: shown, first in a kernel", took["first"], "s", 0.3)
+    yield Figure("panel in JupyterLab: shown again", took["again"], "s", 0.3)
+    yield Figure("panel in JupyterLab: click to the submission's card", took["card"], "s", 0.3)
+    yield Figure("panel in JupyterLab: completion to the picture", took["picture"], "s", 0.5)
+
+
 PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
     "clients": clients,
     "sweep": sweep,
@@ -306,6 +318,7 @@ PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
     "live": live,
     "panel": panel,
     "completion": completion,
+    "browser": browser,
 }
 
 

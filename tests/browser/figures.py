@@ -1,4 +1,4 @@
-"""How quick the panel is, measured in a real JupyterLab: `python tests/browser/figures.py`. Nothing is asserted."""
+"""How quick the panel is, measured in a real JupyterLab; the benchmark's part `browser` judges it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "support"))
@@ -78,11 +76,8 @@ def pressed(shown: Locator, service: Simulator, number: int) -> dict[str, float]
     return {"card": (seen["card"] - seen["click"]) / 1000, "image": seen["image"] / 1000 - done}
 
 
-def line(name: str, values: list[float], aim: str) -> str:
-    return f"{name:<58}{statistics.median(values):>8.3f} s{max(values):>8.3f} s   {aim}\n"
-
-
-def measured(write: Callable[[str], Any]) -> None:
+def measured() -> dict[str, float]:
+    """Seconds by what they are of; medians where there are several."""
     sources = ["%load_ext imagen_nb", TIMED, TIMED, TIMED, "p"]
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -97,12 +92,9 @@ def measured(write: Callable[[str], Any]) -> None:
         book.run(4)
         time.sleep(1)
         took = rounds(book, service)
-    write(f"{'':<58}{'median':>10}{'most':>10}   aim\n")
-    write(line(f"panel on a log of {ROWS:,} runs, first in a kernel", [first], "0.3 s"))
-    write(line(f"panel on a log of {ROWS:,} runs, again", later, "0.3 s"))
-    write(line("click to the submission's card, in the browser", [each["card"] for each in took], "0.3 s"))
-    write(line("server's completion to the picture, in the browser", [each["image"] for each in took], "0.5 s"))
-
-
-if __name__ == "__main__":
-    measured(sys.stdout.write)
+    return {
+        "first": first,
+        "again": statistics.median(later),
+        "card": statistics.median(each["card"] for each in took),
+        "picture": statistics.median(each["image"] for each in took),
+    }
