@@ -17,6 +17,8 @@ VARIABLES = (
     "KKIAI_API_KEY",
     "REPLICATE_API_TOKEN",
 )
+# A shell puts its own module in this place, and leaves it there, emptied; new processes then cannot start.
+MAIN = sys.modules["__main__"]
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +28,7 @@ def isolation(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("user")))
     yield
+    sys.modules["__main__"] = MAIN
     if settings := sys.modules.get("imagen_nb.settings"):
         settings.forget()
     if workspace := sys.modules.get("imagen_nb.workspace"):

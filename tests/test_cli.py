@@ -145,6 +145,14 @@ def test_mistake_is_two_lines_and_sends_nothing(
     assert not simulator.predictions
 
 
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, and the current one."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("elsewhere")
 @pytest.mark.parametrize(
     ("provider", "token", "named"),
     [
@@ -359,17 +367,12 @@ def test_log_goes_to_files(logged: Command, tmp_path: Path, capsys: pytest.Captu
 
 @pytest.mark.parametrize("words", [["--csv", "log.txt"], ["--html", "/no/such/folder/log.html"]])
 def test_log_to_a_file_that_cannot_be(
-    logged: Command,
-    capsys: pytest.CaptureFixture[str],
-    words: list[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    logged: Command, capsys: pytest.CaptureFixture[str], words: list[str], elsewhere: Path
 ) -> None:
     """A file with a misleading name, or in a folder that is not there, is refused in two lines."""
-    monkeypatch.chdir(tmp_path)
     assert logged("log", *words) == 2
     assert len(capsys.readouterr().err.splitlines()) == 2
-    assert not list(tmp_path.glob("log.*"))
+    assert not list(elsewhere.glob("log.*"))
 
 
 # -- doctor ------------------------------------------------------------------------------------------------------------
