@@ -21,8 +21,12 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 
-LATENCY = (2.0, 0.5)
-"""Mean and spread of the server's latency, in seconds: a spread, lest a client's fixed poll fall on it by chance."""
+LATENCY = (2.06, 0.25)
+"""Mean and spread of the server's latency, in seconds.
+
+The spread covers half a second, the official client's fixed gap between polls, evenly: else its polls would all fall
+just after the end, or all just before it.
+"""
 
 
 @dataclass(frozen=True)
