@@ -1,0 +1,51 @@
+"""Replies without measure, and a process that meets them and says how much memory it took.
+
+`python monsters.py HOME BASE_URL COUNT` makes one request, waits for a line of input, makes COUNT more, and prints the
+most memory it ever had before and after them, in MB, and how each ended.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import resource
+import sys
+from functools import cache
+from pathlib import Path
+
+from PIL import Image
+
+from imagen_nb.workspace import Workspace
+
+
+@cache
+def huge() -> bytes:
+    """A small PNG file of 200 megapixels."""
+    file = io.BytesIO()
+    Image.new("1", (20_000, 10_000)).save(file, "PNG")
+    return file.getvalue()
+
+
+def peak_mb() -> float:
+    """The most memory this process has had, in MB."""
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage counts what the parent had when it started this one
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) / 1024  # type: ignore[index] # it is there
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+
+
+def main() -> None:
+    home, base_url, count = sys.argv[1:]
+    with Workspace(Path(home), provider=base_url, settle_s=0.6) as workspace:
+        ends = [str(workspace.generate("a fox").status)]
+        first = peak_mb()
+        print("ready", flush=True)
+        sys.stdin.readline()
+        for _ in range(int(count)):
+            (run,) = workspace.run(workspace.plan("a fox"), timeout=20, hold=0)
+            ends.append(str(run.status))
+        print(f"{first:.0f} {peak_mb():.0f} {' '.join(ends)}")
+
+
+if __name__ == "__main__":
+    main()
