@@ -154,7 +154,7 @@ class Carrier:
             if isinstance(finding, Prediction):
                 return finding
             if finding is not Fate.MISSING or not ticket.may_send or not desk.log.begin_resubmission(run_id):
-                self._unfound(ticket, finding)
+                self._unfound(lost, finding)
                 return None
             prediction = self._posted(ticket, lost)
             if prediction is not None and self._accepted(ticket, prediction):
@@ -176,6 +176,7 @@ class Carrier:
                 raise
             # Not for good: this session looks for it now, and nobody else is to do the same.
             self._desk.log.mark_unknown(lost.run_id, error.message, is_final=False)
+            lost.cause = error.message
             return None
         finally:
             with self._lock:
@@ -196,12 +197,12 @@ class Carrier:
         ticket.outcome = outcomes[0] if outcomes and is_ours else None
         return is_ours
 
-    def _unfound(self, ticket: Ticket, fate: Fate) -> None:
-        run_id = str(ticket.run_id)
+    def _unfound(self, lost: Lost, fate: Fate) -> None:
+        error = f"{lost.cause}; {fate.value}"
         if fate is Fate.MISSING:
-            self._desk.log.settle(run_id, Status.FAILED, error=fate.value, error_code="not_sent")
+            self._desk.log.settle(lost.run_id, Status.FAILED, error=error, error_code="not_sent")
         else:
-            self._desk.log.mark_unknown(run_id, f"the reply was lost, and {fate.value}")
+            self._desk.log.mark_unknown(lost.run_id, error)
 
     # -- waiting and fetching ------------------------------------------------------------------------------------
 

@@ -61,6 +61,7 @@ class Lost:
     moment: float | None = None
     slack: timedelta = SLACK
     lost_at: float = field(default_factory=time.monotonic)
+    cause: str = "the reply was lost"
     finding: Prediction | Fate | None = None
     settled: threading.Event = field(default_factory=threading.Event)
 

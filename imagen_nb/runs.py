@@ -9,10 +9,17 @@ from typing import TYPE_CHECKING, Any, overload
 
 from imagen_nb.carrier import SLICE_S
 from imagen_nb.core.records import Progress, Rendering, Run
+from imagen_nb.errors import UncertainError
 from imagen_nb.runner import Sweep
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_UNASKED = {
+    "not_sent": "It was tried several times, and the list of predictions shows none of them. Try again later.",
+    "uncertain": "It may have been accepted, so it is not sent again; reconcile() or `imagen-nb reconcile` finds out.",
+}
 
 
 class Runs(Sequence[Run]):
@@ -71,6 +78,16 @@ class Runs(Sequence[Run]):
         if self.sweep.wait(timeout) and self.sweep.error is not None:
             raise self.sweep.error
         return self
+
+    def only(self) -> Run:
+        """The run of a plan of one request, waited for.
+
+        Raises what kept it from being asked, and `UncertainError` where nobody knows whether it was.
+        """
+        run = self.wait()[0]
+        if run.prediction_id is None and run.error_code in _UNASKED:
+            raise UncertainError(str(run.error), _UNASKED[run.error_code])
+        return run
 
     def cancel(self) -> Runs:
         """Send nothing more and cancel what is in flight; returns at once, `.wait()` waits for the last rows."""

@@ -204,12 +204,12 @@ class Workspace:
         """One prediction, waited for: its run, with the images on disk.
 
         `timeout` is in seconds. A failed or blocked prediction is a run that says so; what keeps the request from being
-        asked raises (`InputError`, `ProviderError`, `LogError`).
+        asked, or leaves it unknown whether it was, raises (`InputError`, `ProviderError`, `LogError`).
         """
         plan = self.plan(prompt, model=model, slots=slots, params=params, **names)
         if len(plan) != 1:
             raise InputError(f"generate() makes one image and this is a plan of {len(plan)}", "Use plan() and run().")
-        return _waited(self.submit(plan, experiment=experiment, tag=tag, timeout=timeout))[0]
+        return _waited(self.submit(plan, experiment=experiment, tag=tag, timeout=timeout)).only()
 
     def run(
         self,

@@ -176,10 +176,10 @@ class ImagenMagics(Magics):
         view = LiveView(runs, workspace.displays.thumb(THUMBNAIL_PX), on)
         try:
             watch(runs, view)
+            result = runs.only() if count == 1 and len(runs) == 1 else runs
         except Exception:
             self._bind(options, runs)
             raise
-        result = runs[0] if count == 1 and len(runs) == 1 else runs
         if not options.quiet and (hook := result_hook(self._shell)):
             hook.before(result, view.clear)
         return self._shown(result, options)

@@ -83,7 +83,7 @@ def test_a_clock_that_jumps_between_two_processes_does_not_hide_a_leftover(
     api.lists = False
     api.fault("create", after=[rst], times=1)
     with Workspace(home, provider=api.base_url, token=CANARY, settle_s=0.6) as ws:
-        assert ws.generate("a fox").status is Status.UNKNOWN
+        assert ws.run(ws.plan("a fox"))[0].status is Status.UNKNOWN
     api.lists = True
     jump(amount)
     with Workspace(home, provider=api.base_url, token=CANARY, settle_s=0.6) as ws:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from imagen_nb.core.records import Status
-from imagen_nb.errors import AuthenticationError, CreditError, InputError, RejectedError
+from imagen_nb.errors import AuthenticationError, CreditError, InputError, RejectedError, UncertainError
 from imagen_nb.simulator import Faults, Simulator
 from imagen_nb.workspace import Workspace
 
@@ -251,3 +251,26 @@ def test_what_was_not_sent_is_said_where_the_runs_are_shown(workspace: Workspace
     runs = workspace.run(workspace.plan("a fox", repeat=5), budget=0.09)
     for text in runs._repr_mimebundle_().values():
         assert "3 of 5 requests were not sent: the budget of $0.09 is reached." in text
+
+
+@pytest.mark.parametrize(
+    ("faults", "status", "said"),
+    [
+        (Faults(error_before=1.0), "failed", "the provider never got it"),
+        (Faults(error_before=1.0, no_list=True), "unknown", "does not list"),
+    ],
+    ids=["never taken", "nobody knows"],
+)
+def test_one_request_that_was_not_taken_for_sure_raises_with_the_cause(
+    home: Path, faults: Faults, status: str, said: str
+) -> None:
+    """A provider that only fails is an error for generate(): cause, fate and next step; the row has them too."""
+    with Simulator(faults=faults) as broken, Workspace(home, provider=broken.base_url, settle_s=0.3) as ws:
+        with pytest.raises(UncertainError) as caught:
+            ws.generate("a fox")
+        assert "502" in caught.value.message
+        assert said in caught.value.message
+        assert caught.value.hint
+        row = ws.frame().iloc[0]
+        assert (row.status, row.error) == (status, caught.value.message)
+        assert broken.predictions == []
