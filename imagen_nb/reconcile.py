@@ -17,7 +17,7 @@ from enum import Enum
 from imagen_nb.core.matching import Wanted, match
 from imagen_nb.core.models import ModelSpec
 from imagen_nb.core.records import Prediction, Request
-from imagen_nb.errors import ImagenError, NotFoundError, ProviderError
+from imagen_nb.errors import ImagenError, NotFoundError, ProviderError, UncertainError, UnreachableError
 from imagen_nb.store.log import Log
 from imagen_nb.wire.predictions import Api
 
@@ -182,7 +182,8 @@ def _fate(failure: ProviderError | None, waited: float, settle_s: float) -> Fate
         return Fate.MISSING if waited >= settle_s else None
     if isinstance(failure, NotFoundError):
         return Fate.UNLISTED
-    return Fate.UNSEEN if failure.is_stopping or waited >= PATIENCE_S else None
+    is_passing = isinstance(failure, UncertainError | UnreachableError)
+    return None if is_passing and waited < PATIENCE_S else Fate.UNSEEN
 
 
 def _end_all(entries: Iterable[Lost], fate: Fate) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,3 +28,10 @@ def ws(home: Path, api: Origin) -> Iterator[Workspace]:
     """A workspace that knows how long the list may lag."""
     with Workspace(home, provider=api.base_url, token=CANARY, settle_s=SETTLE_S) as opened:
         yield opened
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port at which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
