@@ -481,8 +481,9 @@ def test_command_and_module_are_the_same() -> None:
 
 def test_no_thread_is_left(command: Command) -> None:
     """After a run nothing of the workspace goes on in the background."""
+    before = set(threading.enumerate())
     assert command("run", "-q", "a fox") == 0
     deadline = time.monotonic() + 5
-    while any(each.name.startswith("imagen-") for each in threading.enumerate()):
+    while any(each.name.startswith("imagen-") for each in set(threading.enumerate()) - before):
         assert time.monotonic() < deadline, threading.enumerate()
         time.sleep(0.02)

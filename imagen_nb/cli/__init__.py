@@ -23,7 +23,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command for these words (default: the process's own) and give its exit code."""
     try:
         arguments = _parser().parse_args(argv)
-        return int(arguments.command(arguments))
+        code = int(arguments.command(arguments))
+        sys.stdout.flush()  # here, where a reader that has gone can still be met in silence
+        return code
     except ImagenError as error:
         sys.stderr.write(f"imagen-nb: {error.message}\n")
         if error.hint:
