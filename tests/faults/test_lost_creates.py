@@ -149,6 +149,7 @@ def test_a_part_of_a_list_is_never_taken_for_the_whole(
     late = threading.Event()
     api.fault("list", instead=lambda seen: _held_until(late, api, seen), times=1)
     lost = ws.submit(ws.plan("a fox"))
+    until(lambda: api.of("list"))  # so that the owls are the newer ones
     ws.run(ws.plan("an owl", repeat=20))
     late.set()
     (run,) = lost.wait()
