@@ -32,13 +32,26 @@ KNOWN_PROVIDERS: Mapping[str, KnownProvider] = {
 _remembered: dict[str, Secret] = {}
 
 
+class _Environment:
+    """Environment variables, one at a time: a verbose traceback would print a plain mapping, with all that is in it."""
+
+    __slots__ = ("_variables",)
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+
+    def value(self, name: str) -> str | None:
+        """The variable's text without surrounding space, None for an empty one."""
+        return self._variables.get(name, "").strip() or None
+
+
 class Secret:
     """A token that never shows itself: `repr`, `str` and formatting give a mask, `reveal()` the text."""
 
     __slots__ = ("_text",)
 
     def __init__(self, text: str) -> None:
-        text = text.strip()
+        text = (_text(text, "token") or "").strip()
         if not text or not text.isascii() or not text.isprintable() or " " in text:
             raise SettingsError(
                 "the token cannot be sent: it is empty, or has a space, a line break or a non-ASCII character",
@@ -105,15 +118,16 @@ def resolve(
     """The settings in force: an argument, else `IMAGEN_NB_*`, else the provider whose token is set, else the simulator.
 
     `provider` is a name of `KNOWN_PROVIDERS`, "simulator" or a base URL. Raises `SettingsError` for an unknown name,
-    an unsafe base URL, and a provider that needs a token where none is found.
+    an unsafe base URL, what is no text or no path, and a provider that needs a token where none is found.
     """
-    env = os.environ if environ is None else environ
-    name = provider or _value(env, "IMAGEN_NB_PROVIDER")
+    env = _Environment(os.environ if environ is None else environ)
+    token, model = _text(token, "token"), _text(model, "model")
+    name = _text(provider, "provider") or env.value("IMAGEN_NB_PROVIDER")
     notice = None
     if name is None:
         name = next((known for known in KNOWN_PROVIDERS if _own_token(known, env)), None)
     if name is None:
-        if token or _value(env, "IMAGEN_NB_TOKEN"):
+        if token or env.value("IMAGEN_NB_TOKEN"):
             raise SettingsError(
                 "a token is given, but not whose it is",
                 f"Name the provider too, as IMAGEN_NB_PROVIDER or provider=: {', '.join(KNOWN_PROVIDERS)}, a base URL.",
@@ -124,15 +138,16 @@ def resolve(
         )
     return Settings(
         provider=_provider(name, token, env),
-        model=model or _value(env, "IMAGEN_NB_MODEL") or DEFAULT_MODEL,
-        home=Path(home or _value(env, "IMAGEN_NB_HOME") or DEFAULT_HOME).expanduser().absolute(),
+        model=model or env.value("IMAGEN_NB_MODEL") or DEFAULT_MODEL,
+        home=_home(home or env.value("IMAGEN_NB_HOME") or DEFAULT_HOME),
         notice=notice,
     )
 
 
 def remember(provider: str, token: str) -> None:
     """Keep a token in this process's memory, for `provider` (a known name or a base URL)."""
-    _remembered[provider if provider in KNOWN_PROVIDERS else _checked_url(provider)] = Secret(token)
+    name = _text(provider, "provider") or ""
+    _remembered[name if name in KNOWN_PROVIDERS else _checked_url(name)] = Secret(token)
 
 
 def forget() -> None:
@@ -142,7 +157,7 @@ def forget() -> None:
 
 def login_provider(environ: Mapping[str, str] | None = None) -> str:
     """The provider that a login is for when none is named: the one the environment names, else the first known."""
-    named = _value(os.environ if environ is None else environ, "IMAGEN_NB_PROVIDER")
+    named = _Environment(os.environ if environ is None else environ).value("IMAGEN_NB_PROVIDER")
     return named if named and named != SIMULATOR else next(iter(KNOWN_PROVIDERS))
 
 
@@ -156,23 +171,35 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
-def _value(env: Mapping[str, str], variable: str) -> str | None:
-    return env.get(variable, "").strip() or None
+def _text(value: object, what: str) -> str | None:
+    """The argument as it is. Raises `SettingsError` for what is neither text nor None."""
+    if value is None or isinstance(value, str):
+        return value
+    raise SettingsError(f"the {what} is not text", f"It is of the type {type(value).__name__}; give it as a string.")
 
 
-def _own_token(name: str, env: Mapping[str, str]) -> Secret | None:
+def _home(value: str | os.PathLike[str]) -> Path:
+    try:
+        return Path(value).expanduser().absolute()
+    except (TypeError, ValueError, RuntimeError, OSError):
+        raise SettingsError(
+            "the home folder cannot be used", "Give the path of a folder, as text or as a Path."
+        ) from None
+
+
+def _own_token(name: str, env: _Environment) -> Secret | None:
     """The token that was meant for this provider alone: one given at a login, else its own variable's."""
     known = KNOWN_PROVIDERS.get(name)
-    text = _value(env, known.token_variable) if known else None
+    text = env.value(known.token_variable) if known else None
     return _remembered.get(name) or (Secret(text) if text else None)
 
 
-def _token(name: str, given: str | None, env: Mapping[str, str]) -> Secret | None:
-    override = given or _value(env, "IMAGEN_NB_TOKEN")
+def _token(name: str, given: str | None, env: _Environment) -> Secret | None:
+    override = given or env.value("IMAGEN_NB_TOKEN")
     return Secret(override) if override else _own_token(name, env)
 
 
-def _provider(name: str, given: str | None, env: Mapping[str, str]) -> Provider:
+def _provider(name: str, given: str | None, env: _Environment) -> Provider:
     if name == SIMULATOR:
         return Provider(SIMULATOR, "")
     known = KNOWN_PROVIDERS.get(name)

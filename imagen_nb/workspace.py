@@ -65,6 +65,7 @@ class Workspace:
         settle_s: float | None = None,
     ) -> None:
         self.settings: Settings = configuration.resolve(provider=provider, token=token, model=model, home=home)
+        del token  # a verbose traceback prints what a frame still holds
         self.model = check_model_name(self.settings.model)
         self.jobs = jobs
         self.prices = dict(prices or {})

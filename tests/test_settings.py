@@ -113,3 +113,15 @@ def test_a_secret_shows_itself_nowhere() -> None:
         assert CANARY not in text
     assert secret.mask(f"Invalid header {CANARY}") == "Invalid header [token]"
     assert pickle.loads(pickle.dumps(secret)) == secret  # noqa: S301 - our own bytes
+
+
+@pytest.mark.parametrize("name", ["provider", "token", "model", "home"])
+def test_what_is_no_text_is_said(name: str) -> None:
+    """A number or a list where text belongs is a mistake like any other: two lines, without a look at the code."""
+    for value in (3, ["replicate"], b"\xff", object()):
+        options: dict[str, object] = {"provider": "replicate", "token": CANARY, name: value}
+        if name == "home" and isinstance(value, bytes):
+            continue
+        with pytest.raises(SettingsError, match=name) as caught:
+            settings.resolve(environ={}, **options)  # type: ignore[arg-type] # that is the point
+        assert CANARY not in str(caught.value)
