@@ -160,3 +160,11 @@ def test_make_explains_a_missing_venv_module(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode != 0
     assert "python3-venv" in done.stderr
+
+
+def test_readme_promises_are_held_by_tests_that_exist() -> None:
+    """Each line of "What it promises" names a file of tests, and a test in it."""
+    promised = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", section("What it promises"))
+    assert len(promised) == section("What it promises").count("\n- ")
+    for file, name in promised:
+        assert (name or "def test_") in (ROOT / file).read_text(encoding="utf-8")
