@@ -1,0 +1,153 @@
+"""Text from a user or a provider that means to be markup, a path or a formula stays text, wherever it comes out."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from acts import says
+from nbconvert import HTMLExporter
+from origin import Origin
+
+from imagen_nb.comparison import read_log
+from imagen_nb.core.records import Status
+from imagen_nb.errors import ImagenError
+from imagen_nb.workspace import Workspace
+
+ATTACKS = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)' x='",
+    "javascript:alert(1)",
+    "</textarea></script></title><svg onload=alert(1)>",
+    "[x](javascript:alert(1)) `${alert(1)}` {{ alert(1) }}",
+]
+NAMES = ["../../etc/passwd", "nul\0byte", "x" * 300, "CON", "🦊/🦉", "a\\b:c*d?", ". .", "-rf", "~root", "$(reboot)"]
+FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1+1", "=cmd|' /C calc'!A0"]  # noqa: RUF001 - full width too
+OURS = re.compile(
+    r"log\.sqlite(-\w+)?|images/[0-9a-f]{2}/[0-9a-f]{64}\.(jpg|png)|thumbnails/[0-9a-f]{64}-\d+\.webp"
+    r"|sessions/[0-9a-z]+\.lock|(images|thumbnails|sessions|temp)(/[0-9a-z]+)?"
+)
+
+
+class Inert(HTMLParser):
+    """Collects what a browser would run or fetch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.active: list[str] = []
+        self._is_script = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._is_script = tag == "script"
+        for name, value in attrs:
+            if name.startswith("on") or ("alert" in (value or "") and name in ("href", "src", "action", "style")):
+                self.active.append(f"{tag} {name}={value}")
+            if name == "src" and tag == "img" and not (value or "").startswith("data:image/"):
+                self.active.append(f"{tag} {name}={value}")
+
+    def handle_endtag(self, tag: str) -> None:  # noqa: ARG002 - the parser's signature
+        self._is_script = False
+
+    def handle_data(self, data: str) -> None:
+        # What a page's own script reads as data may hold the text, written so that it cannot end the element.
+        if self._is_script and "alert(1)" in data and "\\u003c" not in data.lower():
+            self.active.append(data[:200])
+
+
+def active(html: str) -> list[str]:
+    found = Inert()
+    found.feed(html)
+    found.close()
+    return found.active
+
+
+@pytest.fixture
+def open_ws(home: Path, api: Origin) -> Iterator[Workspace]:
+    """A workspace whose models nobody has described, so that any text passes."""
+    with Workspace(home, provider=api.base_url, token=api.token, settle_s=0.6, model="some/body") as opened:
+        yield opened
+
+
+def _everywhere(ws: Workspace, api: Origin, text: str) -> list[Any]:
+    """Runs whose every text is this one: one succeeded, one failed, one refused; and the error of the last."""
+    options = {"experiment": text, "tag": text, "params": {"style": text}}
+    api.answer = lambda _: {"model": text, "logs": text, "metrics": {text: text}, "source": text}
+    good = ws.generate(f"{text} a", slots={}, **options)
+    api.answer = lambda _: {"status": "failed", "output": None, "error": text, "model": text}
+    bad = ws.generate(f"{text} b", **options)
+    api.answer = lambda _: {"output": f"javascript:{text}"}
+    odd = ws.generate(f"{text} c", **options)
+    api.fault("create", instead=[says({"detail": text, "title": text}, 422)], times=1)
+    with pytest.raises(ImagenError) as caught:
+        ws.generate(f"{text} d", **options)
+    assert (good.status, bad.status, odd.status) == (Status.SUCCEEDED, Status.FAILED, Status.FAILED)
+    return [good, bad, odd, caught.value]
+
+
+@pytest.mark.parametrize("text", ATTACKS)
+def test_markup_from_a_prompt_a_provider_or_a_name_is_inert(
+    open_ws: Workspace, api: Origin, text: str, tmp_path: Path
+) -> None:
+    """Cards, galleries, grids, comparisons, plans, reports and what nbconvert makes of them: nothing to run in them."""
+    ws = open_ws
+    plan = ws.plan("{x}", x=[text, f"{text}2"], params={"style": text}, raw=False)
+    runs = _everywhere(ws, api, text)[:3]
+    frame = ws.frame()
+    renderings = [
+        *(run._repr_mimebundle_() for run in [ws.log.get(run.id) for run in runs] if run.show),
+        *(ws.show(run) for run in runs),
+        plan._repr_mimebundle_(),
+        frame.imagen.gallery()._repr_mimebundle_(),
+        frame.imagen.grid(rows="style")._repr_mimebundle_(),
+        frame.imagen.compare(runs[0].id, runs[1].id)._repr_mimebundle_(),
+    ]
+    for each in renderings:
+        assert active(each["text/html"]) == []
+        assert "\x1b" not in each["text/plain"]
+    report = Path(frame.imagen.report(tmp_path / "report.html")).read_text("utf-8")
+    assert active(report) == []
+    assert active(_converted(renderings)) == []
+
+
+def _converted(renderings: list[Any]) -> str:
+    """The page that nbconvert makes of a notebook with these outputs."""
+    outputs = [nbformat.v4.new_output("display_data", data=dict(each)) for each in renderings]  # type: ignore[no-untyped-call] # no types
+    cell = nbformat.v4.new_code_cell("%imagen a fox", outputs=outputs)  # type: ignore[no-untyped-call] # no types
+    notebook = nbformat.v4.new_notebook(cells=[cell])  # type: ignore[no-untyped-call] # no types
+    return str(HTMLExporter(template_name="basic").from_notebook_node(notebook)[0])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_name_reaches_the_file_system(open_ws: Workspace, api: Origin, name: str, tmp_path: Path) -> None:
+    """Whatever experiments, tags, prompts and parameters are called, files are named after hashes and ids."""
+    ws = open_ws
+    run = _everywhere(ws, api, name)[0]
+    ws.show(run)
+    made = [path.relative_to(ws.home).as_posix() for path in ws.home.rglob("*")]
+    assert made
+    assert [each for each in made if not OURS.fullmatch(each)] == []
+    ws.frame().imagen.export(tmp_path / "folder")
+    exported = {path.name for path in (tmp_path / "folder").rglob("*")}
+    assert all(re.fullmatch(r"[0-9A-Za-z_.-]{1,80}", each) for each in exported)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "imagen_runs"]
+    assert list(ws.frame(experiment=name).prompt) == [f"{name} {letter}" for letter in "abcd"]
+    assert ws.log.verify() == []
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_no_cell_of_an_export_is_a_formula(open_ws: Workspace, text: str, tmp_path: Path) -> None:
+    """A prompt, a parameter or a name that a spreadsheet would run is neutralised, and reads back as it was."""
+    run = open_ws.generate(text, experiment=text.strip(), params={"style": text})
+    assert run.request.prompt == text
+    open_ws.frame().imagen.export(tmp_path / "log.csv")
+    with (tmp_path / "log.csv").open(newline="", encoding="utf-8") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert [cell for cell in cells if cell[:1] in "=+-@\t\r＝＋－＠" and cell] == []  # noqa: RUF001 - full width too
+    assert read_log(tmp_path / "log.csv").prompt.iloc[0] == text
