@@ -160,7 +160,7 @@ class Sweep:
 
     def _count(self, index: int, run: Run, *, skipped: int = 0) -> None:
         good = run.status is Status.SUCCEEDED
-        bad = not good and (run.status.is_terminal or run.status is Status.UNKNOWN)
+        bad = not good and (run.status.is_terminal or run.status is Status.UNKNOWN) and run.error_code != "canceled"
         with self._changed:
             now = self._progress
             self._progress = replace(

@@ -22,10 +22,7 @@ FAILED, REFUSED, INTERRUPTED = 1, 2, 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command for these words (default: the process's own) and give its exit code."""
     try:
-        arguments = _parser().parse_args(argv)
-        code = int(arguments.command(arguments))
-        sys.stdout.flush()  # here, where a reader that has gone can still be met in silence
-        return code
+        return _carried_out(_parser().parse_args(argv))
     except ImagenError as error:
         sys.stderr.write(f"imagen-nb: {error.message}\n")
         if error.hint:
@@ -38,6 +35,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Who reads the output has gone (`| head`): nothing is left to say, not even at the interpreter's end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+
+
+def _carried_out(arguments: argparse.Namespace) -> int:
+    code = int(arguments.command(arguments))
+    sys.stdout.flush()  # not at the interpreter's end, where a reader that has gone cannot be met in silence
+    return code
 
 
 class _Parser(argparse.ArgumentParser):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from os.path import commonprefix
 from typing import Any
 
 _SHOWN = 20
@@ -13,8 +14,11 @@ _PLAIN = (str, int, float, bool, list, tuple, dict)
 def closest(word: object, choices: Iterable[object]) -> str | None:
     """The choice that looks most like `word`, letter case aside, or None when none does."""
     by_folded = {str(choice).casefold(): str(choice) for choice in choices}
-    found = get_close_matches(str(word).casefold(), by_folded, n=1, cutoff=0.6)
-    return by_folded[found[0]] if found else None
+    folded = str(word).casefold()
+    found = get_close_matches(folded, by_folded, n=4, cutoff=0.6)
+    # Of those, the one that begins most like it: 16:10 is nearer to 16:9 than to 1:1.
+    likest = max(found, key=lambda each: len(commonprefix([each, folded])), default=None)  # noqa: RUF071 - letters count
+    return by_folded[likest] if likest else None
 
 
 def did_you_mean(word: object, choices: Iterable[object], otherwise: str) -> str:

@@ -370,3 +370,10 @@ def test_the_cost_of_a_run_counts_its_images() -> None:
     assert cost_of(known(SCHNELL), {"num_outputs": 4}, 3) == 0.009
     assert cost_of(known(SCHNELL), {"num_outputs": 4}, 0) == 0.012
     assert cost_of(unvalidated("a/b"), {}, 1) is None
+
+
+def test_a_guess_begins_like_what_was_typed() -> None:
+    """16:10 was meant as 16:9, although 1:1 has more of its characters."""
+    with pytest.raises(InputError) as caught:
+        known(IMAGEN).validate({"prompt": "a fox", "aspect_ratio": "16:10"})
+    assert caught.value.hint == "Did you mean 16:9?"
