@@ -188,9 +188,12 @@ class Carrier:
         if prediction.status is not Status.SUCCEEDED:
             return self._desk.log.accept(run_id, prediction)
         outcomes: list[Outcome] = []
-        fetching = threading.Thread(
-            target=lambda: outcomes.append(gather(self._desk.edges, prediction, deadline=time.monotonic())), daemon=True
-        )
+
+        def fetch() -> None:
+            with suppress(ImagenError):  # then it is tried again, where the error has somebody to go to
+                outcomes.append(gather(self._desk.edges, prediction, deadline=time.monotonic()))
+
+        fetching = threading.Thread(target=fetch, name="imagen-fetch", daemon=True)
         fetching.start()
         is_ours = self._desk.log.accept(run_id, prediction)
         fetching.join()

@@ -1,0 +1,150 @@
+"""A home that several use, that is full, damaged or in the way: nothing is sent without a row, and no row is lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import neighbours
+import pytest
+import sqlalchemy as sa
+from ledger import books, until
+from origin import Origin
+from providers import CANARY
+
+from imagen_nb.core.records import Status
+from imagen_nb.errors import LogError
+from imagen_nb.simulator import Simulator
+from imagen_nb.store import journal
+from imagen_nb.workspace import Workspace
+
+SECONDS = 4.0
+
+
+def test_four_processes_share_a_home(home: Path) -> None:
+    """Four notebooks sweep, read, rate and reconcile at once: no error, and the log is sound and equals the bill."""
+    with Simulator(latency=0.02, paint=_dot()) as simulator:
+        processes = neighbours.at_work(home, simulator.base_url, SECONDS)
+        said = [process.communicate(timeout=120)[0] for process in processes]
+        assert [process.returncode for process in processes] == [0, 0, 0, 0]
+        books(home, simulator).balance(sum(map(int, said)))
+
+
+def _dot() -> Any:
+    """Paints a small picture in no time."""
+    from origin import picture
+
+    return lambda width, height, fmt, **_: picture("PNG" if fmt == "png" else "JPEG")  # noqa: ARG005 - a painter's signature
+
+
+class Disk:
+    """Where the log lies: SQLite finds no more room in it while it `is_full`."""
+
+    def __init__(self, ws: Workspace) -> None:
+        self.is_full = False
+        sa.event.listen(ws.log._database._engine, "checkout", self._limit)
+
+    def _limit(self, connection: Any, *_: object) -> None:
+        connection.execute(f"PRAGMA max_page_count = {1 if self.is_full else 2**30}")  # 1: not a page more than it has
+
+
+def test_a_full_disk_keeps_requests_from_being_sent(ws: Workspace, api: Origin) -> None:
+    """Without a durable row nothing is asked; the error says what to do, and with room it works again."""
+    disk = Disk(ws)
+    ws.generate("a fox")
+    disk.is_full = True
+    with pytest.raises(LogError, match="full") as caught:
+        ws.generate("a fox" * 5000)
+    assert caught.value.hint
+    assert len(api.of("create")) == len(ws.frame()) == 1
+    disk.is_full = False
+    ws.generate("an owl")
+    books(ws.log, api).balance(2)
+
+
+def test_what_was_accepted_while_the_disk_became_full_is_not_lost(ws: Workspace, api: Origin) -> None:
+    """A log that fails between the create and its row's end stops the sweep; reconcile() finds all that was billed."""
+    api.latency = 0.5
+    api.answer = lambda _: {"logs": "x" * 9000}
+    disk = Disk(ws)
+    runs = ws.submit(ws.plan("a fox", repeat=30), jobs=6)
+    until(lambda: len(api.bills) >= 6)
+    disk.is_full = True
+    with pytest.raises(LogError):
+        runs.wait()
+    disk.is_full = False
+    sent = len(api.of("create"))
+    now = books(ws.log, api)
+    now.check()
+    assert now.statuses["succeeded"] < len(now.bills)
+    ws.reconcile()
+    now = books(ws.log, api)
+    assert len(api.of("create")) == sent == len(now.claimed) == now.images
+    assert ws.log.verify() == []
+
+
+@pytest.mark.parametrize("name", ["images", "temp"])
+def test_images_that_cannot_be_kept_now_are_kept_later(ws: Workspace, api: Origin, name: str) -> None:
+    """A folder that cannot be made stops the run with an error; its row stays open, and reconcile() gets the image."""
+    ws.home.mkdir()
+    (ws.home / name).write_text("in the way")
+    with pytest.raises(LogError, match="cannot be written"):
+        ws.generate("a fox")
+    (row,) = ws.log.runs()
+    assert not row.status.is_terminal
+    (ws.home / name).unlink()
+    assert [run.status for run in ws.reconcile()] == [Status.SUCCEEDED]
+    books(ws.log, api).balance(1)
+
+
+@pytest.mark.parametrize(
+    "content", [b"not a database" * 99, b"SQLite format 3\0" + b"\xff" * 5000], ids=["text", "torn"]
+)
+def test_a_damaged_log_is_said_before_anything_is_sent(home: Path, api: Origin, content: bytes) -> None:
+    """Whatever lies in the log's place stays as it is."""
+    home.mkdir()
+    (home / "log.sqlite").write_bytes(content)
+    with Workspace(home, provider=api.base_url, token=CANARY) as ws, pytest.raises(LogError) as caught:
+        ws.generate("a fox")
+    assert caught.value.hint
+    assert api.seen == []
+    assert (home / "log.sqlite").read_bytes() == content
+
+
+def test_a_log_that_is_damaged_in_mid_sweep_stops_it(ws: Workspace, api: Origin) -> None:
+    """Nothing more is sent once rows cannot be written, and the kernel lives."""
+    runs = ws.submit(ws.plan("a fox", repeat=400), jobs=2)
+    until(lambda: len(api.bills) >= 5)
+    (ws.home / "log.sqlite").rename(ws.home / "elsewhere.sqlite")
+    with pytest.raises(LogError, match="moved or deleted"):
+        runs.wait()
+    assert len(api.bills) < 400
+    (ws.home / "elsewhere.sqlite").rename(ws.home / "log.sqlite")
+    ws.close()
+    with Workspace(ws.home, provider=api.base_url, token=CANARY, settle_s=0.6) as later:
+        later.reconcile()
+        now = books(later.log, api)
+        assert set(now.claimed) == set(now.bills)
+        assert now.images == len(now.bills)
+
+
+def test_a_home_that_is_no_folder_is_said(tmp_path: Path, api: Origin) -> None:
+    """A file in its place is an error in two lines, and nothing is sent."""
+    (tmp_path / "file").write_text("in the way")
+    with Workspace(tmp_path / "file", provider=api.base_url, token=CANARY) as ws, pytest.raises(LogError) as caught:
+        ws.generate("a fox")
+    assert caught.value.hint
+    assert api.seen == []
+
+
+@pytest.mark.parametrize(("is_safe", "mode"), [(False, "delete"), (True, "wal")])
+def test_the_journal_fits_the_sqlite_at_hand(
+    home: Path, api: Origin, is_safe: bool, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the WAL-reset bug, and on a network's disk, a rollback journal is kept, and each commit is synced."""
+    monkeypatch.setattr(journal, "has_safe_wal", lambda _: is_safe)
+    with Workspace(home, provider=api.base_url, token=CANARY) as ws:
+        assert ws.generate("a fox").status is Status.SUCCEEDED
+        with ws.log.reading() as conn:
+            assert conn.exec_driver_sql("PRAGMA journal_mode").scalar_one() == mode
+            assert conn.exec_driver_sql("PRAGMA synchronous").scalar_one() >= 2
