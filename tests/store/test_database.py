@@ -95,7 +95,7 @@ broken
 @pytest.mark.parametrize(
     ("path", "is_remote"),
     [
-        ("/work/imagen_runs", False),
+        ("/srv/imagen_runs", False),
         ("/home/me/imagen_runs", True),
         ("/home/local/imagen_runs", False),
         ("/homeless/imagen_runs", False),
