@@ -201,7 +201,8 @@ class Carrier:
         return is_ours
 
     def _unfound(self, lost: Lost, fate: Fate) -> None:
-        error = f"{lost.cause}; {fate.value}"
+        why = f": {lost.failure}" if lost.failure and fate is Fate.UNSEEN else ""
+        error = f"{lost.cause}; {fate.value}{why}"
         if fate is Fate.MISSING:
             self._desk.log.settle(lost.run_id, Status.FAILED, error=error, error_code="not_sent")
         else:

@@ -62,6 +62,8 @@ class Lost:
     slack: timedelta = SLACK
     lost_at: float = field(default_factory=time.monotonic)
     cause: str = "the reply was lost"
+    failure: str | None = None
+    """Why the list could not be read, where it could not."""
     finding: Prediction | Fate | None = None
     settled: threading.Event = field(default_factory=threading.Event)
 
@@ -141,6 +143,7 @@ class Search:
                 one.end(prediction)
         for one in entries:
             if one.run_id not in found and (fate := _fate(failure, began - one.lost_at, self._settle_s)):
+                one.failure = None if failure is None else failure.message
                 one.end(fate)
 
     def _unclaimed(self, wanted: Sequence[Wanted]) -> tuple[list[Prediction], ProviderError | None]:

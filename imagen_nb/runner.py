@@ -118,8 +118,14 @@ class Sweep:
                 elif self._is_reserved(ticket):
                     return ticket
                 else:
+                    self._give_back(ticket)
                     return None
         return None
+
+    def _give_back(self, ticket: Ticket) -> None:
+        """Let go of a row that was taken up again and will not be carried."""
+        if ticket.run_id is not None:
+            self._desk.log.release([ticket.run_id])
 
     def _carry(self, ticket: Ticket) -> None:
         """One ticket, from wherever it stands to a settled row."""

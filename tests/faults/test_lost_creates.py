@@ -145,6 +145,7 @@ def test_a_part_of_a_list_is_never_taken_for_the_whole(
     monkeypatch.setattr(origin, "PAGE", 5)
     monkeypatch.setattr(reconcile, "PAGES", 2)
     monkeypatch.setattr(reconcile, "PATIENCE_S", 0.5)
+    api.list_lag = 0.0
     api.fault("create", after=[rst], times=1)
     late = threading.Event()
     api.fault("list", instead=lambda seen: _held_until(late, api, seen), times=1)

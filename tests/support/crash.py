@@ -63,11 +63,12 @@ def planned(workspace: Workspace, count: int) -> Plan:
 
 @contextmanager
 def sweeping(
-    home: Path, base_url: str, count: int, *, jobs: int, token: str | None = None
+    home: Path, base_url: str, count: int, *, jobs: int, token: str | None = None, stderr: bool = True
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process at work on a sweep; killed with SIGKILL at the end, if it is still there."""
     command = [sys.executable, __file__, str(home), base_url, str(count), str(jobs)]
-    process = subprocess.Popen(command, env={**os.environ, **({"IMAGEN_NB_TOKEN": token} if token else {})})
+    environment = {**os.environ, **({"IMAGEN_NB_TOKEN": token} if token else {})}
+    process = subprocess.Popen(command, env=environment, stderr=None if stderr else subprocess.DEVNULL)
     try:
         yield process
     finally:
