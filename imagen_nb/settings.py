@@ -180,11 +180,12 @@ def _text(value: object, what: str) -> str | None:
 
 def _home(value: str | os.PathLike[str]) -> Path:
     try:
-        return Path(value).expanduser().absolute()
+        path = Path(value).expanduser().absolute()
     except (TypeError, ValueError, RuntimeError, OSError):
-        raise SettingsError(
-            "the home folder cannot be used", "Give the path of a folder, as text or as a Path."
-        ) from None
+        path = None
+    if path is None or "\0" in str(path):
+        raise SettingsError("the home folder cannot be used", "Give the path of a folder, as text or as a Path.")
+    return path
 
 
 def _own_token(name: str, env: _Environment) -> Secret | None:

@@ -17,6 +17,8 @@ from imagen_nb.core import plan as planning
 from imagen_nb.core.models import ModelSpec, check_model_name, from_schema, known_model, unvalidated
 from imagen_nb.core.plan import Plan
 from imagen_nb.core.records import Rendering, Run, shown_by
+from imagen_nb.core.values import label, mapping, positive, whole
+from imagen_nb.core.words import shortened
 from imagen_nb.displays import CARD_PX, Displays, shown_plan
 from imagen_nb.errors import InputError, ProviderError
 from imagen_nb.settings import Provider, Settings
@@ -67,11 +69,11 @@ class Workspace:
         self.settings: Settings = configuration.resolve(provider=provider, token=token, model=model, home=home)
         del token  # a verbose traceback prints what a frame still holds
         self.model = check_model_name(self.settings.model)
-        self.jobs = jobs
-        self.prices = dict(prices or {})
+        self.jobs = whole("jobs", jobs)
+        self.prices = dict(mapping("prices", prices))
         self.notices: list[str] = [self.settings.notice] if self.settings.notice else []
-        self.displays = Displays(lambda: self.images, thumbnail)
-        self._settle_s = settle_s
+        self.displays = Displays(lambda: self.images, whole("thumbnail", thumbnail))
+        self._settle_s = None if settle_s is None else positive("settle_s", settle_s)
         self._specs: dict[str, ModelSpec] = {}
         self._lock = threading.RLock()
         self._log: Log | None = None
@@ -178,8 +180,9 @@ class Workspace:
         A keyword is a slot if the template has it, else a model parameter, else an `InputError`; a list is an axis.
         `template` may also be a DataFrame or the path of a CSV file with a column `prompt` or `template`.
         """
-        names.setdefault("model", None)
-        names["model"] = names["model"] or self.model
+        names["model"] = names.get("model") or self.model
+        for name in ("slots", "params"):
+            mapping(name, names.get(name))
         from imagen_nb.store.promptsets import plan_frame, rows_of
 
         rows = rows_of(template)
@@ -263,14 +266,16 @@ class Workspace:
         """
         from imagen_nb.carrier import Terms
 
+        if not isinstance(plan, Plan):
+            raise InputError(f"{shortened(plan)} is no plan", "Make one of it with plan(), or use generate().")
         terms = Terms(
-            experiment=_name(experiment, "experiment"),
-            tag=_name(tag, "tag"),
+            experiment=label("experiment", experiment),
+            tag=label("tag", tag),
             budget=_checked_budget(budget, plan),
             resume=resume,
-            jobs=_positive(self.jobs if jobs is None else jobs, "jobs"),
-            timeout=_positive(timeout, "timeout"),
-            hold=HOLD_S if hold is None and len(plan) == 1 else hold,
+            jobs=self.jobs if jobs is None else whole("jobs", jobs),
+            timeout=positive("timeout", timeout),
+            hold=_checked_hold(hold, len(plan)),
             executor=executor,
         )
         if resume and not terms.experiment:
@@ -314,7 +319,7 @@ class Workspace:
 
     def rate(self, run_id: str, rating: int | None = None, note: str | None = None) -> None:
         """Write a rating (1 to 5) and a note to the row of a run; what is None stays as it is."""
-        self.log.rate(run_id, rating=rating, note=note)
+        self.log.rate(str(getattr(run_id, "id", run_id)), rating=rating, note=note)
 
     def reconcile(self, timeout: float = TIMEOUT_S) -> Runs:
         """Settle the rows that a dead kernel or a lost reply left open; safe to repeat, and beside a running sweep.
@@ -325,8 +330,14 @@ class Workspace:
         from imagen_nb.carrier import Terms
         from imagen_nb.resume import leftover_tickets
 
+        terms = Terms(timeout=positive("timeout", timeout))
         tickets = leftover_tickets(self.log, self.provider.name)
-        return _waited(self._started(iter(tickets), len(tickets), Terms(jobs=max(1, len(tickets)), timeout=timeout)))
+        runs = self._started(iter(tickets), len(tickets), replace(terms, jobs=max(1, len(tickets))))
+        try:
+            return _waited(runs)
+        finally:
+            if runs.is_done:  # those that were not come to are leftovers again
+                self.log.release([str(ticket.run_id) for ticket in tickets])
 
     # -- how it looks --------------------------------------------------------------------------------------------
 
@@ -401,23 +412,17 @@ def _simulator_url() -> str:
         return str(_simulator.base_url)
 
 
-def _name(text: str | None, what: str) -> str | None:
-    """An experiment's name or a tag, without surrounding space; empty is none."""
-    if text is None or isinstance(text, str):
-        return (text or "").strip() or None
-    raise InputError(f"the {what} is a {type(text).__name__}, not text", "Give a short name.")
-
-
-def _positive(value: Any, what: str) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise InputError(f"{what} is {value!r}, and must be a number above 0")
-    return value
+def _checked_hold(hold: int | None, count: int) -> int | None:
+    """For how many seconds each create is held: 0 is not at all, and without a word a single one is."""
+    if hold is None:
+        return HOLD_S if count == 1 else None
+    return None if hold == 0 else whole("hold", hold, most=HOLD_S)
 
 
 def _checked_budget(budget: float | None, plan: Plan) -> float | None:
     if budget is None:
         return None
-    _positive(budget, "budget")
+    budget = positive("budget", budget)
     if plan.cost is None:
         raise InputError(
             "a budget needs a price, and the price of a model in this plan is unknown",

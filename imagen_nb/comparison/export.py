@@ -12,7 +12,7 @@ import pandas as pd
 
 from imagen_nb.comparison.columns import INDEX, known_names, need, values
 from imagen_nb.comparison.csvtext import written
-from imagen_nb.comparison.files import mapped, replaced
+from imagen_nb.comparison.files import mapped, place, replaced
 from imagen_nb.comparison.folder import write_folder
 from imagen_nb.comparison.rows import listed as paths_in
 from imagen_nb.errors import InputError
@@ -34,7 +34,7 @@ def export(frame: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
     place that cannot be written, and for a folder that holds something else.
     """
     need(frame, "prompt", "status")
-    target = Path(path).expanduser().absolute()
+    target = place(path)
     _writer(target)(frame, target)
     return target
 

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from imagen_nb.core.words import shortened
 from imagen_nb.errors import InputError
 
 
@@ -41,6 +42,17 @@ def mapped(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise InputError(f"{path} cannot be written: {reason}", "Choose another place, or free it.") from None
+
+
+def place(path: str | os.PathLike[str]) -> Path:
+    """The absolute path. Raises `InputError` for what is none."""
+    try:
+        made = Path(path).expanduser().absolute()
+    except (TypeError, ValueError, RuntimeError, OSError):
+        made = None
+    if made is None or "\0" in str(made):
+        raise InputError(f"{shortened(path)} is no place to write to", "Give the path of a file or a folder.")
+    return made
 
 
 def _take_mode(temporary: Path, path: Path) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 from imagen_nb import view
 from imagen_nb.comparison.axes import chosen
 from imagen_nb.comparison.columns import values
-from imagen_nb.comparison.files import mapped, replaced
+from imagen_nb.comparison.files import mapped, place, replaced
 from imagen_nb.comparison.gallery import images_of, need_images
 from imagen_nb.comparison.rows import runs_of
 from imagen_nb.comparison.thumbnails import thumbs
@@ -26,7 +26,7 @@ MOST_IMAGES = 4000
 def report(frame: pd.DataFrame, path: str | os.PathLike[str], *, title: str | None = None) -> Path:
     """Write the report and return its absolute path. Raises `InputError` for a name that is not one of an HTML file."""
     need_images(frame)
-    target = Path(path).expanduser().absolute()
+    target = place(path)
     if target.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"a report is an HTML file, and {target.name!r} is not one", "Name it something.html.")
     text = page(frame, title or _title(frame))

@@ -74,6 +74,30 @@ def whole(name: str, value: Any, *, most: int | None = None) -> int:
     )
 
 
+def positive(name: str, value: Any) -> float:
+    """A finite number above 0. Raises `InputError` for anything else."""
+    made = plain(value)
+    if isinstance(made, int | float) and not isinstance(made, bool) and made > 0 and math.isfinite(made):
+        return made
+    raise InputError(
+        f"{name} cannot be {shortened(made)}; allowed: a number above 0", f"Set {name} so, or leave it out."
+    )
+
+
+def mapping(name: str, value: Any) -> Mapping[str, Any]:
+    """What names map to; nothing is an empty one. Raises `InputError` for anything else."""
+    if value is None or isinstance(value, Mapping):
+        return value or {}
+    raise InputError(f"{name} cannot be {shortened(value)}; allowed: names and their values", f"Give {name}={{…}}.")
+
+
+def label(name: str, value: Any) -> str | None:
+    """A name that a user gives something, without surrounding space; None for an empty one. Raises `InputError`."""
+    if value is None or isinstance(value, str):
+        return (value or "").strip() or None
+    raise InputError(f"{name} cannot be {shortened(value)}; allowed: text", "Give a short name.")
+
+
 def check_distinct(name: str, values: Sequence[Any]) -> None:
     """Raise `InputError` when a value comes twice. 1 and "1" differ, and so do 1 and 1.0."""
     if isinstance(values, range):

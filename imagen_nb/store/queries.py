@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from imagen_nb.core.records import Image, Run, Status
+from imagen_nb.core.words import shortened
 from imagen_nb.errors import InputError
 from imagen_nb.store.prepared import Prepared, given
 from imagen_nb.store.rows import image_of, run_of
@@ -48,7 +49,7 @@ def matching(
     if ids is not None:
         found.append(among(runs.c.run_id, [ids] if isinstance(ids, str) else ids))
     if experiment is not None:
-        found.append(runs.c.experiment.in_([experiment] if isinstance(experiment, str) else list(experiment)))
+        found.append(runs.c.experiment.in_(_several("experiment", experiment)))
     if status is not None:
         found.append(runs.c.status.in_(_statuses(status)))
     if text:
@@ -134,8 +135,16 @@ def problems(conn: sa.Connection, home: Path) -> list[str]:
     return lines + [f"the run {run_id} has no events" for run_id in conn.execute(without).scalars()]
 
 
+def _several(name: str, value: Any) -> list[str]:
+    """The names asked for. Raises `InputError` for what is neither text nor several texts."""
+    wanted = [value] if isinstance(value, str) or not isinstance(value, Iterable) else list(value)
+    if not all(isinstance(each, str) for each in wanted):
+        raise InputError(f"{name} cannot be {shortened(value)}; allowed: a name, or several", "Names are text.")
+    return wanted
+
+
 def _statuses(status: Statuses) -> list[str]:
-    wanted = [status] if isinstance(status, str) else list(status or ())
+    wanted = _several("status", status or ())
     known = [str(each) for each in Status]
     for word in wanted:
         if str(word) not in known:
