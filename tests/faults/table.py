@@ -1,0 +1,357 @@
+"""What can go wrong, what happens then, and the tests that prove it; `python tests/faults/table.py` prints it.
+
+`test_table.py` checks that no row is without a test and that every test named here is there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LOST = "tests/faults/test_lost_creates.py::"
+PACE = "tests/faults/test_pace.py::"
+REPLIES = "tests/faults/test_replies.py::"
+IMAGES = "tests/faults/test_images.py::"
+ELSEWHERE = "tests/faults/test_elsewhere.py::"
+TEXT = "tests/faults/test_hostile_text.py::"
+KILLED = "tests/faults/test_killed.py::"
+RESUMING = "tests/faults/test_resuming.py::"
+HOME = "tests/faults/test_home.py::"
+CLOCKS = "tests/faults/test_clocks.py::"
+CANARY = "tests/faults/test_canary.py::"
+MONEY = "tests/faults/test_money.py::"
+MEMORY = "tests/faults/test_memory.py::"
+MACHINE = "tests/faults/test_ledger_machine.py::TestLedger::runTest"
+PACING = "tests/core/test_pacing.py::"
+DATABASE = "tests/store/test_database.py::"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One fault: what it is, what happens then, and the ids of the tests, without parameters."""
+
+    fault: str
+    outcome: str
+    tests: tuple[str, ...]
+
+
+ROWS: dict[int, Row] = {
+    1: Row(
+        "the address cannot be found, the connection is refused or not taken",
+        "surely not sent: tried again for a moment, then an error",
+        (
+            f"{ELSEWHERE}test_a_provider_that_cannot_be_reached_is_said_after_a_few_tries",
+            f"{ELSEWHERE}test_a_provider_that_comes_up_meanwhile_gets_the_create_once",
+            f"{ELSEWHERE}test_a_name_that_cannot_be_found_is_said",
+            f"{ELSEWHERE}test_a_host_that_does_not_take_connections_is_said",
+        ),
+    ),
+    2: Row(
+        "a create's connection ends before it was processed",
+        "missing from the settled list, so sent again: 1 bill",
+        (
+            f"{LOST}test_a_create_dropped_before_it_was_processed_is_sent_again_once",
+            f"{LOST}test_every_repeat_waits_for_a_list_of_its_own_and_there_are_only_so_many",
+            f"{MONEY}test_every_image_wanted_is_billed_once_and_had",
+            MACHINE,
+        ),
+    ),
+    3: Row(
+        "a create's connection is reset after it was processed",
+        "found in the list and adopted: 1 bill",
+        (
+            f"{LOST}test_a_create_whose_reply_cannot_be_used_is_found_and_adopted",
+            f"{MONEY}test_every_image_wanted_is_billed_once_and_had",
+            MACHINE,
+        ),
+    ),
+    4: Row(
+        "a create that is held open times out or is dropped",
+        "found in the list while it runs: 1 bill",
+        (f"{LOST}test_a_held_create_that_is_lost_is_found_while_it_runs",),
+    ),
+    5: Row(
+        "500, 502 or 504 to a create, made or not",
+        "the list decides: 1 bill",
+        (
+            f"{LOST}test_a_create_whose_reply_cannot_be_used_is_found_and_adopted",
+            f"{LOST}test_a_server_error_before_anything_was_made_is_one_bill_too",
+        ),
+    ),
+    6: Row(
+        "a success with half a body, a web page or nothing in it",
+        "found in the list and adopted: 1 bill",
+        (f"{LOST}test_a_create_whose_reply_cannot_be_used_is_found_and_adopted",),
+    ),
+    7: Row(
+        "the list lags, is cut off, fails for a while, or is not offered",
+        "time to settle; else the row stays unknown, and is never sent blindly",
+        (
+            f"{LOST}test_a_list_that_lags_is_given_time",
+            f"{LOST}test_without_a_list_a_lost_create_stays_unknown_and_is_never_repeated",
+            f"{LOST}test_a_part_of_a_list_is_never_taken_for_the_whole",
+            f"{LOST}test_what_a_part_of_a_list_shows_is_adopted",
+            f"{LOST}test_a_list_that_fails_for_a_while_is_asked_again",
+        ),
+    ),
+    8: Row(
+        "50 requests with the same input, one create in ten dropped",
+        "each listed prediction is claimed once: 50 bills",
+        (
+            f"{LOST}test_fifty_identical_requests_claim_each_prediction_once",
+            f"{LOST}test_a_lost_create_belongs_to_whoever_looks_for_it",
+            f"{LOST}test_reconcile_is_safe_twice_and_beside_a_sweep",
+        ),
+    ),
+    9: Row(
+        "429 with the wait in a header, as a date, in the body or in its text",
+        "all workers wait, hardly a request is wasted",
+        (f"{PACE}test_all_workers_wait_for_a_429_in_any_form",),
+    ),
+    10: Row(
+        "429 with a wait that makes no sense, or of a day",
+        "a second or so instead; for a day the sweep stops with a message",
+        (
+            f"{PACE}test_a_wait_that_nobody_can_mean_is_replaced",
+            f"{PACE}test_a_wait_of_a_day_stops_the_sweep_with_a_message",
+        ),
+    ),
+    11: Row(
+        "a storm of 429 over 3,000 creates",
+        "little more time than the limit itself costs, under 1 % refused",
+        (
+            f"{PACE}test_a_storm_of_429_ends_near_the_limits_own_floor",
+            f"{PACING}test_three_thousand_creates_end_near_the_limits_own_floor",
+        ),
+    ),
+    12: Row(
+        "the rate falls to 6 a minute in mid-sweep",
+        "followed, nothing fails",
+        (
+            f"{PACE}test_a_rate_that_falls_in_mid_sweep_is_followed",
+            f"{PACING}test_a_rate_that_falls_to_six_a_minute_in_mid_sweep_is_followed",
+        ),
+    ),
+    13: Row(
+        "5xx to everything for minutes",
+        "few requests meanwhile, and the sweep goes on",
+        (
+            f"{PACE}test_an_outage_is_outwaited_without_a_storm",
+            f"{PACE}test_creates_that_fail_for_a_while_are_each_looked_for",
+            "tests/wire/test_http.py::test_a_storm_of_failures_is_not_amplified",
+        ),
+    ),
+    14: Row(
+        "401, no credit, or an input that is refused",
+        "no repeat; the first two stop the sweep, the third shows field and reason",
+        (
+            f"{REPLIES}test_a_refusal_of_everything_stops_the_sweep",
+            f"{REPLIES}test_what_was_accepted_before_a_refusal_is_collected",
+            f"{REPLIES}test_a_refused_input_names_field_and_reason",
+        ),
+    ),
+    15: Row(
+        "a look meets 404, 5xx, a reset or a web page",
+        "repeated; the row is never lost",
+        (f"{REPLIES}test_a_look_that_fails_is_repeated", f"{PACE}test_an_outage_is_outwaited_without_a_storm"),
+    ),
+    16: Row(
+        "`aborted`, a status nobody knows, missing fields",
+        "an end; outwaited; tolerated, and the raw reply is kept",
+        (
+            f"{REPLIES}test_aborted_is_an_end_and_costs_nothing",
+            f"{REPLIES}test_a_status_nobody_knows_is_waited_out_and_logged_as_seen",
+            f"{REPLIES}test_missing_and_odd_fields_are_tolerated",
+        ),
+    ),
+    17: Row(
+        "a success that has only begun",
+        "polled to its end",
+        (f"{REPLIES}test_a_prediction_that_just_started_is_polled",),
+    ),
+    18: Row(
+        "an output that is missing, empty, a string, a list, nested or embedded",
+        "shown, or said to be missing",
+        (
+            f"{REPLIES}test_any_output_is_shown_or_said_to_be_missing",
+            f"{IMAGES}test_an_output_that_the_provider_has_deleted_is_expired",
+        ),
+    ),
+    19: Row(
+        "a prediction that never ends",
+        "given up on, canceled at the provider, logged",
+        (
+            f"{REPLIES}test_what_never_ends_is_given_up_on_canceled_and_logged",
+            f"{RESUMING}test_a_cancel_that_the_provider_does_not_know_leaves_the_row_open",
+        ),
+    ),
+    20: Row(
+        "a reply that drips byte by byte",
+        "ended by the clock",
+        (
+            f"{REPLIES}test_a_body_that_drips_ends_by_the_clock",
+            f"{REPLIES}test_a_reply_that_is_only_headers_without_end_ends_by_the_clock",
+        ),
+    ),
+    21: Row(
+        "an image cut short, in any framing",
+        "fetched again; nothing is published that does not decode to its end",
+        (
+            f"{IMAGES}test_an_image_cut_short_is_fetched_again",
+            f"{IMAGES}test_an_image_that_stays_cut_short_leaves_nothing_behind",
+        ),
+    ),
+    22: Row(
+        "an image that the provider has deleted",
+        "expired; prompt and parameters are kept",
+        (
+            f"{IMAGES}test_an_image_that_is_gone_is_expired_and_its_request_kept",
+            f"{IMAGES}test_an_output_that_the_provider_has_deleted_is_expired",
+        ),
+    ),
+    23: Row(
+        "a web page or SVG in the place of an image",
+        "refused by its bytes",
+        (f"{IMAGES}test_what_is_no_image_is_refused_whatever_it_says_it_is",),
+    ),
+    24: Row(
+        "a bomb, a body without end, an image of 200 megapixels",
+        "capped in bytes, pixels and seconds; memory rises by 80 MB at most",
+        (f"{IMAGES}test_an_image_without_measure_is_capped", f"{MEMORY}test_no_reply_makes_memory_grow"),
+    ),
+    25: Row(
+        "redirects: in circles, of a create, to other hosts, to this network, to files",
+        "refused; neither token nor prompt leaves",
+        (
+            f"{ELSEWHERE}test_a_redirected_create_goes_nowhere",
+            f"{ELSEWHERE}test_the_api_is_never_redirected",
+            f"{ELSEWHERE}test_a_redirected_image_goes_nowhere_else",
+            f"{ELSEWHERE}test_an_output_that_lies_where_none_may_is_not_asked_for",
+            f"{ELSEWHERE}test_the_links_of_a_reply_are_never_followed",
+        ),
+    ),
+    26: Row(
+        "a netrc, proxies, a token that is no header",
+        "the right header and no other; proxies and CA files work; the error does not repeat the token",
+        (
+            f"{ELSEWHERE}test_a_netrc_replaces_nothing_and_adds_nothing",
+            f"{ELSEWHERE}test_proxies_of_the_environment_still_work",
+            f"{ELSEWHERE}test_a_ca_file_of_the_environment_is_trusted",
+            f"{ELSEWHERE}test_a_token_that_is_no_header_is_refused",
+            f"{ELSEWHERE}test_a_line_break_after_a_token_is_trimmed",
+        ),
+    ),
+    27: Row(
+        "a certificate that is expired or that nobody trusts",
+        "refused at once",
+        (f"{ELSEWHERE}test_a_certificate_nobody_trusts_is_refused_at_once",),
+    ),
+    28: Row(
+        "markup and scripts in prompts, errors, models and addresses",
+        "inert in cells, widgets, reports and converted notebooks",
+        (
+            f"{TEXT}test_markup_from_a_prompt_a_provider_or_a_name_is_inert",
+            "tests/view/test_hostile.py::test_no_element_and_no_attribute_comes_from_data",
+            "tests/notebook/test_panel.py::test_reason_of_a_failure_is_on_its_card",
+        ),
+    ),
+    29: Row(
+        "paths, NUL, 300 characters, reserved words and emoji in any name",
+        "files are named after hashes and ids",
+        (f"{TEXT}test_no_name_reaches_the_file_system",),
+    ),
+    30: Row(
+        "a prompt that a spreadsheet would run",
+        "neutralised in the export, and read back as it was",
+        (
+            f"{TEXT}test_no_cell_of_an_export_is_a_formula",
+            "tests/comparison/test_export.py::test_no_cell_of_a_csv_is_a_formula",
+        ),
+    ),
+    31: Row(
+        "SIGKILL in every state, and at random",
+        "no accepted prediction is lost; 1 bill each",
+        (
+            f"{KILLED}test_killed_in_any_state_it_owes_nothing_extra_and_misses_nothing",
+            f"{KILLED}test_killed_while_the_last_row_is_being_written",
+            f"{KILLED}test_reconcile_after_a_kill_settles_what_was_accepted_and_sends_nothing",
+            f"{KILLED}test_killed_at_random_moments_of_a_bad_day",
+            "tests/running/test_killed.py::test_a_sweep_killed_again_and_again_still_pays_once",
+            MACHINE,
+        ),
+    ),
+    32: Row(
+        "an interrupt or a restart in mid-sweep",
+        "resumed, nothing is sent twice",
+        (
+            f"{RESUMING}test_an_interrupted_sweep_keeps_what_it_has_and_goes_on",
+            f"{RESUMING}test_a_restart_in_mid_sweep_picks_up_what_runs",
+            f"{RESUMING}test_two_who_resume_at_once_share_the_open_rows",
+            f"{PACE}test_an_interrupt_ends_every_wait",
+            "tests/notebook/test_kernel.py::test_interrupt_ends_the_cell_as_interrupted",
+        ),
+    ),
+    33: Row(
+        "four processes on one home",
+        "no error, and the log is sound",
+        (f"{HOME}test_four_processes_share_a_home",),
+    ),
+    34: Row(
+        "a disk that is full, a log that is read-only or damaged",
+        "nothing is sent without a durable row; what was accepted is not lost",
+        (
+            f"{HOME}test_a_full_disk_keeps_requests_from_being_sent",
+            f"{HOME}test_what_was_accepted_while_the_disk_became_full_is_not_lost",
+            f"{HOME}test_images_that_cannot_be_kept_now_are_kept_later",
+            f"{HOME}test_a_damaged_log_is_said_before_anything_is_sent",
+            f"{HOME}test_a_log_that_is_damaged_in_mid_sweep_stops_it",
+            f"{DATABASE}test_a_read_only_log_is_an_error_when_it_is_opened",
+        ),
+    ),
+    35: Row(
+        "an SQLite with the WAL-reset bug, a network's disk",
+        "a rollback journal, every commit synced",
+        (
+            f"{HOME}test_the_journal_fits_the_sqlite_at_hand",
+            f"{DATABASE}test_wal_only_without_the_reset_bug",
+            f"{DATABASE}test_a_network_filesystem_gets_no_wal",
+        ),
+    ),
+    36: Row(
+        "the clock jumps an hour, or the provider's differs",
+        "waits go by another clock, and lost creates are found all the same",
+        (
+            f"{CLOCKS}test_a_provider_whose_clock_differs_is_understood",
+            f"{CLOCKS}test_a_clock_that_jumps_an_hour_does_not_hide_a_lost_create",
+            f"{CLOCKS}test_a_clock_that_jumps_between_two_processes_does_not_hide_a_leftover",
+        ),
+    ),
+    37: Row(
+        "a web page calls the simulator",
+        "403",
+        (
+            "tests/simulator/test_safety.py::test_a_foreign_page_gets_nothing",
+            "tests/simulator/test_safety.py::test_a_foreign_page_gets_no_file",
+        ),
+    ),
+    38: Row(
+        "an error with every variable printed, in a notebook that is saved",
+        "no byte of the token in notebook, log, files or foreign headers",
+        (
+            f"{CANARY}test_a_saved_notebook_holds_no_token",
+            f"{CANARY}test_no_verbose_traceback_shows_the_token",
+            f"{CANARY}test_a_mistake_of_ours_shows_no_token_either",
+            f"{CANARY}test_no_byte_of_the_token_is_in_any_file_output_or_foreign_header",
+        ),
+    ),
+}
+
+
+def main() -> None:
+    print("| # | fault | what happens | held by |\n|---|---|---|---|")
+    for number, row in ROWS.items():
+        tests = "<br>".join(f"`{each.removeprefix('tests/')}`" for each in row.tests)
+        print(f"| {number} | {row.fault} | {row.outcome} | {tests} |")
+
+
+if __name__ == "__main__":
+    main()
