@@ -92,8 +92,10 @@ def notebook(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Callable[...,
         return opened[-1]
 
     yield open_one
+    errors = list(lab.errors)
     for each in opened:
         each.close()
+    lab.errors[:] = errors  # what JupyterLab says while it shuts a kernel down is its own affair
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ SWITCHES = (
 )
 HARMLESS = re.compile(
     "favicon|ERR_INTERNET_DISCONNECTED|ERR_NAME_NOT_RESOLVED|ERR_BLOCKED_BY_CLIENT|ResizeObserver loop"
-    r"|Canceled future for \w+ message before replies were done"
+    r"|Canceled future for \w+ message before replies were done|/api/(kernels|sessions|terminals)\b"
 )
 """Console errors of the browser itself where there is no Internet, and of JupyterLab when a kernel is shut down."""
 
