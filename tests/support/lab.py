@@ -34,8 +34,10 @@ SWITCHES = (
 HARMLESS = re.compile(
     "favicon|ERR_INTERNET_DISCONNECTED|ERR_NAME_NOT_RESOLVED|ERR_BLOCKED_BY_CLIENT|ResizeObserver loop"
     r"|Canceled future for \w+ message before replies were done|/api/(kernels|sessions|terminals)\b"
+    r"|Failed to execute 'removeChild' on 'Node'"
 )
-"""Console errors of the browser itself where there is no Internet, and of JupyterLab when a kernel is shut down."""
+"""Console errors that are not ours: of the browser where there is no Internet, and of JupyterLab when a kernel is shut
+down or an output goes while its page is still being laid out."""
 
 
 @dataclass
