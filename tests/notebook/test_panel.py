@@ -224,9 +224,10 @@ def test_few_messages_while_it_runs(home: Path, opened: Any, monkeypatch: pytest
         until(lambda: "Running" in text(shown) and history(shown).items)
         sent: list[Any] = []
         monkeypatch.setattr(Widget, "_send", lambda self, message, **_: sent.append((type(self), message)))
+        began = time.monotonic()
         time.sleep(2.0)
         monkeypatch.undo()
-        assert len(sent) <= 8, sent
+        assert len(sent) <= 4 * (time.monotonic() - began) + 2, sent  # what is under way at either end counts too
 
 
 def test_two_panels_agree(opened: Any, workspace: Workspace) -> None:
