@@ -218,7 +218,7 @@ def test_few_messages_while_it_runs(home: Path, opened: Any, monkeypatch: pytest
     """A running prediction costs at most four widget messages a second."""
     from ipywidgets import Widget
 
-    with Simulator(latency=3.0) as simulator, Workspace(home, provider=simulator.base_url) as workspace:
+    with Simulator(latency=30.0) as simulator, Workspace(home, provider=simulator.base_url) as workspace:
         shown = opened(workspace)
         generate(shown, "a fox")
         until(lambda: "Running" in text(shown) and history(shown).items)
