@@ -216,7 +216,7 @@ def test_a_body_that_drips_ends_by_the_clock(
     ws: Workspace, api: Origin, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One byte at a time keeps no call beyond its time, and what was paid for is had afterwards."""
-    monkeypatch.setattr(carrier, "CREATE_S", 1.0)
+    monkeypatch.setattr(carrier, "CREATE_S", 0.5)
     monkeypatch.setattr(collect, "DOWNLOAD_S", 1.0)
     monkeypatch.setattr(downloads, "PATIENCE_S", 0.5)
     monkeypatch.setattr(predictions, "LOOK_S", 0.5)
@@ -246,7 +246,7 @@ def test_a_reply_that_is_only_headers_without_end_ends_by_the_clock(
     ws: Workspace, api: Origin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Headers count like bodies."""
-    monkeypatch.setattr(carrier, "CREATE_S", 1.0)
+    monkeypatch.setattr(carrier, "CREATE_S", 0.5)
 
     def script(seen: Seen) -> Script:  # noqa: ARG001 - a script's signature
         return [drip(b"HTTP/1.1 200 OK\r\n" + b"X-More: yes\r\n" * 10_000, every=0.01)]
