@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV   ?= .venv
 ARGS   ?=
+# Tests mostly wait: three processes keep two cores busy.
+JOBS   ?= 3
 BIN    := $(VENV)/bin
 LAB    := $(VENV)/.ready-lab
 TEST   := $(VENV)/.ready-test
@@ -13,7 +15,7 @@ export PIP_ROOT_USER_ACTION = ignore
 .PHONY: help demo lab test bench pictures lint matrix wheel clean
 
 help: ## what can be made (this list)
-	@echo "make TARGET [PYTHON=python3.12] [VENV=.venv] [ARGS='options for the command behind it']"
+	@echo "make TARGET [PYTHON=python3.12] [VENV=.venv] [JOBS=3] [ARGS='options for the command behind it']"
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  %-8s %s\n' "$$name" "$$text"; done
 
 demo: $(LAB) ## run the quickstart notebook against the simulator, print its log, write a report
@@ -24,7 +26,7 @@ lab: $(LAB) ## open JupyterLab on notebooks/
 
 test: $(TEST) ## the whole test suite, the browser part included when a Chromium can be had
 	@$(BIN)/python tests/support/chromium.py --get
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadgroup $(ARGS)
 
 bench: $(TEST) ## speed and memory, side by side with the official client; fails where a figure is missed
 	@$(BIN)/python tests/bench $(ARGS)

@@ -173,7 +173,10 @@ def test_what_is_cut_short_is_fetched_again(host: Origin, tmp_path: Path, script
         ([reply(b"", 403)], ImageGoneError),
         ([reply(b"", 418)], ImageError),
     ],
-    ids=str,
+    ids=[
+        *("cut short", "reset", "503", "JPEG without its end", "PNG without its end", "nothing", "page", "SVG"),
+        *("no picture", "no WebP", "404", "410", "403", "418"),
+    ],
 )
 def test_what_stays_unusable_is_not_kept(
     host: Origin, tmp_path: Path, script: list[Act], kind: type[ImagenError]

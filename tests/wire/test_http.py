@@ -90,7 +90,11 @@ def test_one_exchange_does_not_wait_for_a_far_deadline(origin: Origin, monkeypat
 # -- looks -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("script", [[rst], [HTML], [reply(b"", 500)], [page(200)], cut(b"{}" * 9, 3)], ids=str)
+@pytest.mark.parametrize(
+    "script",
+    [[rst], [HTML], [reply(b"", 500)], [page(200)], cut(b"{}" * 9, 3)],
+    ids=["reset", "HTML", "500", "page", "cut short"],
+)
 def test_a_look_is_repeated(origin: Origin, script: list[Act]) -> None:
     """A GET may be made again: two failures in a row are not seen by the caller."""
     naps = Naps()

@@ -224,7 +224,11 @@ def test_an_endless_list_is_bounded(origin: Origin) -> None:
     assert len(origin.seen) == 5
 
 
-@pytest.mark.parametrize("act", [reply(b"", 404), page(200, "Welcome"), says({"data": []}), reply(b"", 501)], ids=str)
+@pytest.mark.parametrize(
+    "act",
+    [reply(b"", 404), page(200, "Welcome"), says({"data": []}), reply(b"", 501)],
+    ids=["404", "page", "another shape", "501"],
+)
 def test_a_provider_that_does_not_list_says_so(origin: Origin, act: Any) -> None:
     """404, a front end's page, another shape: there is no list to look in."""
     origin.fault("list", instead=[act])

@@ -364,7 +364,11 @@ def test_the_token_does_not_show_itself() -> None:
     assert CANARY not in f"{http!r} {http._line._session.auth!r} {vars(http)}"
 
 
-@pytest.mark.parametrize("script", [[rst], [hang], cut(b"{}" * 99, 3), [reply(b"<html>", 500)]], ids=str)
+@pytest.mark.parametrize(
+    "script",
+    [[rst], [hang], cut(b"{}" * 99, 3), [reply(b"<html>", 500)]],
+    ids=["reset", "silence", "cut short", "500"],
+)
 def test_no_error_shows_the_token(api: Origin, script: list[Act]) -> None:
     """Neither its text, nor its chain, nor a variable of any frame it passed."""
     api.fault("create", instead=script)
