@@ -20,7 +20,7 @@ from datetime import datetime, timezone
 from imagen_nb.collect import Edges, Task, collect, gather, unfinished
 from imagen_nb.core.models import ModelSpec, cost_of
 from imagen_nb.core.records import Outcome, Prediction, Request, Run, Status
-from imagen_nb.errors import ImagenError, ProviderError
+from imagen_nb.errors import ImagenError, ProviderError, ThrottledError, UnreachableError
 from imagen_nb.reconcile import LEFTOVER_SLACK, SETTLE_S, Fate, Lost, Search
 from imagen_nb.settings import Provider
 from imagen_nb.store.log import Log
@@ -164,12 +164,15 @@ class Carrier:
         """The reply to the one POST, or None where it was lost."""
         terms = self._terms
         hold = min(terms.hold or 0, int(terms.timeout)) or None
-        deadline = time.monotonic() + max(terms.timeout, CREATE_S + (hold or 0))
+        patience = max(terms.timeout, CREATE_S + (hold or 0))
         with self._lock:
             self._held[lost.run_id] = lost
         try:
-            return self._desk.edges.api.create(
-                ticket.request, deadline=deadline, hold=hold, cancel_after=terms.timeout, stop=self._stop
+            return self._admitted(
+                patience,
+                lambda deadline: self._desk.edges.api.create(
+                    ticket.request, deadline=deadline, hold=hold, cancel_after=terms.timeout, stop=self._stop
+                ),
             )
         except ProviderError as error:
             if not error.is_uncertain:
@@ -181,6 +184,22 @@ class Carrier:
         finally:
             with self._lock:
                 del self._held[lost.run_id]
+
+    def _admitted(self, patience: float, create: Callable[[float], Prediction]) -> Prediction:
+        """The reply to a create that is refused for the pace alone: it stands in line again while others pass.
+
+        Where nobody has passed for `patience` seconds, the `ThrottledError` comes out.
+        """
+        gate, began = self._desk.edges.api.gate, time.monotonic()
+        while True:
+            try:
+                return create(time.monotonic() + patience)
+            except ThrottledError:
+                refused_for = min(gate.refusing_for, time.monotonic() - began)
+                if refused_for + gate.waiting > patience:
+                    raise
+            if not gate.stand_in_line(patience, self._stop.is_set):
+                raise UnreachableError("stopped before the request was sent", "")
 
     def _accepted(self, ticket: Ticket, prediction: Prediction) -> bool:
         """Whether the row has the prediction now; the outputs of one that is done are fetched while that is written."""

@@ -97,7 +97,8 @@ class Sweep:
     def _work(self) -> None:
         try:
             while (ticket := self._next()) is not None:
-                self._carry(ticket)
+                if self._is_admitted(ticket):
+                    self._carry(ticket)
         except ImagenError as error:
             self._halt(error)
         except BaseException as error:
@@ -122,8 +123,20 @@ class Sweep:
                     return None
         return None
 
+    def _is_admitted(self, ticket: Ticket) -> bool:
+        """Wait until the ticket's create may pass; it has no row yet then. False where the sweep ends meanwhile."""
+        if ticket.prediction is not None or ticket.is_lost:
+            return True
+        if self._desk.edges.api.gate.stand_in_line(self._terms.timeout, self._is_over):
+            return True
+        self._give_back(ticket)
+        return False
+
     def _give_back(self, ticket: Ticket) -> None:
-        """Let go of a row that was taken up again and will not be carried."""
+        """Let go of a ticket that will not be carried, and of its row where it was taken up again."""
+        with self._changed:
+            self._reserved -= ticket.reserved
+            self._changed.notify_all()
         if ticket.run_id is not None:
             self._desk.log.release([ticket.run_id])
 
@@ -152,16 +165,19 @@ class Sweep:
         budget = self._terms.budget
         if budget is None:
             return True
-        ticket.reserved = self._desk.spec(ticket.request.model).estimate(ticket.request.input) or 0.0
+        estimate = self._desk.spec(ticket.request.model).estimate(ticket.request.input) or 0.0
         with self._changed:
-            while self._spent + self._reserved + ticket.reserved > budget + _CENT_FRACTION:
-                if self._reserved <= _CENT_FRACTION or self._is_closed():
+            while self._spent + self._reserved + estimate > budget + _CENT_FRACTION:
+                if self._is_over():
+                    return False
+                if self._reserved <= _CENT_FRACTION or self._is_spent:
                     message = f"the budget of ${budget:.2f} is reached"
                     self._progress = replace(self._progress, message=message)
                     self._is_spent = True
                     return False
                 self._changed.wait(SLICE_S)
-            self._reserved += ticket.reserved
+            self._reserved += estimate
+            ticket.reserved = estimate
         return True
 
     def _count(self, index: int, run: Run, *, skipped: int = 0) -> None:
@@ -189,7 +205,10 @@ class Sweep:
             self.error = self.error or error
 
     def _is_closed(self) -> bool:
-        return self._stop.is_set() or self._is_spent or self.error is not None
+        return self._is_over() or self._is_spent
+
+    def _is_over(self) -> bool:
+        return self._stop.is_set() or self.error is not None
 
     def _leave(self) -> None:
         with self._changed:

@@ -23,6 +23,12 @@ OTHERS = 3000 / 60
 LOCAL_CREATES, LOCAL_OTHERS = 200.0, 2000.0
 """A provider on this machine publishes no limits; these keep a mistake from eating it."""
 
+SLICE_S = 0.25
+"""How long one waits in line at most before looking whether it is still worth it, in seconds."""
+
+AT_ONCE_S = 0.001
+"""A turn that comes in fewer seconds than this has come."""
+
 HINT = "The provider limits how fast one may ask: use fewer jobs or a longer timeout, or go on later with --resume."
 
 
@@ -57,6 +63,28 @@ class Gate:
         now = clock()
         self._buckets = {True: Bucket.fresh(creates, now), False: Bucket.fresh(others, now)}
         self._epochs = {True: 0, False: 0}
+        self._line = threading.Lock()
+        self._accepted_at = now
+
+    def stand_in_line(self, longest: float, is_over: Callable[[], bool]) -> bool:
+        """Wait until a create could pass at once; False where `is_over` said so meanwhile.
+
+        Only the one at the head of the line waits for the provider. So a request comes to `acquire` when its turn is
+        near, and does not grow old behind others. A pause of more than `longest` seconds that the provider asked for
+        is left to `acquire`, which says so.
+        """
+        while not self._line.acquire(timeout=SLICE_S):
+            if is_over():
+                return False
+        try:
+            while not is_over():
+                wait = self._buckets[True].take(self._clock())[1]
+                if wait < AT_ONCE_S or self.waiting > longest:
+                    return True
+                self._doze(min(wait, SLICE_S), None)
+        finally:
+            self._line.release()
+        return False
 
     def acquire(self, *, create: bool, deadline: float, stop: threading.Event | None = None) -> float:
         """Wait for this call's turn and give the time it came, which `throttled` wants to know.
@@ -83,7 +111,14 @@ class Gate:
     def accepted(self, create: bool) -> None:
         """The provider took a call, whatever it answered."""
         with self._lock:
+            if create:
+                self._accepted_at = self._clock()
             self._buckets[create] = self._buckets[create].recovered()
+
+    @property
+    def refusing_for(self) -> float:
+        """Seconds since the provider last took a create, or since there is this gate."""
+        return self._clock() - self._accepted_at
 
     @property
     def waiting(self) -> float:

@@ -11,6 +11,7 @@ from ledger import books, until
 from origin import Origin, Seen
 from providers import CANARY
 
+from imagen_nb import carrier
 from imagen_nb.core.records import Status
 from imagen_nb.errors import ThrottledError
 from imagen_nb.workspace import Workspace
@@ -78,6 +79,17 @@ def test_a_rate_that_falls_in_mid_sweep_is_followed(ws: Workspace, api: Origin) 
     runs.wait()
     assert {run.status for run in runs} == {Status.SUCCEEDED}
     books(ws.log, api).balance(20)
+
+
+def test_many_workers_wait_for_few_turns_without_failing(
+    ws: Workspace, api: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the last of the workers has its turn long after one prediction's timeout, nothing fails for it."""
+    monkeypatch.setattr(carrier, "CREATE_S", 1.0)
+    api.limit("create", rate=3.0, burst=1.0)
+    runs = ws.run(ws.plan("a fox", repeat=18), jobs=18, timeout=2.0)
+    assert {run.status for run in runs} == {Status.SUCCEEDED}
+    books(ws.log, api).balance(18)
 
 
 def test_an_outage_is_outwaited_without_a_storm(ws: Workspace, api: Origin) -> None:

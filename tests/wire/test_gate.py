@@ -45,6 +45,35 @@ def test_the_service_gets_no_more_than_it_allows() -> None:
     assert gate_for(provider_of("http://127.0.0.1:1")).rate(create=True) > 100.0
 
 
+def test_the_head_of_the_line_waits_until_it_could_pass() -> None:
+    """Standing in line takes no turn away: when it ends, the next create passes at once."""
+    gate, clock = _gate()
+    for _ in range(10):
+        gate.acquire(create=True, deadline=1000.0)
+    assert gate.stand_in_line(60.0, lambda: False)
+    assert clock.now == pytest.approx(100.1)
+    assert gate.acquire(create=True, deadline=100.2) == pytest.approx(100.1)
+    gate.throttled(7.0, create=True)
+    assert gate.stand_in_line(60.0, lambda: False)
+    assert clock.now == pytest.approx(107.1)
+
+
+def test_a_line_that_leads_nowhere_is_left() -> None:
+    """For a sweep that is over nobody waits, at its head or behind; a pause of a day is no line at all."""
+    gate, clock = _gate()
+    gate.throttled(86400.0, create=True)
+    assert gate.stand_in_line(60.0, lambda: False)
+    assert clock.now == 100.0
+    assert not gate.stand_in_line(1e6, lambda: clock.now > 105.0)
+    assert clock.now == pytest.approx(105.25)
+    left = []
+    with gate._line:
+        behind = threading.Thread(target=lambda: left.append(gate.stand_in_line(60.0, lambda: True)))
+        behind.start()
+        behind.join(5.0)
+    assert left == [False]
+
+
 def test_a_refusal_closes_the_door_for_all() -> None:
     """After a 429 that asks for seven seconds nobody passes for seven seconds, and the view can say so."""
     gate, clock = _gate()
