@@ -236,6 +236,10 @@ class Bucket:
 SHORTEST_GAP_S = 0.05
 LONGEST_GAP_S = 5.0
 
+EXPECTANT_GAP_S = 0.5
+"""The longest gap while the end may come at any moment: what other clients wait each time, so that a slow model is not
+seen much later than by them."""
+
 POLL_WORTH_S = 0.017
 """One poll is worth as much as this many seconds of delay.
 
@@ -261,19 +265,26 @@ def _informed_gap(elapsed: float, later: Sequence[float]) -> float:
     count = len(later)
     soon = later[count // 20]  # the first twentieth counts as chance
     half = later[count // 2]
-    likely = soon - elapsed + 2.0 * math.sqrt(POLL_WORTH_S * (half - soon))
+    likely = max(0.0, soon - elapsed) + _expected_gap(half - max(soon, elapsed))
     # Before the earliest of many nothing is to be expected; before the earliest of a few, something may well be.
     unlikely = math.sqrt(2.0 * POLL_WORTH_S * (later[0] - elapsed) * (count + 1))
-    return min(likely, max(unlikely, 2.0 * math.sqrt(POLL_WORTH_S * (half - elapsed))))
+    return min(likely, max(unlikely, _expected_gap(half - elapsed)), later[0] - elapsed + EXPECTANT_GAP_S)
 
 
 def _overdue_gap(elapsed: float, history: Sequence[float]) -> float:
     longest = max(history)
-    return SHORTEST_GAP_S + 0.1 * (elapsed - longest) + 0.03 * (longest - min(history))
+    gap = SHORTEST_GAP_S + 0.1 * (elapsed - longest) + 0.03 * (longest - min(history))
+    # While a sweep is young the slower ones have not ended yet: to be a little late is to be expected.
+    return gap if elapsed > 2.0 * longest else min(EXPECTANT_GAP_S, gap)
 
 
 def _blind_gap(elapsed: float, typical: float | None) -> float:
     if typical is not None and typical / 2.0 <= elapsed <= typical * 2.0:
-        return 2.0 * math.sqrt(POLL_WORTH_S * typical / 2.0)
+        return _expected_gap(typical / 2.0)
     # Not longer where `typical` says it is early: a provider may be several times faster than its model's usual.
-    return max(0.2, 0.3 * math.sqrt(max(0.0, elapsed)))
+    return min(EXPECTANT_GAP_S, max(0.2, 0.3 * math.sqrt(max(0.0, elapsed))))
+
+
+def _expected_gap(half: float) -> float:
+    """The gap where half of all predictions end within `half` seconds from now."""
+    return min(EXPECTANT_GAP_S, 2.0 * math.sqrt(POLL_WORTH_S * half))
