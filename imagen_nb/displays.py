@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagen_nb.core.plan import Plan
-from imagen_nb.core.records import Progress, Rendering, Run
+from imagen_nb.core.records import Image, Progress, Rendering, Run
 
 if TYPE_CHECKING:
     from imagen_nb.store.images import Images
@@ -33,6 +33,12 @@ class Displays:
         px = self._thumbnail if len(run.images) <= 1 else min(TILE_PX, self._thumbnail)
         return card(run, self.thumb(px), link=below(Path.cwd()))
 
+    def image(self, run: Run, image: Image) -> Rendering:
+        """One image of a run, by itself."""
+        from imagen_nb.view import below, image_alone
+
+        return image_alone(run, image, self.thumb(self._thumbnail), link=below(Path.cwd()))
+
     def runs(self, runs: Sequence[Run], progress: Progress) -> Rendering:
         """The runs of a sweep as tiles below a line that sums them up."""
         from imagen_nb.view import below
@@ -40,6 +46,12 @@ class Displays:
 
         thumb = self.thumb(min(TILE_PX, self._thumbnail))
         return tiles(runs, thumb, link=below(Path.cwd()), elapsed=progress.elapsed, note=_unsent(progress))
+
+    def gallery(self, runs: Sequence[Run], *, note: str) -> Rendering:
+        """Any runs as tiles, with a note below."""
+        from imagen_nb.view import below, gallery
+
+        return gallery(runs, self.thumb(min(TILE_PX, self._thumbnail)), link=below(Path.cwd()), note=note)
 
     def thumb(self, px: int) -> Thumb:
         """Thumbnails of `px` pixels as `data:` URIs."""

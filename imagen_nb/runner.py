@@ -182,7 +182,8 @@ class Sweep:
 
     def _count(self, index: int, run: Run, *, skipped: int = 0) -> None:
         good = run.status is Status.SUCCEEDED
-        bad = not good and (run.status.is_terminal or run.status is Status.UNKNOWN) and run.error_code != "canceled"
+        by_user = not good and run.error_code == "canceled"
+        bad = not good and not by_user and (run.status.is_terminal or run.status is Status.UNKNOWN)
         with self._changed:
             now = self._progress
             self._progress = replace(
@@ -190,6 +191,7 @@ class Sweep:
                 done=now.done + 1,
                 succeeded=now.succeeded + good,
                 failed=now.failed + bad,
+                canceled=now.canceled + by_user,
                 skipped=now.skipped + skipped,
                 cost=now.cost if run.cost is None or skipped else (now.cost or 0.0) + run.cost,
             )

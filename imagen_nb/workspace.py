@@ -119,6 +119,11 @@ class Workspace:
         return replace(named, base_url=_simulator_url()) if named.is_simulator else named
 
     @property
+    def is_open(self) -> bool:
+        """Whether the log has been opened, so that asking it is quick."""
+        return self._log is not None
+
+    @property
     def log(self) -> Log:
         """The durable log, opened on first use. Raises `LogError` where the home cannot be used."""
         with self._lock:
@@ -297,7 +302,7 @@ class Workspace:
         runs = Runs(self._framed_runs, self._shown_runs)
         options = {} if self._settle_s is None else {"settle_s": self._settle_s}
         desk = Desk(self.provider, self.edges, self.log, self.spec, **options)
-        sweep = Sweep(tickets, total, terms, desk, lambda index, run: runs.add(index, shown_by(run, self.show)))
+        sweep = Sweep(tickets, total, terms, desk, lambda index, run: runs.add(index, self._displayed(run)))
         self._sweeps = [each for each in self._sweeps if not each.is_done] + [runs]
         try:
             return runs.start(sweep)
@@ -344,6 +349,9 @@ class Workspace:
     def show(self, run: Run) -> Rendering:
         """A run as a card: `text/plain` and `text/html`."""
         return self.displays.run(run)
+
+    def _displayed(self, run: Run) -> Run:
+        return shown_by(run, self.displays.run, self.displays.image)
 
     def _shown_runs(self, runs: Runs) -> Rendering:
         return self.displays.runs(list(runs), runs.progress())

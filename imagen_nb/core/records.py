@@ -122,6 +122,14 @@ class Image:
     bytes: int
     mime: str
     url: str | None = None
+    show: Callable[[Image], Rendering] | None = field(default=None, repr=False, compare=False)
+    """How to display this image; the workspace puts it in."""
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Rendering:  # noqa: ARG002 - Jupyter's signature
+        return self.show(self) if self.show else {"text/plain": repr(self)}
+
+    def __reduce__(self) -> Any:
+        return _restored, (Image, _kept(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,17 +186,22 @@ class Run:
         return self.show(self) if self.show else {"text/plain": repr(self)}
 
     def __reduce__(self) -> Any:
-        names = self.__dataclass_fields__.keys() - {"show"}
-        return _restored_run, ({name: getattr(self, name) for name in names},)
+        return _restored, (Run, _kept(self))
 
 
-def _restored_run(values: dict[str, Any]) -> Run:
-    return Run(**values)
+def _kept(value: Run | Image) -> dict[str, Any]:
+    """What travels to another process: all but how to display it, which belongs to this one."""
+    return {name: getattr(value, name) for name in value.__dataclass_fields__.keys() - {"show"}}
 
 
-def shown_by(run: Run, show: Callable[[Run], Rendering]) -> Run:
-    """The same run, displayed by `show`."""
-    return replace(run, show=show)
+def _restored(kind: Callable[..., Any], values: dict[str, Any]) -> Any:
+    return kind(**values)
+
+
+def shown_by(run: Run, show: Callable[[Run], Rendering], show_image: Callable[[Run, Image], Rendering]) -> Run:
+    """The same run, displayed by `show`, and each of its images by `show_image`."""
+    images = tuple(replace(image, show=lambda each: show_image(run, each)) for image in run.images)
+    return replace(run, show=show, images=images)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +212,7 @@ class Progress:
     done: int = 0
     succeeded: int = 0
     failed: int = 0
+    canceled: int = 0
     skipped: int = 0
     in_flight: int = 0
     elapsed: float = 0.0

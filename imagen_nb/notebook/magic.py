@@ -5,10 +5,11 @@ A magic parses, asks the workspace, waits in the main thread and hands back a va
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import copy
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
+from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, needs_local_scope, no_var_expand
 from traitlets import Dict, Float, Int, Unicode
 
 from imagen_nb.core.options import Options, log_manual, manual, parse_log
@@ -97,14 +98,17 @@ class ImagenMagics(Magics):
     # -- the magics ----------------------------------------------------------------------------------------------
 
     @no_var_expand
+    @needs_local_scope
     @line_cell_magic
-    def imagen(self, line: str, cell: str | None = None) -> Run | Runs | Plan | None:
+    def imagen(
+        self, line: str, cell: str | None = None, *, local_ns: Mapping[str, Any] | None = None
+    ) -> Run | Runs | Plan | None:
         options, prompt = asked(line, cell)
         if options.help:
             print(manual())  # noqa: T201 - the manual is this cell's output
             return None
         try:
-            return self._bind(options, self._result(options, prompt))
+            return self._bind(options, self._result(options, prompt, local_ns))
         except Interrupted as error:
             self._bind(options, error.runs)
             raise
@@ -153,11 +157,11 @@ class ImagenMagics(Magics):
 
     # -- one cell ------------------------------------------------------------------------------------------------
 
-    def _result(self, options: Options, prompt: str) -> Run | Runs | Plan:
+    def _result(self, options: Options, prompt: str, local: Mapping[str, Any] | None) -> Run | Runs | Plan:
         """What the cell asked for: a plan to look at, or runs."""
         workspace = self.workspace()
         keywords = options.plan_keywords(prompt, workspace.spec)
-        plan = workspace.plan([prompt], namespace=_variables(self._shell), **keywords)
+        plan = workspace.plan([prompt], namespace=_variables(self._shell, local), **keywords)
         self._tell(workspace)
         if options.dry_run:
             return self._shown(plan, options)
@@ -211,10 +215,11 @@ def _secret(question: str) -> str:
         ) from None
 
 
-def _variables(shell: Any) -> dict[str, Any]:
-    """The notebook's own variables, without those that IPython puts there."""
+def _variables(shell: Any, local: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What a slot may name: the notebook's own variables, not IPython's, and those of the function one is in."""
     hidden, nothing = shell.user_ns_hidden, object()
-    return {name: value for name, value in shell.user_ns.items() if value is not hidden.get(name, nothing)}
+    own = {name: value for name, value in shell.user_ns.items() if value is not hidden.get(name, nothing)}
+    return own if local is None or local is shell.user_ns else {**own, **local}
 
 
 ImagenMagics.imagen.__doc__ = manual()

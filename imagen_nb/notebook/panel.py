@@ -17,7 +17,7 @@ import ipywidgets as w  # type: ignore[import-untyped]  # it has no types
 from IPython import get_ipython
 
 from imagen_nb.core.plan import Plan
-from imagen_nb.core.records import Image, Run
+from imagen_nb.core.records import Image, Rendering, Run
 from imagen_nb.errors import ImagenError, SettingsError
 from imagen_nb.notebook.controls import close_all, message
 from imagen_nb.notebook.feed import feed_of
@@ -40,6 +40,9 @@ AT_ONCE = 6
 """How many thumbnails are made between two looks."""
 
 LARGE_PX, PAIR_PX = 1024, 768
+
+STILL = 4
+"""How many of the newest runs stand in the notebook's file for a panel that is not live."""
 
 
 class Panel(w.VBox):  # type: ignore[misc] # ipywidgets has no types
@@ -87,8 +90,19 @@ class Panel(w.VBox):  # type: ignore[misc] # ipywidgets has no types
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         live = super()._repr_mimebundle_(**kwargs) or {}
-        text = f"The imagen_nb panel on {self._workspace.home}; run this cell in a notebook to use it."
-        return {**live, "text/plain": text, "text/html": fill("still.html", text=text)}
+        return {**live, **self._still()}
+
+    def _still(self) -> Rendering:
+        """What stands for the panel where no widget can live: what it is, or the newest runs where they are at hand."""
+        text = f"The imagen_nb panel on {short_path(self._workspace.home)}; run this cell in a notebook to use it."
+        said = {"text/plain": text, "text/html": fill("still.html", text=text)}
+        if not self._workspace.is_open:
+            return said  # opening the log takes longer than a panel may take to be shown
+        try:
+            newest = self._workspace.log.runs(limit=STILL, newest_first=True)
+        except ImagenError:
+            return said  # the panel itself says what is wrong, and goes on trying
+        return self._workspace.displays.gallery(newest, note=text) if newest else said
 
     def _made(self) -> list[Any]:
         settings = self._workspace.settings

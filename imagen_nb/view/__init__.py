@@ -1,6 +1,6 @@
 """Values in, text out: what runs, sweeps, plans and comparisons look like in a cell, a terminal and a report."""
 
-from imagen_nb.view.cards import card, gallery, runs
+from imagen_nb.view.cards import card, gallery, image_alone, runs
 from imagen_nb.view.matrix import Facet, Grid, GridRow, grid
 from imagen_nb.view.pairs import Change, Difference, comparison
 from imagen_nb.view.pictures import Link, Thumb, below, data_uri
@@ -24,6 +24,7 @@ __all__ = [
     "data_uri",
     "gallery",
     "grid",
+    "image_alone",
     "live",
     "live_tile",
     "plan",

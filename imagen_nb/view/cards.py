@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from imagen_nb.core.records import Rendering, Run, Status, canonical
+from imagen_nb.core.records import Image, Rendering, Run, Status, canonical
 from imagen_nb.view.pages import fill
 from imagen_nb.view.pictures import Link, Picture, Thumb, file_of, picture
 from imagen_nb.view.words import (
@@ -70,6 +70,12 @@ def card(run: Run, thumb: Thumb, *, link: Link | None = None) -> Rendering:
         run_id=run.id,
     )
     return {"text/plain": _card_text(run, pictures), "text/html": html}
+
+
+def image_alone(run: Run, image: Image, thumb: Thumb, *, link: Link | None = None) -> Rendering:
+    """One image of a run, as large as on a card, above the way to its file."""
+    shown = picture(run, image, thumb, box=CARD_BOX, link=link)
+    return {"text/plain": terminal([f"{shown.file}  {shown.about}"]), "text/html": fill("image.html", picture=shown)}
 
 
 def gallery(

@@ -48,7 +48,8 @@ def plan(asked: Plan, *, step: str = SEND, notes: Sequence[str] = ()) -> Renderi
         notes=notes,
         step=step,
     )
-    return {"text/plain": _text(total, axes, prompts[:MOST_PROMPTS], settings, [*notes, step]), "text/html": html}
+    about = [text for text in (_product(asked), settings) if text]
+    return {"text/plain": _text(total, axes, prompts[:MOST_PROMPTS], about, [*notes, step]), "text/html": html}
 
 
 _KINDS = {"param": "parameter", "row": "rows of a table"}
@@ -81,13 +82,15 @@ def _constant(asked: Plan) -> list[tuple[str, str]]:
     return pairs({**model, **asked.fixed})
 
 
-def _text(total: str, axes: Sequence[AxisRow], prompts: Sequence[str], settings: str, steps: Sequence[str]) -> str:
+def _text(
+    total: str, axes: Sequence[AxisRow], prompts: Sequence[str], about: Sequence[str], steps: Sequence[str]
+) -> str:
     """The plan for a terminal."""
     width = max((len(axis.name) for axis in axes), default=0)
     lines = [total]
     for axis in axes:
         more = f" and {axis.hidden:,} more" if axis.hidden else ""
         lines.append(f"  {axis.name.ljust(width)}  {axis.count:>3,}  {', '.join(axis.values)}{more}")
-    lines += [f"  {settings}"] if settings else []
+    lines += [f"  {each}" for each in about]
     lines += [f"  > {one_line(prompt, 110)}" for prompt in prompts]
     return terminal([*lines, *steps])

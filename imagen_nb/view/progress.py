@@ -53,6 +53,7 @@ def progress_line(progress: Progress) -> str:
         [
             f"{progress.done:,} of {progress.total:,} done",
             f"{progress.failed:,} failed" if progress.failed else "",
+            f"{progress.canceled:,} canceled" if progress.canceled else "",
             f"{progress.skipped:,} skipped" if progress.skipped else "",
             f"{progress.in_flight:,} in flight" if progress.in_flight else "",
             f"{seconds(progress.elapsed)} elapsed",

@@ -124,6 +124,7 @@ def test_untrusted_notebook_still_shows_pictures(lab: Lab, notebook: Open, shot:
     assert pictures.get_attribute("alt") == "a fox <img src=x onerror=alert(1)>"
     assert shown.locator("[onerror], script, style").count() == 0
     expect(strange.output(2)).to_contain_text("imagen_nb panel")
+    expect(strange.output(2).get_by_role("img")).to_have_count(1)
     shot("untrusted")
     strange.close()
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from markup import Markup
 from shells import Session, session
 
 from imagen_nb import errors
@@ -88,6 +90,14 @@ def test_axes_slots_and_repeats(notebook: Session, simulator: Simulator) -> None
     assert {run.status for run in runs} == {Status.SUCCEEDED}
 
 
+def test_slots_name_what_a_function_knows(notebook: Session, simulator: Simulator) -> None:
+    """In a function its own variables fill slots, before the notebook's."""
+    notebook.run("kind, place = 'red', 'snow'")
+    notebook.run("def f(kind):\n    r = %imagen -q a {kind} fox in {place}\n    return r\nf('blue')")
+    assert notebook.error is None
+    assert prompts(simulator) == ["a blue fox in snow"]
+
+
 def test_experiment_tag_and_resume(notebook: Session, simulator: Simulator) -> None:
     """Runs are grouped and labelled in the log; --resume sends nothing that succeeded before."""
     notebook.run("%imagen -e zoo -t 'first try' --vary animal=fox|owl a {animal}")
@@ -113,6 +123,17 @@ def test_one_request_gives_a_run(notebook: Session) -> None:
     notebook.run("r = %imagen a red fox")
     assert notebook.out == ""
     assert notebook.value("r").status is Status.SUCCEEDED
+
+
+def test_an_image_is_shown_by_itself(notebook: Session) -> None:
+    """An image of a run has a text, an HTML and a terminal form, also after it was pickled."""
+    image = notebook.run("%imagen a red fox").images[0]
+    shown = image._repr_mimebundle_()
+    assert Markup.of(shown["text/html"]).attributes("alt") == ["a red fox"]
+    assert shown["text/plain"].startswith("imagen_runs/images/")
+    copied = pickle.loads(pickle.dumps(image))  # noqa: S301 - our own
+    assert copied == image
+    assert copied._repr_mimebundle_() == {"text/plain": repr(image)}
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from controls import beside, control, labels, of_kind, text, until
+from markup import Markup
 
 from imagen_nb.core.records import Request
 from imagen_nb.notebook.frontend import script
@@ -414,3 +415,15 @@ def test_static_form_needs_no_widget(opened: Any) -> None:
     assert "imagen_nb panel" in bundle["text/plain"]
     assert "imagen_nb panel" in bundle["text/html"]
     assert "application/vnd.jupyter.widget-view+json" in bundle
+
+
+def test_static_form_has_the_newest_pictures(opened: Any, workspace: Workspace) -> None:
+    """In a file that was opened without a kernel, the last images stand where the panel was, and no whole path."""
+    workspace.run(workspace.plan("a {red|blue|white|black|green} fox"), jobs=1)
+    bundle = opened()._repr_mimebundle_()
+    page = Markup.of(bundle["text/html"])
+    assert page.attributes("alt") == [f"a {colour} fox" for colour in ("green", "black", "white", "blue")]
+    assert all(source.startswith("data:image/webp") for source in page.attributes("src"))
+    assert "run this cell in a notebook" in page.text
+    assert "4 runs" in bundle["text/plain"]
+    assert len(bundle["text/html"]) < 70_000

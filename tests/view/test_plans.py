@@ -35,6 +35,7 @@ def test_a_plan_shows_axes_product_cost_and_prompts() -> None:
     assert "More than 20." in page
     assert "Nothing has been sent." in page
     assert shown["text/plain"].splitlines()[0] == "24 requests · about $0.96"
+    assert "3 repeats = 24" in shown["text/plain"]
     assert "  > a fox in ink" in shown["text/plain"]
 
 

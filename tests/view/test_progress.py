@@ -7,14 +7,17 @@ from imagen_nb import view
 from imagen_nb.core.records import Progress
 from imagen_nb.view.progress import progress_text
 
-HALF = Progress(120, done=37, succeeded=34, failed=2, skipped=1, in_flight=16, elapsed=48.2, left=110, cost=1.48)
+HALF = Progress(
+    120, done=38, succeeded=34, failed=2, canceled=1, skipped=1, in_flight=16, elapsed=48.2, left=110, cost=1.48
+)
 
 
 def test_the_live_view_counts_everything() -> None:
-    """Done, failed, in flight, elapsed, left and cost are said in words, in HTML and as text."""
+    """Done, failed, canceled, in flight, elapsed, left and cost are said in words, in HTML and as text."""
     shown = view.live(HALF)
     expected = (
-        "37 of 120 done · 2 failed · 1 skipped · 16 in flight · 48 s elapsed · about 1 min 50 s left · $1.48 so far"
+        "38 of 120 done · 2 failed · 1 canceled · 1 skipped · 16 in flight · 48 s elapsed"
+        " · about 1 min 50 s left · $1.48 so far"
     )
     assert expected in Markup.of(shown["text/html"]).text
     assert shown["text/plain"] == f"[#######.................] {expected}"

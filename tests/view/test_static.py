@@ -37,6 +37,7 @@ IMAGE = unseen()
 SHOWN: Mapping[str, Callable[[], Mapping[str, str]]] = {
     "card": lambda: view.card(run("a fox " * 100, [IMAGE], params={"steps": 4}, rating=3, note="good"), pixel),
     "failed card": lambda: view.card(run(error="no paint"), pixel),
+    "image": lambda: view.image_alone(run(), IMAGE, pixel, link=lambda _image: "imagen_runs/x.jpg"),
     "gallery": lambda: view.gallery([run(images=[IMAGE]), run(status=Status.UNKNOWN)], pixel, heading="Two", note="."),
     "runs": lambda: view.runs([run(images=[IMAGE]), run(error="no paint")], pixel),
     "live": lambda: view.live(Progress(9, done=2, succeeded=1, failed=1), [view.live_tile(run(images=[IMAGE]), pixel)]),
