@@ -16,6 +16,8 @@ from imagen_nb.cli import main
 from imagen_nb.cli.notebooks import execute
 from imagen_nb.workspace import Workspace
 
+pytestmark = pytest.mark.xdist_group("notebooks")  # each is run once for all its tests
+
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 

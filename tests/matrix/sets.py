@@ -1,5 +1,6 @@
 """The kernel tests on sets of versions, each in an environment of its own under .venv-matrix/: `make matrix`.
 
+The newest set runs the browser tests too.
 `python tests/matrix/sets.py [SET ...]` runs the sets named, or all. A set whose Python is not on this machine is
 skipped with the reason; under CI=true that is a failure. Only the standard library is used here.
 """
@@ -19,8 +20,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 HOME = ROOT / ".venv-matrix"
-TOOLS = ("pytest>=8.2", "jupyter_client", "nbclient>=0.9", "hypothesis>=6.100", "psutil>=5.9")
-FOLDERS = ("tests/matrix", "tests/notebook")
+TOOLS = ("pytest>=8.2", "pytest-xdist>=3.5", "jupyter_client", "nbclient>=0.9", "hypothesis>=6.100", "psutil>=5.9")
+BROWSER_TOOLS = ("jupyterlab>=4.1", "nbconvert>=7.14", "playwright>=1.45")
+FOLDERS, BROWSER_FOLDERS = ("tests/matrix", "tests/notebook"), ("tests/browser",)
 SHOWN = ("ipython", "ipykernel", "ipywidgets", "pandas", "sqlalchemy")
 
 Version = tuple[int, int]
@@ -33,6 +35,7 @@ class VersionSet:
     name: str
     pins: tuple[str, ...]
     pythons: tuple[Version, ...] = ()
+    has_browser: bool = False
 
 
 SETS = (
@@ -55,7 +58,7 @@ SETS = (
         ((3, 10), (3, 11)),
     ),
     VersionSet("ipykernel-7.3", ("ipykernel==7.3.*",), (sys.version_info[:2],)),
-    VersionSet("newest", ("ipykernel>=6.29,!=6.30.0,!=7.0.*",)),
+    VersionSet("newest", ("ipykernel>=6.29,!=6.30.0,!=7.0.*",), has_browser=True),
 )
 
 
@@ -112,7 +115,8 @@ def prepared(each: VersionSet, python: str) -> Path:
     if not inside.exists():
         subprocess.run([python, "-m", "venv", str(folder)], check=True)
     pip = [str(inside), "-m", "pip", "-qq", "--disable-pip-version-check", "--no-input", "install"]
-    subprocess.run([*pip, "--upgrade", "--editable", str(ROOT), *each.pins, *TOOLS], cwd=ROOT, check=True)
+    tools = (*TOOLS, *BROWSER_TOOLS) if each.has_browser else TOOLS
+    subprocess.run([*pip, "--upgrade", "--editable", str(ROOT), *each.pins, *tools], cwd=ROOT, check=True)
     return inside
 
 
@@ -126,10 +130,11 @@ def versions(inside: Path) -> str:
     return done.stdout.strip()
 
 
-def tested(inside: Path, options: list[str]) -> tuple[bool, str]:
-    """Whether the kernel tests pass there, and pytest's closing line."""
-    folders = [folder for folder in FOLDERS if (ROOT / folder).is_dir()]
-    command = [str(inside), "-m", "pytest", "-m", "kernel", "-p", "no:cacheprovider", *options, *folders]
+def tested(each: VersionSet, inside: Path, options: list[str]) -> tuple[bool, str]:
+    """Whether the set's tests pass there, and pytest's closing line."""
+    marked, folders = ("kernel or browser", (*FOLDERS, *BROWSER_FOLDERS)) if each.has_browser else ("kernel", FOLDERS)
+    spread = ("--numprocesses=2", "--dist=loadgroup")
+    command = [str(inside), "-m", "pytest", "-m", marked, "-p", "no:cacheprovider", *spread, *options, *folders]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode:
         say(done.stdout)
@@ -146,7 +151,7 @@ def report(each: VersionSet, found: dict[Version, str], options: list[str]) -> b
         return os.environ.get("CI") != "true"
     began = time.monotonic()
     inside = prepared(each, found[version])
-    is_good, closing = tested(inside, options)
+    is_good, closing = tested(each, inside, options)
     say(f"{each.name}: Python 3.{version[1]}, {versions(inside)}")
     say(f"{each.name}: {'ok' if is_good else 'FAILED'}: {closing}; {time.monotonic() - began:.0f} s with the set-up")
     return is_good

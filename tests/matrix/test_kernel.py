@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from kernels import Cell, Kernel, started
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.xdist_group("matrix kernel")]  # one kernel for all of them
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,8 @@ def test_background_returns_at_once_and_fills_in(kernel: Kernel) -> None:
 
 def test_log_is_a_frame_and_the_accessor_shows_it(kernel: Kernel) -> None:
     """`%imagen_log` gives the DataFrame, and `.imagen` shows it as pictures."""
-    assert kernel.run("log = %imagen_log --experiment axes").status == "ok"
+    assert kernel.run("%imagen -q -e shown -a 1:1,16:9 a {fox|owl}").status == "ok"
+    assert kernel.run("log = %imagen_log --experiment shown").status == "ok"
     assert value(kernel, "[len(log), log.index.name]") == [4, "run_id"]
     shown = kernel.run("log.imagen.grid(rows='slot_1', cols='aspect_ratio')")
     assert shown.status == "ok", shown.traceback

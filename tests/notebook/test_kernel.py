@@ -14,7 +14,7 @@ from kernels import Cell, Kernel, started
 
 from imagen_nb.simulator import Simulator
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.xdist_group("kernel")]  # one kernel for all of them
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 

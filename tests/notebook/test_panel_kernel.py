@@ -13,7 +13,7 @@ from kernels import Kernel, started
 
 from imagen_nb.simulator import Simulator
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.xdist_group("panel kernel")]
 
 SUPPORT = Path(__file__).parents[1] / "support"
 SETUP = f"""
