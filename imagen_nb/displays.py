@@ -47,12 +47,6 @@ class Displays:
         thumb = self.thumb(min(TILE_PX, self._thumbnail))
         return tiles(runs, thumb, link=below(Path.cwd()), elapsed=progress.elapsed, note=_unsent(progress))
 
-    def gallery(self, runs: Sequence[Run], *, note: str) -> Rendering:
-        """Any runs as tiles, with a note below."""
-        from imagen_nb.view import below, gallery
-
-        return gallery(runs, self.thumb(min(TILE_PX, self._thumbnail)), link=below(Path.cwd()), note=note)
-
     def thumb(self, px: int) -> Thumb:
         """Thumbnails of `px` pixels as `data:` URIs."""
         from imagen_nb.view import data_uri

@@ -28,6 +28,7 @@ from imagen_nb.notebook.panel_history import History
 from imagen_nb.notebook.panel_queue import Queue
 from imagen_nb.notebook.tiles import picture_key, pictures_of, short_path
 from imagen_nb.notebook.widgets import Gallery, Guard
+from imagen_nb.view.pictures import Picture, data_uri, picture
 from imagen_nb.workspace import CONFIRM_ABOVE, Workspace, default_workspace
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ AT_ONCE = 6
 
 LARGE_PX, PAIR_PX = 1024, 768
 
-STILL = 4
-"""How many of the newest runs stand in the notebook's file for a panel that is not live."""
+STILL, STILL_BOX = 4, 168
+"""How many of the newest images stand in the notebook's file for a panel that is not live, and their CSS pixels."""
 
 
 class Panel(w.VBox):  # type: ignore[misc] # ipywidgets has no types
@@ -93,16 +94,22 @@ class Panel(w.VBox):  # type: ignore[misc] # ipywidgets has no types
         return {**live, **self._still()}
 
     def _still(self) -> Rendering:
-        """What stands for the panel where no widget can live: what it is, or the newest runs where they are at hand."""
+        """What stands for the panel where no widget can live: the newest images where they are at hand, and a word."""
         text = f"The imagen_nb panel on {short_path(self._workspace.home)}; run this cell in a notebook to use it."
-        said = {"text/plain": text, "text/html": fill("still.html", text=text)}
+        return {"text/plain": text, "text/html": fill("still.html", pictures=self._newest(), text=text)}
+
+    def _newest(self) -> list[Picture]:
+        """Pictures of the newest runs; none before the log is open, since a panel is to be there at once."""
         if not self._workspace.is_open:
-            return said  # opening the log takes longer than a panel may take to be shown
+            return []
         try:
-            newest = self._workspace.log.runs(limit=STILL, newest_first=True)
+            runs = self._workspace.log.runs(status="succeeded", limit=STILL, newest_first=True)
         except ImagenError:
-            return said  # the panel itself says what is wrong, and goes on trying
-        return self._workspace.displays.gallery(newest, note=text) if newest else said
+            return []  # the panel itself says what is wrong, and goes on trying
+        return [picture(run, run.images[0], self._thumb, box=STILL_BOX) for run in runs if run.images]
+
+    def _thumb(self, image: Image) -> str:
+        return data_uri(self._images.thumbnail(image.path, image.sha256, self._history.gallery.px))
 
     def _made(self) -> list[Any]:
         settings = self._workspace.settings

@@ -1,12 +1,32 @@
-"""Values in, text out: what runs, sweeps, plans and comparisons look like in a cell, a terminal and a report."""
+"""Values in, text out: what runs, sweeps, plans and comparisons look like in a cell, a terminal and a report.
 
-from imagen_nb.view.cards import card, gallery, image_alone, runs
-from imagen_nb.view.matrix import Facet, Grid, GridRow, grid
-from imagen_nb.view.pairs import Change, Difference, comparison
-from imagen_nb.view.pictures import Link, Thumb, below, data_uri
-from imagen_nb.view.plans import plan
-from imagen_nb.view.progress import LiveTile, live, live_tile
-from imagen_nb.view.reports import Axes, report
+Each view is imported when it is first used, since a panel or a card needs few of them and is to be there at once.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from imagen_nb.view.cards import card, gallery, image_alone, runs
+    from imagen_nb.view.matrix import Facet, Grid, GridRow, grid
+    from imagen_nb.view.pairs import Change, Difference, comparison
+    from imagen_nb.view.pictures import Link, Picture, Thumb, below, data_uri, picture
+    from imagen_nb.view.plans import plan
+    from imagen_nb.view.progress import LiveTile, live, live_tile
+    from imagen_nb.view.reports import Axes, report
+
+_ROOMS = {
+    "cards": ("card", "gallery", "image_alone", "runs"),
+    "matrix": ("Facet", "Grid", "GridRow", "grid"),
+    "pairs": ("Change", "Difference", "comparison"),
+    "pictures": ("Link", "Picture", "Thumb", "below", "data_uri", "picture"),
+    "plans": ("plan",),
+    "progress": ("LiveTile", "live", "live_tile"),
+    "reports": ("Axes", "report"),
+}
+_HOMES = {name: f"imagen_nb.view.{room}" for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
     "Axes",
@@ -17,6 +37,7 @@ __all__ = [
     "GridRow",
     "Link",
     "LiveTile",
+    "Picture",
     "Thumb",
     "below",
     "card",
@@ -27,7 +48,14 @@ __all__ = [
     "image_alone",
     "live",
     "live_tile",
+    "picture",
     "plan",
     "report",
     "runs",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'imagen_nb.view' has no attribute {name!r}")

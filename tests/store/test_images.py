@@ -218,6 +218,20 @@ def test_a_thumbnail_is_made_once(images: Images, home: Path) -> None:
     assert [path.name for path in kept.parent.iterdir()] == [kept.name]
 
 
+def test_a_smaller_thumbnail_is_made_of_a_larger_one(images: Images, home: Path) -> None:
+    """Reading the original again would take much longer; a kept one that is damaged is not relied on."""
+    image = published(home, encoded(photo(size=(700, 500))))
+    images.thumbnail(image.path, image.sha256, 512)
+    image.path.rename(home / "away.jpg")
+    assert shown(images.thumbnail(image.path, image.sha256, 256)).size == (256, 183)
+    with pytest.raises(ImageError, match="is missing"):
+        images.thumbnail(image.path, image.sha256, 400)
+    (home / "away.jpg").rename(image.path)
+    for kept in (home / "thumbnails").iterdir():
+        kept.write_bytes(b"RIFF")
+    assert shown(images.thumbnail(image.path, image.sha256, 160)).size == (160, 114)
+
+
 def test_a_thumbnail_that_cannot_be_kept_is_shown_all_the_same(images: Images, home: Path) -> None:
     """A full or forbidden folder costs only the making of it again."""
     image = published(home)
