@@ -20,7 +20,7 @@ from imagen_nb.simulator import Simulator  # noqa: E402 - as above
 from imagen_nb.store.log import Log  # noqa: E402 - as above
 
 ROWS = 1000
-ROUNDS = 8
+KERNELS, ROUNDS = 3, 8
 LATENCY_S = 1.0
 TIMED = """
 import time
@@ -85,15 +85,21 @@ def measured() -> dict[str, float]:
         browsing() as browser,
         serving(Path(folder) / "server", IMAGEN_NB_PROVIDER=service.base_url) as server,
     ):
-        book = Lab.opened(browser, server).notebook("figures", sources)
-        filled(book.folder / "imagen_runs")
-        book.run(0)
-        first, *later = [shown_in(book, at) for at in (1, 2, 3)]
+        lab = Lab.opened(browser, server)
+        first = []
+        for number in range(KERNELS):
+            book = lab.notebook(f"figures-{number}", sources)
+            filled(book.folder / "imagen_runs")
+            book.run(0)
+            first.append(shown_in(book, 1))
+            if number < KERNELS - 1:
+                book.close()
+        later = [shown_in(book, at) for at in (2, 3)]
         book.run(4)
         time.sleep(1)
         took = rounds(book, service)
     return {
-        "first": first,
+        "first": statistics.median(first),
         "again": statistics.median(later),
         "card": statistics.median(each["card"] for each in took),
         "picture": statistics.median(each["image"] for each in took),
