@@ -98,6 +98,16 @@ class Carrier:
         self._held: dict[str, Lost] = {}
         self._durations: dict[str, deque[float]] = {}
 
+    def intend(self, ticket: Ticket) -> None:
+        """Give a ticket its row; it is durable when this returns, and only then may the request leave."""
+        if ticket.run_id is None:
+            (ticket.run_id,) = self._desk.log.intend(
+                [ticket.request],
+                provider=self._desk.provider.name,
+                experiment=self._terms.experiment,
+                tag=self._terms.tag,
+            )
+
     def carry(self, ticket: Ticket) -> tuple[Run, ProviderError | None]:
         """The settled row of a ticket, and the refusal where the provider would not take the request.
 
@@ -112,18 +122,14 @@ class Carrier:
             raise
 
     def _carried(self, ticket: Ticket) -> tuple[Run, ProviderError | None]:
-        log, desk = self._desk.log, self._desk
-        if ticket.run_id is None:
-            (ticket.run_id,) = log.intend(
-                [ticket.request], provider=desk.provider.name, experiment=self._terms.experiment, tag=self._terms.tag
-            )
+        log, run_id = self._desk.log, str(ticket.run_id)
         try:
             prediction = ticket.prediction or self._created(ticket)
         except ProviderError as error:
             status = Status.CANCELED if self._stop.is_set() else Status.FAILED
-            return log.settle(ticket.run_id, status, error=error.message, error_code=error.code), error
+            return log.settle(run_id, status, error=error.message, error_code=error.code), error
         if prediction is None:
-            return log.get(ticket.run_id), None
+            return log.get(run_id), None
         return self._recorded(ticket, ticket.outcome or self._gathered(ticket, prediction)), None
 
     def cancel_held(self) -> None:

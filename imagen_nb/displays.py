@@ -45,7 +45,7 @@ class Displays:
         from imagen_nb.view import runs as tiles
 
         thumb = self.thumb(min(TILE_PX, self._thumbnail))
-        return tiles(runs, thumb, link=below(Path.cwd()), elapsed=progress.elapsed, note=_unsent(progress))
+        return tiles(runs, thumb, link=below(Path.cwd()), progress=progress, note=_unsent(progress))
 
     def thumb(self, px: int) -> Thumb:
         """Thumbnails of `px` pixels as `data:` URIs."""

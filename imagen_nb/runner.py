@@ -97,8 +97,7 @@ class Sweep:
     def _work(self) -> None:
         try:
             while (ticket := self._next()) is not None:
-                if self._is_admitted(ticket):
-                    self._carry(ticket)
+                self._carry(ticket)
         except ImagenError as error:
             self._halt(error)
         except BaseException as error:
@@ -108,7 +107,10 @@ class Sweep:
             self._leave()
 
     def _next(self) -> Ticket | None:
-        """The next ticket that needs work and fits the budget; None when there is none or the sweep stops."""
+        """The next ticket that needs work, with its row in the log; None when there is none or the sweep stops.
+
+        One at a time, so that the log has a plan's rows in the plan's order.
+        """
         with self._source:
             while not self._is_closed():
                 ticket = next(self._tickets, None)
@@ -116,7 +118,8 @@ class Sweep:
                     return None
                 if ticket.done is not None:
                     self._count(ticket.index, ticket.done, skipped=1)
-                elif self._is_reserved(ticket):
+                elif self._is_reserved(ticket) and self._is_admitted(ticket):
+                    self._carrier.intend(ticket)
                     return ticket
                 else:
                     self._give_back(ticket)
@@ -124,13 +127,10 @@ class Sweep:
         return None
 
     def _is_admitted(self, ticket: Ticket) -> bool:
-        """Wait until the ticket's create may pass; it has no row yet then. False where the sweep ends meanwhile."""
+        """Wait until the ticket's create may pass; False where the sweep ends meanwhile."""
         if ticket.prediction is not None or ticket.is_lost:
             return True
-        if self._desk.edges.api.gate.stand_in_line(self._terms.timeout, self._is_over):
-            return True
-        self._give_back(ticket)
-        return False
+        return self._desk.edges.api.gate.stand_in_line(self._terms.timeout, self._is_over)
 
     def _give_back(self, ticket: Ticket) -> None:
         """Let go of a ticket that will not be carried, and of its row where it was taken up again."""

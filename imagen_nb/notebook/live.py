@@ -138,7 +138,7 @@ def summary(runs: Runs) -> Rendering:
     progress = runs.progress()
     ended = list(runs)
     unsent = progress.total - len(ended)
-    first = summary_line(ended, progress.elapsed) if ended else ""
+    first = summary_line(ended, progress) if ended else ""
     reasons = [f"{number:,} {reason}" for number, reason in failures(ended)]
     return _lines([first, f"{unsent:,} not done" if unsent > 0 else "", progress.message, *reasons])
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from imagen_nb.core.records import Image, Rendering, Run, Status, canonical
+from imagen_nb.core.records import Image, Progress, Rendering, Run, Status, canonical
 from imagen_nb.view.pages import fill
 from imagen_nb.view.pictures import Link, Picture, Thumb, file_of, picture
 from imagen_nb.view.words import (
@@ -104,15 +104,15 @@ def runs(
     thumb: Thumb,
     *,
     link: Link | None = None,
-    elapsed: float | None = None,
+    progress: Progress | None = None,
     limit: int = MOST_TILES,
     note: str | None = None,
 ) -> Rendering:
     """What a sweep came to: a line that sums it up, its first `limit` runs as tiles, and every reason for a failure.
 
-    `note` stands below: what else is to be said of the sweep.
+    `progress` is the sweep's own account of it; `note` stands below: what else is to be said of the sweep.
     """
-    heading = summary_line(shown, elapsed)
+    heading = summary_line(shown, progress)
     reasons = failures(shown)
     part = shown[:limit]
     if len(part) < len(shown):
@@ -128,13 +128,21 @@ def runs(
     return {"text/plain": terminal([*lines, note] if note else lines), "text/html": html}
 
 
-def summary_line(shown: Sequence[Run], elapsed: float | None = None) -> str:
-    """`12 of 16 succeeded · 3 failed · 1 blocked · 48 s · $0.48`."""
+def summary_line(shown: Sequence[Run], progress: Progress | None = None) -> str:
+    """`12 of 16 succeeded · 3 failed · 1 blocked · 4 of them earlier · 48 s · $0.48`.
+
+    Of a sweep that found some of its runs in the log, the cost is what it added to it.
+    """
     words = Counter(chip(run).word for run in shown)
     good = words.pop(str(Status.SUCCEEDED), 0)
     first = f"{good:,} of {len(shown):,} succeeded" if len(shown) != 1 or not good else "1 succeeded"
-    costs = [run.cost for run in shown if run.cost is not None]
     others = [f"{number:,} {word}" for word, number in words.most_common()]
+    if progress is not None and progress.skipped:
+        earlier = f"{progress.skipped:,} of them earlier"
+        cost = progress.cost if progress.done > progress.skipped else 0.0
+        return joined([first, *others, earlier, seconds(progress.elapsed), dollars(cost)])
+    costs = [run.cost for run in shown if run.cost is not None]
+    elapsed = None if progress is None else progress.elapsed
     return joined([first, *others, seconds(elapsed), dollars(sum(costs)) if costs else ""])
 
 

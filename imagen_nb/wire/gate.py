@@ -92,6 +92,8 @@ class Gate:
         Raises `ThrottledError` at once where the turn comes after the monotonic `deadline`, and `UnreachableError`
         when `stop` is set before the turn came.
         """
+        if stop is not None and stop.is_set():
+            raise _stopped()
         epoch, turn = self._turn(create, deadline)
         while (left := turn - self._clock()) > 0 or epoch != self._epochs[create]:
             if epoch != self._epochs[create]:
@@ -99,7 +101,7 @@ class Gate:
                 continue
             self._doze(left, stop)
             if stop is not None and stop.is_set():
-                raise UnreachableError("stopped before the request was sent", "")
+                raise _stopped()
         return self._clock()
 
     def throttled(self, retry_after: float | None, create: bool, *, asked_at: float | None = None) -> None:
@@ -142,6 +144,10 @@ class Gate:
 def gate_for(provider: Provider) -> Gate:
     """A gate that starts with the limits the service publishes, or with none to speak of on this machine."""
     return Gate(LOCAL_CREATES, LOCAL_OTHERS) if provider.is_local else Gate()
+
+
+def _stopped() -> UnreachableError:
+    return UnreachableError("stopped before the request was sent", "")
 
 
 def _too_long(wait: float, allowed: float) -> ThrottledError:

@@ -419,7 +419,7 @@ def test_static_form_needs_no_widget(opened: Any) -> None:
 
 def test_static_form_has_the_newest_pictures(opened: Any, workspace: Workspace) -> None:
     """In a file that was opened without a kernel, the last images stand where the panel was, and no whole path."""
-    workspace.run(workspace.plan("a {red|blue|white|black|green} fox"), jobs=1)
+    workspace.run(workspace.plan("a {red|blue|white|black|green} fox"))
     bundle = opened()._repr_mimebundle_()
     page = Markup.of(bundle["text/html"])
     assert page.attributes("alt") == [f"a {colour} fox" for colour in ("green", "black", "white", "blue")]

@@ -46,11 +46,11 @@ def test_one_prompt_is_one_prediction_one_row_and_one_file(workspace: Workspace,
 
 
 def test_a_plan_runs_in_its_order_whatever_ends_first(workspace: Workspace) -> None:
-    """The handle is a sequence in the plan's order, and its frame has the same rows."""
+    """The handle is a sequence in the plan's order, and its frame has the same rows; the log keeps that order too."""
     plan = workspace.plan("a {animal} in {style}", animal=["fox", "owl"], style=["oil", "ink"], repeat=2)
     runs = workspace.run(plan, experiment="animals")
     assert [run.request for run in runs] == list(plan)
-    assert list(runs.frame().index) == [run.id for run in runs]
+    assert list(runs.frame().index) == list(workspace.frame().index) == [run.id for run in runs]
     assert Counter(runs.frame().animal) == {"fox": 4, "owl": 4}
     assert runs.progress().state == "ended"
 

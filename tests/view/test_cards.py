@@ -7,7 +7,7 @@ from markup import Markup
 from sample_runs import PIXEL, pixel, run, unseen
 
 from imagen_nb import view
-from imagen_nb.core.records import Image, Status
+from imagen_nb.core.records import Image, Progress, Status
 from imagen_nb.errors import ImageError
 from imagen_nb.settings import SIMULATOR
 from imagen_nb.view.words import TIMES
@@ -151,9 +151,18 @@ def test_a_sweep_is_summed_up_in_one_line() -> None:
         run(error="Flagged (E005) (abc)", error_code="blocked"),
         run(error="Flagged (E005) (xyz)", error_code="blocked"),
     ]
-    shown = view.runs([*done, *failed], pixel, elapsed=48.2)
+    shown = view.runs([*done, *failed], pixel, progress=Progress(9, done=9, elapsed=48.2))
     assert shown["text/plain"].startswith("3 of 5 succeeded · 2 blocked · 48 s · $0.12")
     assert f"2 {TIMES} blocked: Flagged (E005)" in Markup.of(shown["text/html"]).text
+
+
+def test_a_resumed_sweep_costs_what_it_added() -> None:
+    """What the log had already is said apart, and neither its price nor its time is counted again."""
+    done = [run(images=[unseen(n)], number=n) for n in range(3)]
+    some = view.runs(done, pixel, progress=Progress(3, done=3, succeeded=3, skipped=2, elapsed=9.0, cost=0.04))
+    assert some["text/plain"].startswith("3 of 3 succeeded · 2 of them earlier · 9.0 s · $0.04\n")
+    none = view.runs(done, pixel, progress=Progress(3, done=3, succeeded=3, skipped=3, elapsed=0.1))
+    assert none["text/plain"].startswith("3 of 3 succeeded · 3 of them earlier · 0.1 s · $0.00\n")
 
 
 def test_a_large_sweep_shows_its_beginning_and_every_reason() -> None:
