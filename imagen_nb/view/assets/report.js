@@ -90,7 +90,9 @@
       if (!images.length) cell.append(remarkOf(run));
     }
     if (!here.length) cell.append(make("div", { className: "remark none", textContent: "no run" }));
-    cell.classList.toggle("many", cell.children.length > 1);
+    const count = cell.children.length;
+    cell.classList.toggle("many", count > 1);
+    cell.style.setProperty("--across", Math.ceil(Math.sqrt(count))); // as square as it can be
     return cell;
   }
   const remarkOf = (run) => make("div", { className: "remark" }, ...all(".absent > *", run.card).map((each) => each.cloneNode(true)));
