@@ -341,13 +341,14 @@ def test_home_may_stand_behind_the_command(home: Path, capsys: pytest.CaptureFix
 
 
 def test_log_filters(logged: Command, capsys: pytest.CaptureFixture[str]) -> None:
-    """By experiment, by status and by number, together too."""
+    """By experiment, by status and by number, together too, in the magic's own short forms as well."""
     for words, last in (
         (["--experiment", "zoo"], "3 runs"),
         (["--status", "failed"], "2 runs"),
         (["--experiment", "zoo", "--status", "succeeded"], "1 run"),
         (["--last", "2"], "4 runs, the newest 2 shown (--last N shows N)"),
         (["--experiment", "none"], "0 runs"),
+        (["-e", "zoo", "-n", "1"], "3 runs, the newest 1 shown (--last N shows N)"),
     ):
         assert logged("log", *words) == 0
         assert capsys.readouterr().out.splitlines()[-1] == last

@@ -101,11 +101,11 @@ def _add_where(parser: argparse.ArgumentParser, default: Any = argparse.SUPPRESS
 def _add_log(commands: Any) -> None:
     parser = _add(commands, "log", "show the log, or write it to a file", _log)
     parser.add_argument("--home", metavar="DIR", default=argparse.SUPPRESS, help="the folder with the log")
-    parser.add_argument("--experiment", metavar="NAME", help="only this experiment's runs")
+    parser.add_argument("-e", "--experiment", metavar="NAME", help="only this experiment's runs")
     parser.add_argument(
         "--status", choices=[str(each) for each in Status], metavar="S", help="only runs of this status"
     )
-    parser.add_argument("--last", type=_count, metavar="N", help="only the newest N runs")
+    parser.add_argument("-n", "--last", type=_count, metavar="N", help="only the newest N runs")
     parser.add_argument("--csv", metavar="FILE", help="write a CSV file that a spreadsheet can open safely")
     parser.add_argument("--parquet", metavar="FILE", help="write a Parquet file, types kept")
     parser.add_argument("--html", metavar="FILE", help="write a report with the images, one file that opens offline")
