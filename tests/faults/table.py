@@ -128,6 +128,7 @@ ROWS: dict[int, Row] = {
         "followed, nothing fails",
         (
             f"{PACE}test_a_rate_that_falls_in_mid_sweep_is_followed",
+            f"{PACE}test_many_workers_wait_for_few_turns_without_failing",
             f"{PACING}test_a_rate_that_falls_to_six_a_minute_in_mid_sweep_is_followed",
         ),
     ),
