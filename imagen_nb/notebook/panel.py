@@ -77,7 +77,6 @@ class Panel(w.VBox):  # type: ignore[misc] # ipywidgets has no types
         self.add_class("inb")
         self.add_class("inb-panel")
         self._feed.watch(self._wake)
-        self._wake.set()
         threading.Thread(target=self._update, name="imagen-panel", daemon=True).start()
 
     def close(self) -> None:
@@ -91,7 +90,9 @@ class Panel(w.VBox):  # type: ignore[misc] # ipywidgets has no types
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         live = super()._repr_mimebundle_(**kwargs) or {}
-        return {**live, **self._still()}
+        shown = {**live, **self._still()}
+        self._wake.set()  # not sooner: what the updater needs for the log takes a while to import
+        return shown
 
     def _still(self) -> Rendering:
         """What stands for the panel where no widget can live: the newest images where they are at hand, and a word."""
@@ -173,8 +174,8 @@ class Panel(w.VBox):  # type: ignore[misc] # ipywidgets has no types
         return Images(self._workspace.home)
 
     def _update(self) -> None:
+        self._wake.wait(BUSY_S)
         while not self._is_closed:
-            self._wake.wait(BUSY_S if self._queue.is_busy else IDLE_S)
             self._wake.clear()
             if self._is_closed:
                 return
@@ -186,6 +187,7 @@ class Panel(w.VBox):  # type: ignore[misc] # ipywidgets has no types
                 say(self._trouble, f"A mistake in imagen_nb itself: {type(error).__name__}: {error}")
             else:
                 say(self._trouble, None)
+            self._wake.wait(BUSY_S if self._queue.is_busy else IDLE_S)
 
     def _step(self) -> None:
         while self._jobs:
