@@ -50,6 +50,7 @@ class Form:
         self._asking: set[str] = set()
         self._refused: dict[str, str] = {}
         self._fields: dict[str, Field] = {}
+        self._spec: ModelSpec | None = None
         self._draft = Draft()
         self._make_controls()
         self._follow_model()
@@ -170,8 +171,9 @@ class Form:
         """Rebuild the inputs for the model chosen, and keep what still fits."""
         self._named.layout.display = None if self._model.value == OTHER else "none"
         spec = self._known(self._model_name)
-        if spec is None:
-            return
+        if spec is None or spec == self._spec:
+            return  # the same inputs made anew would only make the page jump
+        self._spec = spec
         kept = {name: field.given for name, field in self._fields.items() if not field.is_fresh and _is_good(field)}
         self._fields = {name: field_of(param) for name, param in spec.params.items() if name != "prompt"}
         for name in kept.keys() & self._fields.keys():

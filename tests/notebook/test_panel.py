@@ -313,6 +313,19 @@ def test_picked_run_is_loaded_back(opened: Any, workspace: Workspace) -> None:
     assert (again.model, again.input) == (first.request.model, first.request.input)
 
 
+def test_loading_a_run_of_the_same_model_leaves_the_controls_in_place(opened: Any, workspace: Workspace) -> None:
+    """Controls made anew would make the page jump under the mouse."""
+    first = workspace.generate("a fox", aspect_ratio="16:9")
+    shown = opened()
+    shape = control(shown, "Aspect ratio")
+    history(shown).picked = [first.id]
+    until(lambda: "Load into form" in labels(shown))
+    control(shown, "Load").click()
+    assert control(shown, "Prompt").value == "a fox"
+    assert control(shown, "Aspect ratio") is shape
+    assert shape.value == "16:9"
+
+
 def test_picked_run_is_rated_and_noted(opened: Any, workspace: Workspace) -> None:
     """A rating and a note are written to the log at once, and shown in every panel."""
     run = workspace.generate("a fox")

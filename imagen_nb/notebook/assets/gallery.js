@@ -101,7 +101,8 @@ function makeTile(key, enlarge) {
   });
   const caption = element("div", "inb-tile-caption");
   const figures = element("div", "inb-tile-figures");
-  tile.append(frame, badge, larger, caption, figures);
+  const rating = element("div", "inb-tile-figures");
+  tile.append(frame, badge, larger, caption, figures, rating);
   let drawn = "";
 
   function fill(item, pictures, at, count) {
@@ -116,7 +117,8 @@ function makeTile(key, enlarge) {
     larger.hidden = !src;
     tile.title = item.alt;
     caption.textContent = item.caption;
-    figures.textContent = [item.figures, item.rating ? "★".repeat(item.rating) : ""].filter(Boolean).join(" · ");
+    figures.textContent = item.figures;
+    rating.textContent = "★".repeat(item.rating);
   }
 
   function mark(letter, isPicked) {
