@@ -92,6 +92,22 @@ def test_many_workers_wait_for_few_turns_without_failing(
     books(ws.log, api).balance(18)
 
 
+@pytest.mark.parametrize("count", [1, 6])
+def test_a_provider_that_lets_nobody_pass_is_given_up(
+    ws: Workspace, api: Origin, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused again and again for as long as one prediction may take, the sweep ends and says why, with no bill."""
+    monkeypatch.setattr(carrier, "CREATE_S", 1.0)
+    api.fault("create", instead=lambda _: [says({"detail": "busy"}, 429, Retry_After="0.4")])
+    began = time.monotonic()
+    with pytest.raises(ThrottledError):
+        ws.run(ws.plan("a fox", repeat=count), jobs=3, timeout=2.0)
+    assert time.monotonic() - began < 15.0
+    assert not api.bills
+    assert set(ws.frame().error_code) == {"throttled"}
+    assert len(ws.frame()) <= 3
+
+
 def test_an_outage_is_outwaited_without_a_storm(ws: Workspace, api: Origin) -> None:
     """While everything answers 503, requests stay few; afterwards every row reaches its end, billed once."""
     api.latency = 1.0
