@@ -107,7 +107,8 @@ class Panel(w.VBox):  # type: ignore[misc] # ipywidgets has no types
             runs = self._workspace.log.runs(status="succeeded", limit=STILL, newest_first=True)
         except ImagenError:
             return []  # the panel itself says what is wrong, and goes on trying
-        return [picture(run, run.images[0], self._thumb, box=STILL_BOX) for run in runs if run.images]
+        pictures = [picture(run, run.images[0], self._thumb, box=STILL_BOX) for run in runs if run.images]
+        return [each for each in pictures if each.src]
 
     def _thumb(self, image: Image) -> str:
         return data_uri(self._images.thumbnail(image.path, image.sha256, self._history.gallery.px))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from imagen_nb.view.cards import card, gallery, image_alone, runs
     from imagen_nb.view.matrix import Facet, Grid, GridRow, grid
     from imagen_nb.view.pairs import Change, Difference, comparison
-    from imagen_nb.view.pictures import Link, Picture, Thumb, below, data_uri, picture
+    from imagen_nb.view.pictures import Link, Thumb, below, data_uri
     from imagen_nb.view.plans import plan
     from imagen_nb.view.progress import LiveTile, live, live_tile
     from imagen_nb.view.reports import Axes, report
@@ -21,7 +21,7 @@ _ROOMS = {
     "cards": ("card", "gallery", "image_alone", "runs"),
     "matrix": ("Facet", "Grid", "GridRow", "grid"),
     "pairs": ("Change", "Difference", "comparison"),
-    "pictures": ("Link", "Picture", "Thumb", "below", "data_uri", "picture"),
+    "pictures": ("Link", "Thumb", "below", "data_uri"),
     "plans": ("plan",),
     "progress": ("LiveTile", "live", "live_tile"),
     "reports": ("Axes", "report"),
@@ -37,7 +37,6 @@ __all__ = [
     "GridRow",
     "Link",
     "LiveTile",
-    "Picture",
     "Thumb",
     "below",
     "card",
@@ -48,7 +47,6 @@ __all__ = [
     "image_alone",
     "live",
     "live_tile",
-    "picture",
     "plan",
     "report",
     "runs",

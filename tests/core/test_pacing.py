@@ -384,12 +384,16 @@ def test_slow_models_are_asked_half_as_often() -> None:
 
 @pytest.mark.parametrize("seconds", [(8, 15), (20, 45), (60, 120)], ids=str)
 def test_a_first_prediction_is_seen_as_soon_as_by_a_fixed_half_second(seconds: tuple[float, float]) -> None:
-    """Without any history nobody waits longer for a slow model's first image than with the official client."""
-    figures = [
-        _polled(lambda rng, skip=skip: [rng.uniform(*seconds) for _ in range(skip)][-1], wanted=1, slots=1)
-        for skip in range(1, 100)
-    ]
-    assert statistics.mean(lag for lag, _ in figures) < 0.28
+    """Without any history nobody waits noticeably longer for a slow first image than with the official client."""
+
+    def lag(gap: Callable[[float, Sequence[float], float | None], float]) -> float:
+        figures = [
+            _polled(lambda rng, skip=skip: [rng.uniform(*seconds) for _ in range(skip)][-1], gap, wanted=1, slots=1)
+            for skip in range(1, 100)
+        ]
+        return statistics.mean(each for each, _ in figures)
+
+    assert lag(poll_gap) <= lag(_every_half_second) + 0.03
 
 
 def test_nothing_is_asked_before_anything_can_have_ended() -> None:

@@ -439,3 +439,11 @@ def test_static_form_has_the_newest_pictures(opened: Any, workspace: Workspace) 
     assert all(source.startswith("data:image/webp") for source in page.attributes("src"))
     assert "run this cell in a notebook" in page.text
     assert len(bundle["text/html"]) < 70_000
+
+
+def test_static_form_leaves_out_a_picture_whose_file_is_gone(opened: Any, workspace: Workspace) -> None:
+    """An image that was deleted before any thumbnail was made of it stands there as nothing, not as a broken one."""
+    gone, kept = (workspace.generate(f"a {colour} fox") for colour in ("red", "blue"))
+    gone.images[0].path.unlink()
+    page = Markup.of(opened()._repr_mimebundle_()["text/html"])
+    assert page.attributes("alt") == [kept.request.prompt]
