@@ -29,7 +29,7 @@ SLICE_S = 0.25
 """How long to sleep at most before looking whether anything has changed, in seconds."""
 
 CREATE_S = 30.0
-"""How long a create may take at least, beyond what it is held open for, in seconds: giving up on it is dear."""
+"""How long the reply to a create may take at least, beyond what it is held open for: giving up on it is dear."""
 
 CANCEL_S = 10.0
 """How long asking the provider to cancel one prediction may take, in seconds."""
@@ -170,14 +170,19 @@ class Carrier:
         """The reply to the one POST, or None where it was lost."""
         terms = self._terms
         hold = min(terms.hold or 0, int(terms.timeout)) or None
-        patience = max(terms.timeout, CREATE_S + (hold or 0))
+        patience = max(terms.timeout, CREATE_S)
         with self._lock:
             self._held[lost.run_id] = lost
         try:
             return self._admitted(
-                patience,
+                terms.timeout,
                 lambda deadline: self._desk.edges.api.create(
-                    ticket.request, deadline=deadline, hold=hold, cancel_after=terms.timeout, stop=self._stop
+                    ticket.request,
+                    deadline=deadline,
+                    patience=patience,
+                    hold=hold,
+                    cancel_after=terms.timeout,
+                    stop=self._stop,
                 ),
             )
         except ProviderError as error:
@@ -191,20 +196,20 @@ class Carrier:
             with self._lock:
                 del self._held[lost.run_id]
 
-    def _admitted(self, patience: float, create: Callable[[float], Prediction]) -> Prediction:
+    def _admitted(self, longest: float, create: Callable[[float], Prediction]) -> Prediction:
         """The reply to a create that is refused for the pace alone: it stands in line again while others pass.
 
-        Where nobody has passed for `patience` seconds, the `ThrottledError` comes out.
+        Where nobody has passed for `longest` seconds, the `ThrottledError` comes out.
         """
         gate, began = self._desk.edges.api.gate, time.monotonic()
         while True:
             try:
-                return create(time.monotonic() + patience)
+                return create(time.monotonic() + longest)
             except ThrottledError:
                 refused_for = min(gate.refusing_for, time.monotonic() - began)
-                if refused_for + gate.waiting > patience:
+                if refused_for + gate.waiting > longest:
                     raise
-            if not gate.stand_in_line(patience, self._stop.is_set):
+            if not gate.stand_in_line(longest, self._stop.is_set):
                 raise UnreachableError("stopped before the request was sent", "")
 
     def _accepted(self, ticket: Ticket, prediction: Prediction) -> bool:

@@ -8,6 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples each time, and no word on how slow they are: a machine that is busy fails no test.
+settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 VARIABLES = (
     "IMAGEN_NB_HOME",
@@ -29,8 +34,8 @@ def isolation(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("user")))
     yield
     sys.modules["__main__"] = MAIN
-    if settings := sys.modules.get("imagen_nb.settings"):
-        settings.forget()
+    if remembered := sys.modules.get("imagen_nb.settings"):
+        remembered.forget()
     if workspace := sys.modules.get("imagen_nb.workspace"):
         if workspace._default is not None:
             workspace._default.close()

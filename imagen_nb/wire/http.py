@@ -76,15 +76,18 @@ class Http:
     ) -> Reply:
         """The reply to one call, a 2xx with a JSON object in it; `path` begins with a slash and is quoted already.
 
-        `deadline` is monotonic and bounds everything; one exchange takes `patience` seconds at most. Setting `stop`
-        ends the call soon, but not a create under way: its reply is the only sure word about what is billed. Raises
+        `deadline` is monotonic and bounds everything; one exchange takes `patience` seconds at most. A create that has
+        its turn by the deadline has those seconds to itself, and `stop`, which ends every other call soon, does not
+        end one under way: its reply is the only sure word about what is billed. Raises
         the `ProviderError` that fits, `ThrottledError` where a 429 asks to wait beyond the deadline, `UnreachableError`
         only where surely nothing was sent, and `UncertainError` for every lost or unusable reply.
         """
         body, headers = _written(json, headers)
         for attempt in itertools.count(1):
+            is_late = self._clock() >= deadline
             asked_at = self.gate.acquire(create=create, deadline=deadline, stop=stop)
-            call = Call(min(deadline, asked_at + patience), self._stopper(None if create else stop), self._clock)
+            ends = asked_at + patience if create and not is_late else min(deadline, asked_at + patience)
+            call = Call(ends, self._stopper(None if create else stop), self._clock)
             answer = self._exchange(method, path, call, body, headers)
             error, may_repeat = _judged(answer, create=create)
             self._heard(answer, error, create=create)

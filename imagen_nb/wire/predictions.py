@@ -56,16 +56,18 @@ class Api:
         request: Request,
         *,
         deadline: float,
+        patience: float = PATIENCE_S,
         hold: int | None = None,
         cancel_after: float | None = None,
         stop: threading.Event | None = None,
     ) -> Prediction:
         """Ask for one prediction: this costs money, and is sent once.
 
-        `hold` asks the provider to answer only when the prediction ends, at most so many seconds (1 to 60) later;
-        `cancel_after` asks it to give up by itself after so many seconds. `stop` gives up a request that was not sent
-        yet. Raises `UncertainError` where the prediction may or may not exist now; every other error means that it does
-        not.
+        Its turn has to come by the monotonic `deadline`; then the reply may take `patience` seconds, at most 60, and
+        what it is held open for. `hold` asks the provider to answer only when the prediction ends, at most so many
+        seconds (1 to 60) later; `cancel_after` asks it to give up by itself after so many seconds. `stop` gives up a
+        request that was not sent yet. Raises `UncertainError` where the prediction may or may not exist now; every
+        other error means that it does not.
         """
         path, extra = _address(request.model)
         headers = {}
@@ -81,7 +83,7 @@ class Api:
             deadline=deadline,
             create=True,
             stop=stop,
-            patience=PATIENCE_S + (hold or 0),
+            patience=min(PATIENCE_S, patience) + (hold or 0),
         )
         return parse(reply.body)
 

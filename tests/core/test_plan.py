@@ -22,7 +22,7 @@ from imagen_nb.core.plan import Plan, plan
 from imagen_nb.core.sampling import sampled
 from imagen_nb.errors import ConfirmationError, InputError
 
-STEADY = settings(derandomize=True, max_examples=60, deadline=None)
+MANY = settings(max_examples=60)
 IMAGEN = "google/imagen-4"
 FAST = "google/imagen-4-fast"
 SCHNELL = "black-forest-labs/flux-schnell"
@@ -358,7 +358,7 @@ def test_costs_are_told_by_model() -> None:
     st.integers(1, 3),
     st.integers(1, 8),
 )
-@STEADY
+@MANY
 def test_the_closed_form_equals_the_sum(
     counts: list[int], most: list[int], modes: list[str], repeat: int, sample: int
 ) -> None:
@@ -376,7 +376,7 @@ def test_the_closed_form_equals_the_sum(
 
 
 @given(FEW, FEW, FEW, st.integers(1, 3), st.booleans())
-@STEADY
+@MANY
 def test_index_length_and_iteration_agree(
     x: list[str], y: list[str], formats: list[str], repeat: int, twice: bool
 ) -> None:
@@ -396,7 +396,7 @@ def test_index_length_and_iteration_agree(
 
 
 @given(st.lists(st.sampled_from(["a", "", " "]), min_size=1, max_size=3, unique=True), FEW, st.booleans())
-@STEADY
+@MANY
 def test_blank_prompts_are_found_without_expanding(x: list[str], y: list[str], spaced: bool) -> None:
     """A plan is refused exactly when one of its prompts would be nothing but space."""
     y = ["" if value == "a" else value for value in y]
@@ -429,7 +429,7 @@ def test_a_sample_is_a_part_of_the_plan_in_its_order() -> None:
 
 
 @given(st.integers(1, 300), st.data(), st.integers())
-@STEADY
+@MANY
 def test_samples_are_distinct_and_within(total: int, data: st.DataObject, seed: int) -> None:
     """Any sample has as many different indices as asked for, all below the total."""
     count = data.draw(st.integers(1, total))

@@ -137,8 +137,6 @@ TestLedger = LedgerMachine.TestCase
 TestLedger.settings = settings(
     max_examples=12,
     stateful_step_count=8,
-    deadline=None,
-    derandomize=True,
     database=None,
     suppress_health_check=list(HealthCheck),
 )

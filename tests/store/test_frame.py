@@ -256,7 +256,7 @@ values = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_s
 
 
 @given(st.lists(st.tuples(st.dictionaries(names, values), st.dictionaries(names, values)), max_size=5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_log_makes_a_frame(tmp_path_factory: pytest.TempPathFactory, rows: Any) -> None:
     """Whatever slots and inputs hold: one row each, unique columns, the fixed ones in their order."""
     with Log(tmp_path_factory.mktemp("home")) as log:

@@ -259,7 +259,7 @@ def test_of_many_only_the_broken_are_missing(images: Images, home: Path) -> None
 
 
 @given(st.integers(1, 600), st.integers(1, 600), st.sampled_from([16, 100, 256]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_any_shape_fits(tmp_path_factory: pytest.TempPathFactory, width: int, height: int, px: int) -> None:
     """Never larger than asked nor than it was, never nothing."""
     path = stored(tmp_path_factory.mktemp("shape"), Picture.new("RGB", (width, height), "green"))

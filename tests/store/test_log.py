@@ -348,7 +348,7 @@ json_values = st.recursive(
 
 
 @given(st.dictionaries(st.text(), json_values, max_size=4), st.dictionaries(st.text(), json_values, max_size=3))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_request_comes_back_as_it_was(tmp_path_factory: pytest.TempPathFactory, inputs: Any, slots: Any) -> None:
     """Whatever JSON the input holds, with a prompt or without, the request and its key are the same again."""
     asked = Request("m", inputs, template="t", slots=slots, repeat=3)

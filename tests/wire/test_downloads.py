@@ -199,7 +199,7 @@ def test_pillows_forgiveness_does_not_count(host: Origin, tmp_path: Path, monkey
     assert len(host.seen) == 2
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, len(JPEG) - 1), st.sampled_from(["JPEG", "PNG"]))
 def test_no_truncation_passes(tmp_path_factory: pytest.TempPathFactory, length: int, kind: str) -> None:
     """A picture cut anywhere before its last bytes does not decode."""

@@ -64,10 +64,19 @@ def test_a_create_of_unknown_fate_is_sent_once(origin: Origin, script: list[Act]
 
 
 def test_a_create_whose_reply_is_late_is_uncertain(origin: Origin) -> None:
-    """The deadline passes after the request was sent: it may be billed."""
+    """The time for an exchange passes after the request was sent: it may be billed."""
     origin.fault("create", after=[pause(5.0)])
     with pytest.raises(UncertainError, match="in the time allowed"):
-        api_of(origin).create(fox(), deadline=soon(0.4))
+        api_of(origin).create(fox(), deadline=soon(), patience=0.4)
+
+
+def test_a_create_that_waited_for_its_turn_is_not_hurried(origin: Origin) -> None:
+    """A turn that comes just before the deadline is a turn: the reply may take its own time, and arrives."""
+    gate = Gate(1.0, 1000.0)
+    for _ in range(2):
+        gate.acquire(create=True, deadline=soon(60))  # the next turn is a second off
+    origin.fault("create", instead=[pause(2.0), says({"id": "abc", "status": "starting"}, 201)])
+    assert api_of(origin, gate=gate).create(fox(), deadline=soon(2.0)).id == "abc"
 
 
 def test_a_create_with_no_time_left_was_not_sent(origin: Origin) -> None:
