@@ -36,6 +36,7 @@ __all__ = [
     "panel",
     "plan",
     "read_log",
+    "reconcile",
     "run",
     "unload_ipython_extension",
 ]
@@ -63,7 +64,7 @@ def __dir__() -> list[str]:
 
 
 def _workspace() -> Workspace:
-    from imagen_nb.workspace import default_workspace
+    from imagen_nb.default import default_workspace
 
     return default_workspace()
 
@@ -88,6 +89,11 @@ def frame(experiment: str | None = None, status: str | None = None) -> pd.DataFr
     return _workspace().frame(experiment=experiment, status=status)
 
 
+def reconcile(timeout: float = 600.0) -> Runs:
+    """Settle the rows that a dead kernel or a lost reply left open; nothing is sent. See `Workspace.reconcile`."""
+    return _workspace().reconcile(timeout)
+
+
 def panel() -> Any:
     """The panel on the default workspace: a form, what runs, and the history."""
     from imagen_nb.notebook.panel import panel as make_panel
@@ -100,7 +106,7 @@ def login(provider: str | None = None, token: str | None = None) -> None:
 
     `provider` is a known name or a base URL (default: what `IMAGEN_NB_PROVIDER` names, else the first known one).
     """
-    from imagen_nb.workspace import login as log_in
+    from imagen_nb.default import login as log_in
 
     log_in(provider, token)
 

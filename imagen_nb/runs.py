@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _UNASKED = {
     "not_sent": "It was tried several times, and the list of predictions shows none of them. Try again later.",
-    "uncertain": "It may have been accepted, so it is not sent again; reconcile() or `imagen-nb reconcile` finds out.",
+    "uncertain": "It may have been accepted, so it is not sent again; imagen_nb.reconcile() finds out.",
 }
 
 

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import getpass
+import functools
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from imagen_nb import settings as configuration
 from imagen_nb.core import plan as planning
-from imagen_nb.core.models import ModelSpec, check_model_name, from_schema, known_model, unvalidated
+from imagen_nb.core.models import check_model_name
 from imagen_nb.core.plan import Plan
 from imagen_nb.core.records import Rendering, Run, shown_by
 from imagen_nb.core.values import label, mapping, positive, whole
 from imagen_nb.core.words import shortened
 from imagen_nb.displays import CARD_PX, Displays, shown_plan
-from imagen_nb.errors import InputError, ProviderError
+from imagen_nb.errors import InputError
 from imagen_nb.settings import Provider, Settings
+from imagen_nb.specs import Specs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from imagen_nb.carrier import Terms, Ticket
     from imagen_nb.collect import Edges
+    from imagen_nb.core.models import ModelSpec
     from imagen_nb.runs import Runs
     from imagen_nb.store.images import Images
     from imagen_nb.store.log import Log
@@ -40,8 +42,20 @@ TIMEOUT_S = 600.0
 CONFIRM_ABOVE = 20
 SCHEMA_S = 20.0
 
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
 _simulator_lock = threading.Lock()
 _simulator: Any = None
+
+
+def _with_options_of(model: Callable[_P, Any]) -> Callable[[Callable[..., _R]], Callable[_P, _R]]:
+    """Give a function that passes its options on the signature of the one that takes them."""
+
+    def signed(function: Callable[..., _R]) -> Callable[_P, _R]:
+        return functools.wraps(model, assigned=(), updated=())(function)
+
+    return signed
 
 
 class Workspace:
@@ -74,7 +88,7 @@ class Workspace:
         self.notices: list[str] = [self.settings.notice] if self.settings.notice else []
         self.displays = Displays(lambda: self.images, whole("thumbnail", thumbnail))
         self._settle_s = None if settle_s is None else positive("settle_s", settle_s)
-        self._specs: dict[str, ModelSpec] = {}
+        self._specs = Specs(self._schema, self.prices, self.notices.append)
         self._lock = threading.RLock()
         self._log: Log | None = None
         self._edges: Edges | None = None
@@ -150,32 +164,11 @@ class Workspace:
 
     def spec(self, model: str | None = None) -> ModelSpec:
         """What is known of a model: the catalogue, else the API's schema, else nothing, said once in `notices`."""
-        name = check_model_name(model or self.model)
-        with self._lock:
-            spec = self._specs.get(name)
-        if spec is None:
-            spec = known_model(name) or self._asked_spec(name)
-            with self._lock:
-                self._specs[name] = spec
-        return spec.with_price(self.prices[name]) if name in self.prices else spec
+        return self._specs.get(model or self.model)
 
     def cached_spec(self, model: str | None = None) -> ModelSpec | None:
         """The same, without asking anybody: None for a model not met yet."""
-        name = model or self.model
-        spec = self._specs.get(name) or known_model(name)
-        return spec.with_price(self.prices[name]) if spec and name in self.prices else spec
-
-    def _asked_spec(self, name: str) -> ModelSpec:
-        try:
-            schema = self.edges.api.schema(name, deadline=time.monotonic() + SCHEMA_S)
-        except ProviderError as error:
-            if error.is_stopping:
-                raise
-            schema = None
-        if schema is not None:
-            return from_schema(name, schema)
-        self.notices.append(f"No schema for {name}: its inputs are sent as given, unchecked, and its price is unknown.")
-        return unvalidated(name)
+        return self._specs.cached(model or self.model)
 
     # -- plan and run --------------------------------------------------------------------------------------------
 
@@ -220,34 +213,6 @@ class Workspace:
             raise InputError(f"generate() makes one image and this is a plan of {len(plan)}", "Use plan() and run().")
         return _waited(self.submit(plan, experiment=experiment, tag=tag, timeout=timeout)).only()
 
-    def run(
-        self,
-        plan: Plan,
-        *,
-        experiment: str | None = None,
-        tag: str | None = None,
-        budget: float | None = None,
-        resume: bool = False,
-        jobs: int | None = None,
-        timeout: float = TIMEOUT_S,
-        executor: Executor | None = None,
-        hold: int | None = None,
-    ) -> Runs:
-        """Run a plan to its end: `submit()` and `wait()`, with the same options."""
-        return _waited(
-            self.submit(
-                plan,
-                experiment=experiment,
-                tag=tag,
-                budget=budget,
-                resume=resume,
-                jobs=jobs,
-                timeout=timeout,
-                executor=executor,
-                hold=hold,
-            )
-        )
-
     def submit(
         self,
         plan: Plan,
@@ -286,6 +251,14 @@ class Workspace:
         if resume and not terms.experiment:
             raise InputError("resume needs the experiment to go on with", "Add -e NAME (experiment=NAME in Python).")
         return self._started(self._tickets(plan, terms), len(plan), terms)
+
+    @_with_options_of(submit)
+    def run(self, plan: Plan, **options: Any) -> Runs:
+        """Run a plan to its end: `submit()` and `wait()`, with the same options."""
+        return _waited(self.submit(plan, **options))
+
+    def _schema(self, model: str) -> Mapping[str, Any] | None:
+        return self.edges.api.schema(model, deadline=time.monotonic() + SCHEMA_S)
 
     def _tickets(self, plan: Plan, terms: Terms) -> Iterator[Ticket]:
         from imagen_nb.resume import plan_tickets, resumed_tickets
@@ -367,36 +340,6 @@ def _frame(log: Log, **filters: Any) -> pd.DataFrame:
     from imagen_nb.store.frame import frame
 
     return frame(log, **filters)
-
-
-_default: Workspace | None = None
-
-
-def default_workspace() -> Workspace:
-    """The workspace that the module's functions and the magic share, opened from the environment on first use."""
-    global _default  # noqa: PLW0603 - one notebook, one default workspace
-    if _default is None:
-        _default = Workspace()
-    return _default
-
-
-def set_default_workspace(workspace: Workspace | None) -> None:
-    """Make `workspace` the default; None lets the next use open a fresh one."""
-    global _default  # noqa: PLW0603 - one notebook, one default workspace
-    _default = workspace
-
-
-def login(provider: str | None = None, token: str | None = None) -> str:
-    """Ask for the token of `provider` with getpass and keep it in memory; gives the provider's name.
-
-    The default workspace is opened anew at its next use, so that the token counts at once.
-    """
-    name = provider or configuration.login_provider()
-    if token is None:
-        token = getpass.getpass(f"Token for {name} (not shown): ")
-    configuration.remember(name, token)
-    set_default_workspace(None)
-    return name
 
 
 def _waited(runs: Runs) -> Runs:

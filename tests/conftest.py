@@ -36,10 +36,10 @@ def isolation(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
     sys.modules["__main__"] = MAIN
     if remembered := sys.modules.get("imagen_nb.settings"):
         remembered.forget()
-    if workspace := sys.modules.get("imagen_nb.workspace"):
-        if workspace._default is not None:
-            workspace._default.close()
-        workspace.set_default_workspace(None)
+    if default := sys.modules.get("imagen_nb.default"):
+        if default._default is not None:
+            default._default.close()
+        default.set_default_workspace(None)
 
 
 @pytest.fixture

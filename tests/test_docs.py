@@ -117,6 +117,14 @@ def test_readme_names_exist() -> None:
     assert all(hasattr(accessor, name) for name in re.findall(r"\bdf\.imagen\.(\w+)", README))
 
 
+def test_what_a_message_tells_one_to_call_exists() -> None:
+    """A function of the package that a message names, `imagen_nb.reconcile()` say, can be called as it says."""
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "imagen_nb").rglob("*.py")]
+    named = {name for text in sources for name in re.findall(r"\bimagen_nb\.(\w+)\(", text)}
+    assert named
+    assert named <= set(imagen_nb.__all__)
+
+
 def test_readme_links_lead_somewhere() -> None:
     """Every file that the README, the changelog and the notebooks link to is in the tree."""
     for page in ("README.md", "CHANGELOG.md"):

@@ -29,7 +29,7 @@ def need(frame: pd.DataFrame, *names: str) -> None:
     if missing:
         raise InputError(
             f"this frame has no column {listed(missing)}",
-            "df.imagen works on frames with the columns of ws.frame(): keep them, or select rows only.",
+            "df.imagen works on frames with the columns of imagen_nb.frame(): keep them, or select rows only.",
         )
 
 

@@ -72,7 +72,8 @@ class ImagenMagics(Magics):
 
     def workspace(self) -> Workspace:
         """The notebook's workspace, opened anew where the settings here have changed. Raises `SettingsError`."""
-        from imagen_nb.workspace import Workspace, default_workspace, set_default_workspace
+        from imagen_nb.default import default_workspace, set_default_workspace
+        from imagen_nb.workspace import Workspace
 
         values = {name: copy(getattr(self, name)) for name in _WORKSPACE_SETTINGS}
         wanted = {name: value for name, value in values.items() if value != self.trait_defaults(name)}
@@ -133,8 +134,8 @@ class ImagenMagics(Magics):
 
         %imagen_login [PROVIDER]    kkiai, replicate or a base URL; default: the one in the settings
         """
+        from imagen_nb.default import login
         from imagen_nb.settings import KNOWN_PROVIDERS, SIMULATOR, login_provider
-        from imagen_nb.workspace import login
 
         named = line.strip() or (self.provider if self.provider != SIMULATOR else None) or login_provider()
         if named not in KNOWN_PROVIDERS and "://" not in named:

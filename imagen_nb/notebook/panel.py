@@ -18,6 +18,7 @@ from IPython import get_ipython
 
 from imagen_nb.core.plan import Plan
 from imagen_nb.core.records import Image, Rendering, Run
+from imagen_nb.default import default_workspace
 from imagen_nb.errors import ImagenError, SettingsError
 from imagen_nb.notebook.controls import close_all, message
 from imagen_nb.notebook.feed import feed_of
@@ -29,7 +30,7 @@ from imagen_nb.notebook.panel_queue import Queue
 from imagen_nb.notebook.tiles import picture_key, pictures_of, short_path
 from imagen_nb.notebook.widgets import Gallery, Guard
 from imagen_nb.view.pictures import Picture, data_uri, picture
-from imagen_nb.workspace import CONFIRM_ABOVE, Workspace, default_workspace
+from imagen_nb.workspace import CONFIRM_ABOVE, Workspace
 
 if TYPE_CHECKING:
     from imagen_nb.store.images import Images

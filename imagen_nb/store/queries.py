@@ -91,7 +91,9 @@ def read_run(conn: sa.Connection, run_id: str, home: Path) -> Run:
 
 def missing(run_id: str) -> InputError:
     """The error for a run id that is not in the log."""
-    return InputError(f"the log has no run {run_id!r}", "Run ids are the index of ws.frame(); is this the right home?")
+    return InputError(
+        f"the log has no run {run_id!r}", "Run ids are the index of imagen_nb.frame(); is this the right home?"
+    )
 
 
 def read_claimed(conn: sa.Connection, provider: str, prediction_ids: Sequence[str]) -> set[str]:

@@ -13,7 +13,7 @@ from imagen_nb.view.pages import fill
 from imagen_nb.view.words import TIMES, clip, count, dollars, joined, one_line, pairs, terminal, value
 
 MOST_VALUES, MOST_PROMPTS, LOOKED_AT = 12, 3, 60
-SEND = "Nothing has been sent. Take --dry-run away to send it; in Python, ws.run(plan)."
+SEND = "Nothing has been sent. Take --dry-run away to send it; in Python, imagen_nb.run(plan)."
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ _BY_STATUS = {
     Status.EXPIRED: Why("The image is no longer kept by the provider.", "Send it again for a new image."),
     Status.UNKNOWN: Why(
         "The reply to it was lost, so it may have been made and billed.",
-        "ws.reconcile() looks for it; do not send it again before that.",
+        "imagen_nb.reconcile() looks for it; do not send it again before that.",
     ),
 }
 

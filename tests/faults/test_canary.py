@@ -141,7 +141,7 @@ CELLS = [
     "im.frame(experiment=object())",
     "im.frame().imagen.grid(rows='nonsense')",
     "im.settings.resolve(environ=3)",
-    "ws = im.default_workspace(); ws.log.settle('x', 'nonsense')",
+    "from imagen_nb.default import default_workspace; ws = default_workspace(); ws.log.settle('x', 'nonsense')",
     "ws.edges.api.get(3, deadline='soon')",
     "ws.edges.api.create(3, deadline=0)",
     "ws.edges.downloader.fetch(3, 4, deadline=5)",
@@ -162,6 +162,7 @@ def test_no_verbose_traceback_shows_the_token(
         for cell in CELLS:
             notebook.run(cell)
             failed += notebook.error is not None
+            assert not isinstance(notebook.error, NameError), cell  # that would be this test's own mistake
             assert is_clean(notebook.out + notebook.err), cell
         provider.fault("create", instead=[says({"detail": f"Invalid token {TOKEN}."}, 401)])
         notebook.run("%imagen a fox")

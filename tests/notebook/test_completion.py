@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from shells import Session, session
 
-from imagen_nb import workspace as rooms
+from imagen_nb import default, workspace
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_it_makes_no_home_and_asks_nobody(notebook: Session, tmp_path: Path) -> 
     assert notebook.complete("%imagen -e ") == [] or not (tmp_path / "imagen_runs").exists()
     notebook.complete("%imagen -m no/body -p s")
     assert not (tmp_path / "imagen_runs").exists()
-    assert rooms._simulator is None or rooms.default_workspace()._edges is None
+    assert workspace._simulator is None or default.default_workspace()._edges is None
 
 
 def test_a_mistake_in_it_never_shows(

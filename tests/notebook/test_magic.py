@@ -196,16 +196,16 @@ def test_settings_count_from_the_next_cell(notebook: Session, simulator: Simulat
     run = notebook.run("%imagen a fox")
     assert (run.request.model, run.cost) == ("google/imagen-4-fast", 2.5)
     assert (tmp_path / "elsewhere").is_dir()
-    import imagen_nb.workspace
+    from imagen_nb.default import default_workspace
 
-    assert imagen_nb.workspace.default_workspace().home == tmp_path / "elsewhere"
+    assert default_workspace().home == tmp_path / "elsewhere"
     notebook.run("%config ImagenMagics.confirm_above = 1")
     notebook.run("%imagen -n 2 a fox")
     assert isinstance(notebook.error, errors.ConfirmationError)
     notebook.run("%config ImagenMagics.budget = 1")
     assert notebook.run("%imagen a fox") is not None
     assert len(simulator.predictions) == 2
-    imagen_nb.workspace.default_workspace().close()
+    default_workspace().close()
 
 
 def test_settings_are_listed(notebook: Session) -> None:
@@ -232,7 +232,7 @@ def test_login_keeps_the_token_to_itself(notebook: Session, monkeypatch: pytest.
     notebook.run("%imagen_login replicate")
     assert notebook.error is None
     assert "replicate" in notebook.out
-    from imagen_nb.workspace import default_workspace
+    from imagen_nb.default import default_workspace
 
     assert default_workspace().settings.provider.name == "replicate"
     seen = [notebook.out, repr(notebook.shell.user_ns), repr(vars(default_workspace()))]

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from imagen_nb.core.models import unvalidated
 from imagen_nb.core.records import Status
 from imagen_nb.errors import AuthenticationError, CreditError, InputError, RejectedError, UncertainError
 from imagen_nb.simulator import Faults, Simulator
@@ -107,9 +108,7 @@ def test_no_credit_stops_the_sweep_and_keeps_what_was_paid_for(workspace: Worksp
 
 def test_an_input_that_only_the_provider_refuses_raises_for_one_and_not_for_many(workspace: Workspace) -> None:
     """A 422 is the one request's error, with field and reason; in a sweep it is that row's."""
-    workspace._specs["google/imagen-4"] = workspace.spec("google/imagen-4").__class__(
-        "google/imagen-4", is_validated=False
-    )
+    workspace._specs._found["google/imagen-4"] = unvalidated("google/imagen-4")
     with pytest.raises(RejectedError) as caught:
         workspace.generate("a fox", params={"aspect_ratio": "2:1"})
     assert "aspect_ratio" in caught.value.message
