@@ -70,17 +70,26 @@ def _workspace() -> Workspace:
 
 
 def generate(prompt: str, /, **options: Any) -> Run:
-    """Make one image from a prompt, in the default workspace; see `Workspace.generate`."""
+    """Make one image from a prompt, in the default workspace: `Workspace.generate`, with its options.
+
+    They are `model timeout experiment tag slots params`, and any slot of the prompt or input of the model by its name.
+    """
     return _workspace().generate(prompt, **options)
 
 
 def plan(template: Any, /, **names: Any) -> Plan:
-    """The ordered requests of a template over its slots and parameters; nothing is sent. See `Workspace.plan`."""
+    """The ordered requests of a template over its slots and parameters; nothing is sent: `Workspace.plan`.
+
+    The names are slots, or inputs of the model, or `model repeat slots params raw zipped sample sample_seed namespace`.
+    """
     return _workspace().plan(template, **names)
 
 
 def run(plan: Plan, **options: Any) -> Runs:
-    """Run a plan to its end, in the default workspace; see `Workspace.run`."""
+    """Run a plan to its end, in the default workspace: `Workspace.run`, with its options.
+
+    They are `experiment tag budget resume jobs timeout executor hold`.
+    """
     return _workspace().run(plan, **options)
 
 

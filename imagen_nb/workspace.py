@@ -176,7 +176,11 @@ class Workspace:
         """The ordered requests of a template (or several, or a table of them) over its slots and parameters.
 
         A keyword is a slot if the template has it, else a model parameter, else an `InputError`; a list is an axis.
-        `template` may also be a DataFrame or the path of a CSV file with a column `prompt` or `template`.
+        `template` may also be a DataFrame or the path of a CSV file with a column `prompt` or `template`. `slots` and
+        `params` say explicitly which is which; `model` is a name or an axis of them, `repeat` how many predictions each
+        request gets. `zipped` names axes that move together, `[("animal", "place")]`; `sample` takes so many requests
+        at random, the same ones for the same `sample_seed`. `raw` sends the text as it stands; `namespace` fills slots
+        that nothing else fills.
         """
         names["model"] = names.get("model") or self.model
         for name in ("slots", "params"):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import inspect
 import re
 import shlex
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from shells import session
 import imagen_nb
 from imagen_nb.cli import main
 from imagen_nb.core.options import TABLE, manual
+from imagen_nb.core.plan import plan
 from imagen_nb.core.records import Status
 from imagen_nb.settings import KNOWN_PROVIDERS
 from imagen_nb.workspace import Workspace
@@ -115,6 +118,24 @@ def test_readme_names_exist() -> None:
     assert all(hasattr(Workspace, name) for name in re.findall(r"\bws\.(\w+)\(", README))
     accessor: Any = pd.DataFrame.imagen  # type: ignore[attr-defined] # given to it by the package
     assert all(hasattr(accessor, name) for name in re.findall(r"\bdf\.imagen\.(\w+)", README))
+
+
+@pytest.mark.parametrize(
+    ("passed_on", "takes"),
+    [
+        (imagen_nb.generate, Workspace.generate),
+        (imagen_nb.plan, plan),
+        (Workspace.plan, plan),
+        (imagen_nb.run, Workspace.run),
+        (Workspace.run, Workspace.submit),
+    ],
+    ids=lambda function: f"{function.__module__}.{function.__name__}",
+)
+def test_options_that_are_passed_on_are_named(passed_on: Callable[..., Any], takes: Callable[..., Any]) -> None:
+    """Shift-Tab on a function that passes its options on shows each of them, in its signature or its text."""
+    options = {each.name for each in inspect.signature(takes).parameters.values() if each.kind is each.KEYWORD_ONLY}
+    shown = f"{inspect.signature(passed_on)} {passed_on.__doc__}"
+    assert {name for name in options - {"spec"} if not re.search(rf"\b{name}\b", shown)} == set()
 
 
 def test_what_a_message_tells_one_to_call_exists() -> None:
