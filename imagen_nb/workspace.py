@@ -182,14 +182,17 @@ class Workspace:
         at random, the same ones for the same `sample_seed`. `raw` sends the text as it stands; `namespace` fills slots
         that nothing else fills.
         """
-        names["model"] = names.get("model") or self.model
+        if names.get("model") is None:
+            names["model"] = self.model
         for name in ("slots", "params"):
             mapping(name, names.get(name))
-        from imagen_nb.store.promptsets import plan_frame, rows_of
+        if "spec" in names:  # plan() has a use of its own for that name
+            names["slots"] = {**(names.get("slots") or {}), "spec": names.pop("spec")}
+        from imagen_nb.store.promptsets import plan_frame, table_of
 
-        rows = rows_of(template)
-        if rows is not None:
-            made = planning.from_rows(rows, spec=self.spec, **names)
+        table = table_of(template)
+        if table is not None:
+            made = planning.from_rows(table.rows, table.is_typed, spec=self.spec, **names)
         else:
             made = planning.plan(template, spec=self.spec, **names)
         return replace(made, show=shown_plan, framer=lambda plan: plan_frame(plan.rows()))

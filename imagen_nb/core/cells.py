@@ -15,7 +15,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from imagen_nb.core.models import known_model
+from imagen_nb.core.values import spells_json
+
 if TYPE_CHECKING:
+    from imagen_nb.core.params import ParamSpec
     from imagen_nb.core.records import Request
 
 _LONG_OPTIONS = {
@@ -29,8 +33,9 @@ def cell_text(request: Request) -> str:
     """The cell: its options on the first line, the prompt below it exactly as it was sent."""
     prompt = request.prompt.replace("\r\n", "\n").replace("\r", "\n")
     words = ["%%imagen", "-m", quoted(request.model)]
+    spec = known_model(request.model)
     for name, value in request.params.items():
-        words += _option(name, value)
+        words += _option(name, value, spec.params.get(name) if spec else None)
     if "{" in prompt or "}" in prompt:
         words.append("--raw")
     opening = "\n" if prompt.startswith("\n") else ""
@@ -48,12 +53,15 @@ def assigned(name: str, text: str) -> str:
     return f"{name}={quoted(text)}"
 
 
-def _option(name: str, value: Any) -> list[str]:
-    """The words that give a parameter: by its own option where the value is one plain word for it, else by `-p`."""
+def _option(name: str, value: Any, param: ParamSpec | None) -> list[str]:
+    """The words that give a parameter: by its own option where the value is one plain word for it, else by `-p`.
+
+    A text that looks like a number or the like is written as a JSON string where it could be taken for one.
+    """
     if name in _LONG_OPTIONS and isinstance(value, str) and _is_single(value):
         return [_LONG_OPTIONS[name], quoted(value)]
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return ["-p", assigned(name, text)]
+    is_clear = isinstance(value, str) and (param is not None or not spells_json(value))
+    return ["-p", assigned(name, value if is_clear else json.dumps(value, ensure_ascii=False))]
 
 
 def _is_single(text: str) -> bool:

@@ -13,7 +13,7 @@ from imagen_nb.core.blocks import Block, Column, Dimension
 from imagen_nb.core.models import ModelSpec, empty_prompt
 from imagen_nb.core.prompts import Slot, Template
 from imagen_nb.core.values import check_distinct, is_missing, several, slot_value
-from imagen_nb.core.words import did_you_mean, listed
+from imagen_nb.core.words import closest, did_you_mean, listed, shortened
 from imagen_nb.errors import InputError
 
 LOG_COLUMNS = frozenset(
@@ -24,6 +24,11 @@ LOG_COLUMNS = frozenset(
     )
 )
 """Names that a slot cannot have, since the log has a column of that name already."""
+
+_KEYWORDS = frozenset(("namespace", "params", "raw", "sample", "sample_seed", "slots", "zipped"))
+"""What `plan` takes for itself, and so no slot by that name."""
+
+_ZIPPED_HINT = 'It looks like zipped=[("animal", "place")].'
 
 Groups = tuple[tuple[str, ...], ...]
 
@@ -56,8 +61,7 @@ def sorted_names(
         {name: value for name, value in names.items() if name not in slots},
     )
     for name in placed.params:
-        if not any(spec.param(name) for spec in specs):
-            raise _unknown(name, slots, specs, templates)
+        check_name(name, templates, specs)
     for name in extra.slots if extra else ():
         if name not in slots:
             raise InputError(
@@ -71,6 +75,17 @@ def sorted_names(
         if name in both.params:
             raise InputError(f"{name} is given as a slot and as a parameter", "Rename the slot in the prompt.")
     return both
+
+
+def check_name(name: str, templates: Sequence[Template], specs: Sequence[ModelSpec]) -> None:
+    """Raise `InputError` for a name that is no slot and that no model has, or that looks like a misspelt slot.
+
+    A model that may have more inputs than it lists has any name but such a one.
+    """
+    slots = tuple(dict.fromkeys(slot.name for template in templates for slot in template.slots))
+    is_listed = name in slots or any(name in spec.params for spec in specs)
+    if not is_listed and (closest(name, slots) or not any(spec.param(name) for spec in specs)):
+        raise _unknown(name, slots, specs, templates)
 
 
 def check_names(template: Template, spec: ModelSpec) -> None:
@@ -88,13 +103,16 @@ def check_names(template: Template, spec: ModelSpec) -> None:
             )
 
 
-def zip_groups(zipped: Iterable[Any], known: Sequence[str]) -> Groups:
-    """The names that move together: `[("a", "b")]`, or `("a", "b")` for a single group.
+def zip_groups(zipped: Any, known: Sequence[str]) -> Groups:
+    """The names that move together: `[("a", "b")]`, or `("a", "b")` for a single group; None is none.
 
     Raises `InputError` for a group of fewer than two names, a name that is no axis, and one that is in two groups.
     """
-    listing = list(zipped)
+    listing = list(zipped) if isinstance(zipped, list | tuple) else [zipped] * (zipped is not None)
     groups = [tuple(listing)] if listing and all(isinstance(each, str) for each in listing) else listing
+    for group in groups:
+        if not isinstance(group, list | tuple):
+            raise InputError(f"zipped cannot be {shortened(zipped)}; allowed: groups of names", _ZIPPED_HINT)
     names = [name for group in groups for name in group]
     for name in names:
         if name not in known:
@@ -105,7 +123,7 @@ def zip_groups(zipped: Iterable[Any], known: Sequence[str]) -> Groups:
         if names.count(name) > 1:
             raise InputError(f"zipped names {name} twice", "An axis moves together with one group of others.")
     if any(len(group) < 2 for group in groups):  # noqa: PLR2004 - a pair is two
-        raise InputError("zipped needs at least two names in a group", 'It looks like zipped=[("animal", "place")].')
+        raise InputError("zipped needs at least two names in a group", _ZIPPED_HINT)
     return tuple(tuple(group) for group in groups)
 
 
@@ -188,8 +206,10 @@ def _param_values(spec: ModelSpec, name: str, value: Any) -> Sequence[Any]:
     """The values of a parameter as they are sent; None is "not given". A list for an array parameter is one value."""
     param = spec.known(name)
     values = several(name, value)
-    if values is None or (param.type == "array" and not _is_list_of_lists(values)):
+    if values is None:
         values = (value,)
+    elif param.type == "array" and not _is_list_of_lists(values):
+        values = (values,)
     try:
         if isinstance(values, range) and param.enum is None and param.type in ("integer", "any"):
             list(map(param.coerce, (*values[:1], *values[-1:])))  # a range lies between its ends
@@ -200,7 +220,8 @@ def _param_values(spec: ModelSpec, name: str, value: Any) -> Sequence[Any]:
 
 
 def _is_list_of_lists(values: Sequence[Any]) -> bool:
-    return len(values) > 0 and all(isinstance(each, list | tuple) for each in values)
+    given = [each for each in values if not is_missing(each)]
+    return len(given) > 0 and all(isinstance(each, list | tuple) or hasattr(each, "tolist") for each in given)
 
 
 def _check_zip(members: Sequence[Column]) -> None:
@@ -226,7 +247,8 @@ def _unknown(name: str, slots: Sequence[str], specs: Sequence[ModelSpec], templa
     params = tuple(dict.fromkeys(param for spec in specs for param in spec.params if param != "prompt"))
     has_slots = f"the slots are {listed(slots)}" if slots else "the prompt has no slots"
     models = " and ".join(spec.name for spec in specs)
-    hint = did_you_mean(name, (*slots, *params), f"Write {{{name}}} in the prompt to make it a slot, or leave it out.")
+    otherwise = f"Write {{{name}}} in the prompt to make it a slot, or leave it out."
+    hint = did_you_mean(name, (*slots, *params), otherwise if name.isidentifier() else "Leave it out, or rename it.")
     if any(f"{{{name}}}" in template.text for template in templates):
         hint = (
             f"{{{name}}} stands inside braces that are literal text: double the outer ones, {{{{ … {{{name}}} … }}}}."
@@ -235,8 +257,11 @@ def _unknown(name: str, slots: Sequence[str], specs: Sequence[ModelSpec], templa
 
 
 def _unfilled(name: str, given: Given, namespace: Mapping[str, Any]) -> InputError:
-    known = [*given.slots, *(each for each in namespace if not each.startswith("_"))]
+    known = [*given.slots, *given.params, *(each for each in namespace if not each.startswith("_"))]
+    otherwise = f"Give {name}, or write {{{{{name}}}}} (or use --raw) for the braces themselves."
+    if name in _KEYWORDS:
+        otherwise = f"{name}= is an option of plan(); give the slot as slots={{{name!r}: …}}."
     return InputError(
         f"the slot {{{name}}} has no value: no variable, no axis and no alternatives of that name",
-        did_you_mean(name, known, f"Give {name}, or write {{{{{name}}}}} (or use --raw) for the braces themselves."),
+        otherwise if name in _KEYWORDS else did_you_mean(name, known, otherwise),
     )

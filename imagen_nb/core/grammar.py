@@ -6,7 +6,8 @@ which is why no shell-like parser is used: those eat quotes, double spaces and a
     -m NAME   -mNAME   --model NAME   --model=NAME      all the same; a name is never abbreviated
     "two words"   'two words'                           a value with spaces; double quotes read as JSON strings do
 
-A quote counts at the beginning of a word and behind `=`, `,` and `|`; anywhere else it is a letter like any other.
+A quote counts at the beginning of a word and behind `=`, `,` and `|`; anywhere else it is a letter like any other. A
+JSON list or object at the beginning or behind `=` is one value with its quotes and spaces: `-p images=["a", "b"]`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from imagen_nb.errors import InputError
 _OPTION = re.compile(r"--?[^\s=]*")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'', re.DOTALL)
 _QUOTE_FOLLOWS = "=,|"
+_DECODER = json.JSONDecoder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,8 +214,11 @@ def _past_space(text: str, at: int) -> int:
 def _word(text: str, at: int) -> tuple[str, int]:
     """The word that begins at `at`, without its quotes, and where it ends."""
     parts: list[str] = []
+    start = at
     may_quote = True
     while at < len(text) and not text[at].isspace():
+        if (at == start or text[at - 1] == "=") and (end := _json_end(text, at)):
+            return "".join([*parts, text[at:end]]), end
         if may_quote and text[at] in "\"'":
             quoted = _QUOTED.match(text, at)
             if quoted is None:
@@ -226,6 +231,17 @@ def _word(text: str, at: int) -> tuple[str, int]:
             may_quote = text[at] in _QUOTE_FOLLOWS
             at += 1
     return "".join(parts), at
+
+
+def _json_end(text: str, at: int) -> int | None:
+    """Where the JSON list or object that begins here ends, if with the word; None where there is none."""
+    if text[at] not in "[{":
+        return None
+    try:
+        end = _DECODER.raw_decode(text, at)[1]
+    except (ValueError, RecursionError):
+        return None
+    return end if end == len(text) or text[end].isspace() else None
 
 
 def _unquoted(quoted: str) -> str:

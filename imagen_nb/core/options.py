@@ -222,11 +222,12 @@ class Options:
 
     def _axes(self, template: str, specs: Sequence[ModelSpec]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Slots and parameters, each name with its value or values."""
+        from imagen_nb.core.draft import check_name
         from imagen_nb.core.models import split_values
-        from imagen_nb.core.prompts import parse as parse_template
+        from imagen_nb.core.prompts import literal, parse
 
-        holes = () if self.raw else parse_template(template).slots
-        names = {slot.name for slot in holes}
+        parsed = literal(template) if self.raw else parse(template)
+        names = {slot.name for slot in parsed.slots}
         slots: dict[str, Any] = {}
         params: dict[str, Any] = {}
         for documented in ("aspect_ratio", "output_format", "safety_filter_level"):
@@ -234,11 +235,13 @@ class Options:
                 _put(params, documented, _one_or_all(split_values(text, _param(documented, specs))))
         for name, text in self.param:
             param = _param(name, specs)
-            _put(params, name, param.parse(text) if param else text)
+            value = param.parse(text) if param else text
+            _put(params, name, [value] if isinstance(value, list) else value)  # a list is one value here, and no axis
         for name, text in self.vary:
             is_slot = name in names
             if name == "model" and not is_slot and _param(name, specs) is None:
                 raise InputError("--vary cannot vary the model", "-m NAME,NAME does, with commas between the models.")
+            check_name(name, [parsed], specs)
             values = split_values(text, None if is_slot else _param(name, specs), "|")
             _put(slots if is_slot else params, name, values)
         return slots, params

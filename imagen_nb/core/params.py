@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from imagen_nb.core.values import parsed_literal, plain
+from imagen_nb.core.values import parsed_literal, plain, unquoted
 from imagen_nb.core.words import did_you_mean, listed, shortened
 from imagen_nb.errors import InputError
 
@@ -53,7 +53,7 @@ class ParamSpec:
         Raises `InputError` that names the parameter, the mistake and what is allowed.
         """
         try:
-            made = _COERCIONS[self.type](plain(value), self) if self.type in _COERCIONS else plain(value)
+            made = _COERCIONS.get(self.type, _any)(plain(value), self)
         except (ValueError, TypeError, OverflowError, RecursionError):
             raise self._refusal(value) from None
         if self.enum is not None and made not in self.enum:
@@ -65,16 +65,16 @@ class ParamSpec:
     def parse(self, text: str) -> Any:
         """The JSON value for a text as typed on a command line: by the schema, else as the JSON literal it looks like.
 
-        Raises `InputError` as `coerce` does.
+        A text that looks like a literal is written as a JSON string, `"3"`. Raises `InputError` as `coerce` does.
         """
-        return self.coerce(parsed_literal(text) if self.type == "any" else text)
+        return self.coerce(parsed_literal(text) if self.type == "any" else unquoted(text))
 
     @property
     def allowed(self) -> str:
         """What may be given, in a few words: `1:1, 16:9`, `a whole number from 1 to 4`."""
         if self.enum is not None:
             return listed(self.enum)
-        wanted = _WANTED.get(self.type, "any value")
+        wanted = _WANTED.get(self.type, "any JSON value")
         if self.minimum is not None and self.maximum is not None:
             return f"{wanted} from {_figure(self.minimum)} to {_figure(self.maximum)}"
         if self.minimum is not None:
@@ -209,6 +209,7 @@ def _array(value: Any, param: ParamSpec) -> list[Any]:
     """A list; a single value is a list of one, and a text that begins with a bracket is JSON."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         value = json.loads(value)
+    value = _listed(value)
     items = list(value) if isinstance(value, list | tuple) else [value]
     item = ParamSpec(param.name, param.item_type)
     return [item.coerce(each) for each in items]
@@ -216,12 +217,30 @@ def _array(value: Any, param: ParamSpec) -> list[Any]:
 
 def _object(value: Any, param: ParamSpec) -> dict[str, Any]:
     made = json.loads(value) if isinstance(value, str) else value
-    if not isinstance(made, Mapping):
+    if not isinstance(made, Mapping) or not all(isinstance(name, str) for name in made):
         raise TypeError(param.name)
-    return dict(made)
+    return {name: _any(each, param) for name, each in made.items()}
 
 
-_COERCIONS = {
+def _listed(value: Any) -> Any:
+    """An array or a Series as the list it holds; anything else as it is."""
+    listing = getattr(value, "tolist", None)
+    return listing() if callable(listing) else value
+
+
+def _any(value: Any, param: ParamSpec) -> Any:
+    """Whatever JSON can say, arrays as lists."""
+    made = _listed(plain(value))
+    if isinstance(made, Mapping):
+        return _object(made, param)
+    if isinstance(made, list | tuple):
+        return [_any(each, param) for each in made]
+    if made is None or isinstance(made, str | int) or (isinstance(made, float) and math.isfinite(made)):
+        return made
+    raise TypeError(param.name)
+
+
+_COERCIONS: dict[str, Callable[[Any, ParamSpec], Any]] = {
     "string": _text,
     "integer": _integer,
     "number": _number,

@@ -208,7 +208,7 @@ def plan(
 
     Raises `InputError` for whatever is wrong, before any request exists.
     """
-    templates = _templates(template, raw)
+    templates = _templates(template, _reader(raw))
     specs = _specs(model, spec)
     given = sorted_names(names, templates, specs, Given(slots or {}, params or {}))
     draft = Draft(given, zip_groups(zipped, _axis_names(given, templates)), namespace)
@@ -220,6 +220,7 @@ def plan(
 
 def from_rows(
     rows: Iterable[Mapping[str, Any]],
+    is_typed: bool = False,
     /,
     *,
     repeat: int = 1,
@@ -238,9 +239,10 @@ def from_rows(
 
     Other columns are slots of the row's template, or parameters; `model` and `repeat` may be columns and then stand
     before the arguments of that name. None and NaN mean "not given". The keyword arguments are those of `plan` and
-    hold for every row. Raises `InputError` that names the row, counted from 1.
+    hold for every row. Where `is_typed` the values are texts as somebody wrote them, and those of parameters are read
+    as on a command line. Raises `InputError` that names the row, counted from 1.
     """
-    table = Row.table(rows, raw)
+    table = Row.table(rows, _reader(raw), is_typed)
     templates = tuple({row.template.text: row.template for row in table}.values())
     lookup = cache(spec or _known_spec)
     specs = _specs(model, lookup) if model is not None or any(row.model is None for row in table) else ()
@@ -258,7 +260,16 @@ def from_rows(
     return _assembled(blocks, [*heads(row=range(1, len(table) + 1), model=specs), *axes], fixed, sample, sample_seed)
 
 
-def _templates(template: Any, raw: bool) -> list[Template]:
+def _reader(raw: Any) -> Callable[[str], Template]:
+    """What makes a template of a text. Raises `InputError` for a `raw` that is neither True nor False."""
+    if not isinstance(raw, bool):
+        raise InputError(
+            f"raw cannot be {shortened(raw)}; allowed: True or False", "Give a slot of that name as slots={'raw': …}."
+        )
+    return literal if raw else parse
+
+
+def _templates(template: Any, read: Callable[[str], Template]) -> list[Template]:
     """The templates, parsed. Raises `InputError` for what is not text, an empty one, and one that comes twice."""
     texts = several("the prompt", template)
     texts = [template] if texts is None else list(texts)
@@ -268,7 +279,7 @@ def _templates(template: Any, raw: bool) -> list[Template]:
         if not isinstance(text, str):
             raise InputError(f"the prompt is {shortened(text)}, not text", "Give text, or a list of texts.")
     check_distinct("the list of prompts", texts)
-    return [literal(text) if raw else parse(text) for text in texts]
+    return list(map(read, texts))
 
 
 def _specs(model: Any, spec: Callable[[str], ModelSpec] | None) -> tuple[ModelSpec, ...]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from imagen_nb.core.blocks import Block
 from imagen_nb.core.draft import LOG_COLUMNS, Draft, Given, Groups, sorted_names
 from imagen_nb.core.models import ModelSpec, check_model_name
-from imagen_nb.core.prompts import Template, literal, parse
+from imagen_nb.core.prompts import Template
 from imagen_nb.core.records import canonical
-from imagen_nb.core.values import is_missing, whole
-from imagen_nb.core.words import shortened
+from imagen_nb.core.values import is_missing, parsed_literal, whole
+from imagen_nb.core.words import closest, listed, shortened
 from imagen_nb.errors import InputError
 
 _OWN = ("prompt", "template", "model", "repeat")
@@ -20,40 +21,44 @@ _OWN = ("prompt", "template", "model", "repeat")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: its number from 1, its template, and what else it says; None for a model or repeat it does not name."""
+    """One row: its number from 1, its template, and what else it says; None for a model or repeat it does not name.
+
+    Where `is_typed`, its values are texts as somebody wrote them: 7 and true are read as on a command line.
+    """
 
     number: int
     template: Template
     names: Mapping[str, Any]
     model: str | None = None
     repeat: int | None = None
+    is_typed: bool = False
 
     @classmethod
-    def table(cls, rows: Iterable[Mapping[str, Any]], raw: bool) -> list[Row]:
+    def table(
+        cls, rows: Iterable[Mapping[str, Any]], read: Callable[[str], Template], is_typed: bool = False
+    ) -> list[Row]:
         """The rows of a table, read. Raises `InputError` for an empty table and for what is wrong with a row."""
         made = []
-        templates: dict[str, Template] = {}
+        read = cache(read)
         for number, row in enumerate(rows, 1):
             with _Located(number):
-                made.append(cls._read(number, row, raw, templates))
+                made.append(cls._made(number, row, read, is_typed))
         if not made:
             raise InputError("the table has no rows", "Give at least one row with a prompt.")
         return made
 
     @classmethod
-    def _read(cls, number: int, row: Mapping[str, Any], raw: bool, templates: dict[str, Template]) -> Row:
+    def _made(cls, number: int, row: Mapping[str, Any], read: Callable[[str], Template], is_typed: bool) -> Row:
         given = {name: value for name, value in row.items() if not is_missing(value)}
-        text = _text(row, given)
-        if text not in templates:
-            templates[text] = literal(text) if raw else parse(text)
         names = {name: value for name, value in given.items() if name not in _OWN}
         _check_columns(names)
         return cls(
             number,
-            templates[text],
+            read(_text(row, given)),
             names,
             check_model_name(given["model"]) if "model" in given else None,
-            whole("repeat", given["repeat"]) if "repeat" in given else None,
+            _repeat(given["repeat"]) if "repeat" in given else None,
+            is_typed,
         )
 
     def blocks(
@@ -68,8 +73,10 @@ class Row:
         with _Located(self.number):
             mine = {slot.name for slot in self.template.slots}
             shared = Given({name: value for name, value in common.slots.items() if name in mine}, common.params)
-            given = shared | sorted_names(self.names, [self.template], specs)
-            draft = Draft(given, groups, namespace)
+            own = sorted_names(self.names, [self.template], specs)
+            if self.is_typed:
+                own = Given(own.slots, {name: _parsed(name, text, specs) for name, text in own.params.items()})
+            draft = Draft(shared | own, groups, namespace)
             for spec in specs:
                 yield draft.block(spec, self.template, self.repeat or repeat)
 
@@ -107,16 +114,28 @@ def _text(row: Mapping[str, Any], given: Mapping[str, Any]) -> str:
     columns = [name for name in ("template", "prompt") if name in given]
     if len(columns) > 1:
         raise InputError("both a template and a prompt are given", "Drop one of the two columns.")
+    if not columns and ("template" in row or "prompt" in row):
+        raise InputError("the prompt is missing", "Every row needs text in the column prompt or template.")
     if not columns:
-        has_column = "template" in row or "prompt" in row
+        guess = next((found for name in row if (found := closest(name, ("prompt", "template")))), None)
         raise InputError(
-            "the prompt is missing" if has_column else "there is no column prompt or template",
-            "Every row needs text in the column prompt or template.",
+            f"there is no column prompt or template; there are {listed(list(row))}",
+            f"Did you mean {guess}?" if guess else "Every row needs text in the column prompt or template.",
         )
     text = given[columns[0]]
     if not isinstance(text, str):
         raise InputError(f"the {columns[0]} is {shortened(text)}, not text", "Make the column text, or drop the row.")
     return text
+
+
+def _repeat(value: Any) -> int:
+    return whole("repeat", parsed_literal(value) if isinstance(value, str) else value)
+
+
+def _parsed(name: str, value: Any, specs: Sequence[ModelSpec]) -> Any:
+    """The value of a parameter that somebody wrote, by the first model that has it."""
+    param = next((param for spec in specs if (param := spec.param(name)) is not None), None)
+    return param.parse(value) if param is not None and isinstance(value, str) else value
 
 
 def _check_columns(names: Iterable[Any]) -> None:

@@ -25,9 +25,25 @@ def is_missing(value: Any) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """A numpy scalar as the Python value it holds; anything else as it is."""
+    """A numpy scalar as the Python value it holds, and text or a number of a type of its own (an enum) as such.
+
+    A float of 32 bits becomes the number it is written as: 0.1, not 0.10000000149011612. Anything else stays as it is.
+    """
     item = getattr(value, "item", None)
-    return item() if callable(item) and getattr(value, "shape", None) == () else value
+    if callable(item) and getattr(value, "shape", None) == ():
+        made = item()
+        return float(str(value)) if isinstance(made, float) and _is_narrow(value) else made
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int(value)
+    return float(value) if isinstance(value, float) else value
+
+
+def _is_narrow(value: Any) -> bool:
+    """Whether a numpy object holds floats of fewer bits than Python's."""
+    kind: Any = getattr(value, "dtype", None)
+    return getattr(kind, "kind", None) == "f" and kind.itemsize < 8  # noqa: PLR2004 - bytes of a Python float
 
 
 def several(name: str, value: Any) -> Sequence[Any] | None:
@@ -42,6 +58,9 @@ def several(name: str, value: Any) -> Sequence[Any] | None:
     listing = getattr(value, "tolist", None)
     if callable(listing):
         made = listing()
+        if isinstance(made, list) and _is_narrow(value):
+            array = value.to_numpy() if hasattr(value, "to_numpy") else value
+            return [plain(each) for each in array] if array.ndim == 1 else made
         return made if isinstance(made, list) else None
     if isinstance(value, Iterable):
         raise InputError(f"{name} is a {type(value).__name__}, which is no axis", f"Give a list: {name}=[…].")
@@ -114,11 +133,34 @@ def check_distinct(name: str, values: Sequence[Any]) -> None:
 
 def parsed_literal(text: str) -> Any:
     """The JSON value that a text spells (a number, true, false, a list, an object), else the text itself."""
+    value = _literal(text)
+    if isinstance(value, str):
+        return unquoted(text)
+    return text if value is None or _is_infinite(value) else value
+
+
+def unquoted(text: str) -> str:
+    """The text within a JSON string whose text spells JSON itself, as in `"3"`; any other text as it is.
+
+    So a text that looks like a number can be written where numbers are read, and quotes around words stay quotes.
+    """
+    inner = _literal(text)
+    return inner if isinstance(inner, str) and spells_json(inner) else text
+
+
+def spells_json(text: str) -> bool:
+    """Whether the text is a JSON value of any kind."""
+    return _literal(text, _NOTHING) is not _NOTHING
+
+
+_NOTHING = object()
+
+
+def _literal(text: str, otherwise: Any = None) -> Any:
     try:
-        value = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError):
-        return text
-    return text if value is None or isinstance(value, str) or _is_infinite(value) else value
+        return otherwise
 
 
 def _is_infinite(value: Any) -> bool:

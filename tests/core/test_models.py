@@ -289,13 +289,18 @@ def test_validation_ends_in_json_or_in_an_input_error(name: str, value: Any) -> 
 
 
 def test_text_is_typed_by_the_schema() -> None:
-    """`-p NAME=VALUE` becomes the parameter's type; without a schema, the JSON literal that it looks like."""
+    """`-p NAME=VALUE` becomes the parameter's type; without a schema, the JSON literal that it looks like.
+
+    A text that looks like one is written as a JSON string; quotes around words are part of the text.
+    """
     spec = known(SCHNELL)
     assert [spec.params[name].parse(text) for name, text in (("seed", "7"), ("go_fast", "no"))] == [7, False]
     free = unvalidated("a/b").param("x")
     assert free is not None
-    typed = [free.parse(text) for text in ("3", "0.5", "true", "[1]", "two words", '"3"', "null", "NaN", "1e999")]
-    assert typed == [3, 0.5, True, [1], "two words", '"3"', "null", "NaN", "1e999"]
+    typed = [free.parse(text) for text in ("3", "0.5", "true", "[1]", "two words", "null", "NaN", "1e999")]
+    assert typed == [3, 0.5, True, [1], "two words", "null", "NaN", "1e999"]
+    for param in (free, known(IMAGEN).params["prompt"]):
+        assert [param.parse(text) for text in ('"3"', '"[1]"', '"two words"')] == ["3", "[1]", '"two words"']
 
 
 def test_lists_of_values_are_parted_with_respect_for_the_schema() -> None:

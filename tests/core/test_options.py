@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import fields
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imagen_nb.core.cells import cell_text
 from imagen_nb.core.models import ModelSpec, known_model, unvalidated
 from imagen_nb.core.options import (
     TABLE,
@@ -22,8 +23,11 @@ from imagen_nb.core.options import (
     parse_log,
     place,
 )
+from imagen_nb.core.plan import plan
 from imagen_nb.core.records import Request
 from imagen_nb.errors import InputError
+
+_TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"]))
 
 VERBATIM = [
     "'tis the season",
@@ -188,18 +192,18 @@ def test_plan_keywords() -> None:
 
 def test_raw_has_no_slots() -> None:
     """With --raw a brace is a brace, so a --vary name can only be a parameter."""
-    options, prompt = parse_line("--raw --vary style=oil|ink a {style}")
+    options, prompt = parse_line("-m x/y --raw --vary style=oil|ink a {style}")
     keywords = options.plan_keywords(prompt, _spec)
     assert (keywords["slots"], keywords["params"]) == ({}, {"style": ["oil", "ink"]})
 
 
 def test_inputs_of_a_model_nobody_described() -> None:
-    """Without a schema a value is read as the JSON it looks like, else as text."""
+    """Without a schema a value is read as the JSON it looks like, else as text; a list is one value, and no axis."""
     options, prompt = parse_line('-m x/y -p seed=3 -p hint=soft -p sizes="[1, 2]" --vary fast=true|false a fox')
     assert options.plan_keywords(prompt, _spec)["params"] == {
         "seed": 3,
         "hint": "soft",
-        "sizes": [1, 2],
+        "sizes": [[1, 2]],
         "fast": [True, False],
     }
 
@@ -255,23 +259,54 @@ def test_cell_body(body: str, prompt: str) -> None:
     assert cell_prompt(body) == prompt
 
 
+@pytest.mark.parametrize("model", ["a/b", "black-forest-labs/flux-schnell"])
 @given(
     st.dictionaries(
-        st.sampled_from(["seed", "style", "size", "go_fast"]),
-        st.one_of(st.integers(), st.booleans(), st.text(alphabet=st.characters(exclude_categories=["Cs"]))),
+        st.sampled_from(["style", "size", "images"]),
+        st.recursive(
+            st.none() | st.integers() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | _TEXT,
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXT, inner, max_size=3),
+            max_leaves=6,
+        ).filter(lambda value: value is not None),
     ),
-    st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\r")).filter(str.strip),
+    _TEXT.filter(lambda text: text.strip() and "\r" not in text),
 )
-def test_a_run_written_back_as_a_cell(params: dict[str, object], prompt: str) -> None:
-    """The first line of `run.cell()` gives the same parameters again, whatever text they hold."""
-    from imagen_nb.core.cells import cell_text
-
-    head, _, _ = cell_text(Request("a/b", {"prompt": prompt, **params}, prompt)).partition("\n")
+def test_a_run_written_back_as_a_cell(model: str, params: dict[str, Any], prompt: str) -> None:
+    """`run.cell()` makes the same request again, whatever its inputs hold: text that looks like a number, a list."""
+    request = Request(model, {"prompt": prompt, **params}, prompt)
+    head, _, body = cell_text(request).partition("\n")
     options, rest = parse_line(head.removeprefix("%%imagen"))
     assert rest == ""
-    assert options.model == ("a/b",)
-    expected = {name: value if isinstance(value, str) else json.dumps(value) for name, value in params.items()}
-    assert dict(options.param) == expected
+    keywords = {"model": model, **options.plan_keywords(cell_prompt(body), lambda _: unvalidated(model))}
+    (again,) = plan(cell_prompt(body), spec=unvalidated, **keywords)
+    assert (again.model, again.input) == (request.model, request.input)
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        ('-p x=["a","b"]', ["a", "b"]),
+        ('-p x=["a", "b c"]', ["a", "b c"]),
+        ('-px={"a":"x","b":"y"}', {"a": "x", "b": "y"}),
+        ('--param=x={"a": [1, {}]}', {"a": [1, {}]}),
+        ("-p x=[red]", "[red]"),
+        ('-p x={"a":1}s', '{"a":1}s'),
+    ],
+)
+def test_json_is_typed_as_it_is(words: str, value: Any) -> None:
+    """A list or an object keeps its quotes and spaces; what only begins like one is text as before."""
+    options, prompt = parse_line(f"-m a/b {words} a fox")
+    (request,) = plan(prompt, spec=unvalidated, **options.plan_keywords(prompt, lambda _: unvalidated("a/b")))
+    assert (request.input["x"], prompt) == (value, "a fox")
+
+
+@pytest.mark.parametrize("model", ["google/imagen-4", "a/b"])
+def test_a_misspelt_axis_is_named(model: str) -> None:
+    """A --vary name that is nearly a slot is refused with the slots, also where the model may have any input."""
+    options, prompt = parse_line(f"-m {model} --vary stile=red|ink a fox in {{style=oil|ink}}")
+    with pytest.raises(InputError, match="nothing is called 'stile': the slots are style") as caught:
+        options.plan_keywords(prompt, _spec)
+    assert caught.value.hint == "Did you mean style?"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import json
 import math
 import subprocess
@@ -268,6 +269,15 @@ def test_zipped_axes_move_together() -> None:
         ("{x} {y}", {"x": ["1"], "y": ["a"], "zipped": [("x", "z")]}, "zipped names 'z'", ""),
         ("{x} {y}", {"x": ["1"], "y": ["a"], "zipped": [("x", "y"), ("x", "y")]}, "zipped names x twice", ""),
         ("{x} {y}", {"x": ["1"], "y": ["a"], "zipped": [("x",)]}, "at least two", ""),
+        ("{x} {y}", {"x": ["1"], "y": ["a"], "zipped": [1]}, "zipped cannot be [1]; allowed: groups of names", ""),
+        ("{x} {y}", {"x": ["1"], "y": ["a"], "zipped": True}, "zipped cannot be True", ""),
+        ("a {raw} egg", {"raw": "boiled"}, "raw cannot be 'boiled'; allowed: True or False", "slots={'raw'"),
+        ("a {zipped} bag", {"zipped": None}, "the slot {zipped} has no value", "slots={'zipped'"),
+        ("a {style}", {"params": {"stile": ["a", "b"]}}, "the slot {style} has no value", "Did you mean stile?"),
+        ("a {animal}", {"model": "a/b", "animl": "fox"}, "nothing is called 'animl'", "Did you mean animal?"),
+        ("a fox", {"model": "a/b", "x": [1, object()]}, "a/b: x cannot be a object; allowed: any JSON value", ""),
+        ("a fox", {"model": "a/b", "x": {"y": math.inf}}, "a/b: x cannot be {'y': inf}", ""),
+        ("a fox", {"model": "a/b", "x": {(1, 2): 3}}, "a/b: x cannot be {(1, 2): 3}", ""),
         ("{x}", {"x": ["1", "2"], "sample": 3}, "sample cannot be 3", ""),
         ("{x}", {"x": ["1", "2"], "sample": 0}, "sample cannot be 0", ""),
     ],
@@ -279,6 +289,30 @@ def test_mistakes_are_named_before_anything_is_sent(
     error = refusal(template, **names)
     assert message in error.message
     assert hint in error.hint
+
+
+def test_numbers_and_text_of_types_of_their_own_are_what_they_say() -> None:
+    """A float of 32 bits is what it is written as, an enum that is text is its text; so in prompt, slots and inputs."""
+
+    class Style(str, enum.Enum):
+        OIL = "oil"
+
+    for value in (np.float32(0.1), [np.float32(0.1)], np.array([0.1], "f4"), pd.Series([0.1], dtype="float32")):
+        (request,) = plan("a {x}", model="a/b", x=value, cfg=value)
+        assert (request.prompt, request.slots, request.params) == ("a 0.1", {"x": 0.1}, {"cfg": 0.1})
+    (request,) = planned("a {style}", style=Style.OIL, aspect_ratio=np.str_("1:1"))
+    assert (request.prompt, request.params) == ("a oil", {"aspect_ratio": "1:1"})
+    assert type(request.slots["style"]) is str
+
+
+def test_an_array_is_one_value_of_an_array_input() -> None:
+    """Lists, tuples, arrays and Series alike; a list of them is an axis, in which one may be missing."""
+    urls = ["http://a", "http://b"]
+    for value in (urls, tuple(urls), np.array(urls), pd.Series(urls)):
+        (request,) = planned("a", SEEDREAM, image_input=value)
+        assert request.params == {"image_input": urls}
+        made = planned("a", SEEDREAM, image_input=[value, None, ["http://c"]])
+        assert [request.params.get("image_input") for request in made] == [urls, None, ["http://c"]]
 
 
 def test_no_model_is_no_plan() -> None:
