@@ -21,7 +21,7 @@ from imagen_nb.collect import Edges, Task, collect, gather, unfinished
 from imagen_nb.core.models import ModelSpec, cost_of
 from imagen_nb.core.records import Outcome, Prediction, Request, Run, Status
 from imagen_nb.errors import ImagenError, ProviderError, ThrottledError, UnreachableError
-from imagen_nb.reconcile import LEFTOVER_SLACK, SETTLE_S, Fate, Lost, Search
+from imagen_nb.search import LEFTOVER_SLACK, SETTLE_S, Fate, Lost, Search
 from imagen_nb.settings import Provider
 from imagen_nb.store.log import Log
 

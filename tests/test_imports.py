@@ -82,6 +82,12 @@ def test_every_view_is_found_when_it_is_first_used() -> None:
     assert all(getattr(view, name) is not None for name in view.__all__)
 
 
+def test_no_room_is_called_like_a_public_name() -> None:
+    """A module takes the package's attribute of its name as soon as it is imported, and a function would be gone."""
+    rooms = {path.stem for path in Path(imagen_nb.__file__).parent.iterdir()}
+    assert not rooms & set(imagen_nb.__all__)
+
+
 def test_all_is_sorted_and_everything_in_it_resolves() -> None:
     """`__all__` is in order, without doubles, and each name in it exists."""
     assert imagen_nb.__all__ == sorted(set(imagen_nb.__all__))

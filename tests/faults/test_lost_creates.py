@@ -13,7 +13,7 @@ from ledger import books, until
 from origin import Origin, Seen
 from providers import CANARY
 
-from imagen_nb import carrier, reconcile
+from imagen_nb import carrier, search
 from imagen_nb.core.records import Status
 from imagen_nb.store.log import RESUBMISSIONS
 from imagen_nb.workspace import Workspace
@@ -143,8 +143,8 @@ def test_a_part_of_a_list_is_never_taken_for_the_whole(
 ) -> None:
     """Where the list has more pages than are read, the create counts as not looked for, and not as missing."""
     monkeypatch.setattr(origin, "PAGE", 5)
-    monkeypatch.setattr(reconcile, "PAGES", 2)
-    monkeypatch.setattr(reconcile, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(search, "PAGES", 2)
+    monkeypatch.setattr(search, "PATIENCE_S", 0.5)
     api.list_lag = 0.0
     api.fault("create", after=[rst], times=1)
     late = threading.Event()

@@ -12,7 +12,7 @@ from acts import Act, Script, cut, drip, page, reply, rst, says
 from ledger import books, until
 from origin import Origin, Seen
 
-from imagen_nb import carrier, collect, reconcile
+from imagen_nb import carrier, collect, search
 from imagen_nb.core.records import Run, Status
 from imagen_nb.errors import AuthenticationError, CreditError, ProviderError, RejectedError
 from imagen_nb.store.tables import replies
@@ -221,7 +221,7 @@ def test_a_body_that_drips_ends_by_the_clock(
     monkeypatch.setattr(downloads, "PATIENCE_S", 0.5)
     monkeypatch.setattr(predictions, "LOOK_S", 0.5)
     monkeypatch.setattr("imagen_nb.workspace.SCHEMA_S", 0.5)
-    monkeypatch.setattr(reconcile, "LISTING_S", 1.0)
+    monkeypatch.setattr(search, "LISTING_S", 1.0)
     api.latency = 0.2
     if kind == "list":
         api.fault("create", after=[rst], times=1)
