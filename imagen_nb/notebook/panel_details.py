@@ -35,6 +35,7 @@ class Details:
     def __init__(self, wishes: Wishes) -> None:
         self._wishes = wishes
         self._runs: list[Run] = []
+        self._written: tuple[int, str] = (0, "")  # rating and note as the log has them, or soon will
         self._about = w.HTML()
         self._load = w.Button(description="Load into form")
         self._add = w.Button(description=COMPARE)
@@ -79,8 +80,8 @@ class Details:
     def _show_one(self, run: Run) -> None:
         self._about.value = fill("details.html", **described(run))
         self._copy.text = run.cell()
-        self._rating.value = run.rating or 0
-        self._note.value = run.note or ""
+        self._written = (run.rating or 0, run.note or "")
+        self._rating.value, self._note.value = self._written
 
     # -- handlers ------------------------------------------------------------------------------------------------
 
@@ -93,11 +94,13 @@ class Details:
         self._wishes.add()
 
     def _rated(self, change: Any) -> None:
-        if len(self._runs) == 1 and change["new"] != (self._runs[0].rating or 0):
+        if len(self._runs) == 1 and change["new"] != self._written[0]:
+            self._written = (change["new"], self._written[1])
             self._wishes.rate(self._runs[0], change["new"], None)
 
     def _noted(self, change: Any) -> None:
-        if len(self._runs) == 1 and change["new"] != (self._runs[0].note or ""):
+        if len(self._runs) == 1 and change["new"] != self._written[1]:
+            self._written = (self._written[0], change["new"])
             self._wishes.rate(self._runs[0], None, change["new"])
 
     # -- what it is made of --------------------------------------------------------------------------------------
