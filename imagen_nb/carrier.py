@@ -12,21 +12,17 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
-from imagen_nb.collect import Edges, Task, collect, gather, unfinished
+from imagen_nb.collect import SLICE_S, Edges, Task, delegate, gather, unfinished
 from imagen_nb.core.models import ModelSpec, cost_of
 from imagen_nb.core.records import Outcome, Prediction, Request, Run, Status
 from imagen_nb.errors import ImagenError, ProviderError, ThrottledError, UnreachableError
 from imagen_nb.search import LEFTOVER_SLACK, SETTLE_S, Fate, Lost, Search
 from imagen_nb.settings import Provider
 from imagen_nb.store.log import Log
-
-SLICE_S = 0.25
-"""How long to sleep at most before looking whether anything has changed, in seconds."""
 
 CREATE_S = 30.0
 """How long the reply to a create may take at least, beyond what it is held open for: giving up on it is dear."""
@@ -68,8 +64,8 @@ class Ticket:
     """One request on its way. A ticket that resumes a row has its `run_id`, and `prediction` where one was accepted.
 
     `is_lost` marks a row whose create may or may not have been accepted; `may_send` is False where such a row is only
-    to be settled, not asked for again. `done` is an earlier run that already answers the request, `outcome` what has
-    been collected already.
+    to be settled, not asked for again; `is_ended` marks one that is done without having become a prediction, and is to
+    be reopened. `done` is an earlier run that already answers the request, `outcome` what has been collected already.
     """
 
     index: int
@@ -77,6 +73,7 @@ class Ticket:
     run_id: str | None = None
     prediction: Prediction | None = None
     is_lost: bool = False
+    is_ended: bool = False
     may_send: bool = True
     intended_at: datetime | None = None
     reserved: float = 0.0
@@ -92,21 +89,36 @@ class Carrier:
         self._desk = desk
         self._stop = stop
         self._search = Search(
-            desk.edges.api, desk.log, desk.provider.name, desk.spec, stop=stop, settle_s=desk.settle_s
+            desk.edges.api,
+            desk.log,
+            desk.provider.name,
+            desk.spec,
+            stop=stop,
+            awaited=self._awaited,
+            settle_s=desk.settle_s,
         )
         self._lock = threading.Lock()
         self._held: dict[str, Lost] = {}
         self._durations: dict[str, deque[float]] = {}
 
-    def intend(self, ticket: Ticket) -> None:
-        """Give a ticket its row; it is durable when this returns, and only then may the request leave."""
-        if ticket.run_id is None:
-            (ticket.run_id,) = self._desk.log.intend(
-                [ticket.request],
-                provider=self._desk.provider.name,
-                experiment=self._terms.experiment,
-                tag=self._terms.tag,
+    def intend(self, ticket: Ticket) -> Run | None:
+        """Give a ticket its row; it is durable when this returns, and only then may the request leave.
+
+        Where another session that resumes the same experiment was quicker, its run is what the request comes to.
+        """
+        log, terms, provider = self._desk.log, self._terms, self._desk.provider.name
+        is_mine = True
+        if ticket.is_ended:
+            is_mine = bool(log.reopen([str(ticket.run_id)]))
+        elif ticket.run_id is None and terms.resume:
+            ticket.run_id, is_mine = log.intend_new(
+                ticket.request, provider=provider, experiment=terms.experiment, tag=terms.tag
             )
+        elif ticket.run_id is None:
+            (ticket.run_id,) = log.intend(
+                [ticket.request], provider=provider, experiment=terms.experiment, tag=terms.tag
+            )
+        return None if is_mine else log.get(str(ticket.run_id))
 
     def carry(self, ticket: Ticket) -> tuple[Run, ProviderError | None]:
         """The settled row of a ticket, and the refusal where the provider would not take the request.
@@ -132,12 +144,15 @@ class Carrier:
             return log.get(run_id), None
         return self._recorded(ticket, ticket.outcome or self._gathered(ticket, prediction)), None
 
+    def _awaited(self) -> list[Lost]:
+        """The creates whose replies may still come."""
+        with self._lock:
+            return list(self._held.values())
+
     def cancel_held(self) -> None:
         """Cancel what creates still held open have become: their ids are not known yet, so they are looked up."""
-        with self._lock:
-            held = list(self._held.values())
         try:
-            for prediction in self._search.glance(held).values():
+            for prediction in self._search.glance(self._awaited()).values():
                 self._desk.edges.api.cancel(prediction.id, deadline=time.monotonic() + CANCEL_S)
         except ImagenError:
             return  # then they end by themselves, and are logged as they end
@@ -235,7 +250,7 @@ class Carrier:
         error = f"{lost.cause}; {fate.value}{why}"
         if fate is Fate.MISSING:
             self._desk.log.settle(lost.run_id, Status.FAILED, error=error, error_code="not_sent")
-        else:
+        elif fate is not Fate.HELD:
             self._desk.log.mark_unknown(lost.run_id, error)
 
     # -- waiting and fetching ------------------------------------------------------------------------------------
@@ -263,39 +278,26 @@ class Carrier:
         model = ticket.request.model
         typical = self._desk.spec(model).typical_s
         if self._terms.executor is not None:
-            return self._delegated(self._terms.executor, prediction, deadline, model, typical)
+            task = Task(
+                provider=self._desk.provider,
+                home=self._desk.edges.images.home,
+                prediction=prediction,
+                timeout=max(0.0, deadline - time.monotonic()),
+                history=tuple(self._history(model)),
+                typical=typical,
+            )
+            outcome = delegate(self._terms.executor, task, stop=self._stop)
+            if outcome is not None:  # else it is collected here, which can be done anywhere
+                return outcome
         return gather(
             self._desk.edges,
             prediction,
             deadline=deadline,
-            history=lambda: self._history(model),
+            history=lambda: tuple(self._history(model)),  # other workers add to it meanwhile
             typical=typical,
             stop=self._stop,
             watch=lambda seen: self._desk.log.observe(str(ticket.run_id), seen),
         )
-
-    def _delegated(
-        self, executor: Executor, prediction: Prediction, deadline: float, model: str, typical: float | None
-    ) -> Outcome:
-        """The same, on the caller's executor; a stop only leaves, the cancellation ends it there."""
-        desk = self._desk
-        task = Task(
-            provider=desk.provider,
-            home=desk.edges.images.home,
-            prediction=prediction,
-            timeout=max(0.0, deadline - time.monotonic()),
-            history=tuple(self._history(model)),
-            typical=typical,
-        )
-        future = executor.submit(collect, task)
-        while not self._stop.is_set():
-            try:
-                return future.result(SLICE_S)
-            except (FutureTimeoutError, TimeoutError):
-                if future.done():
-                    raise
-        future.cancel()
-        return Outcome(prediction, status=prediction.status)
 
     def _canceled(self, prediction: Prediction) -> Prediction | None:
         """The prediction after asking to cancel it, or None where the provider cannot or will not say."""

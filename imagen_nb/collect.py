@@ -9,12 +9,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 from imagen_nb.core.records import Image, Outcome, Prediction, Status
-from imagen_nb.errors import ImageError, ImageGoneError, NotFoundError, ProviderError
+from imagen_nb.errors import ImageError, ImageGoneError, ImagenError, NotFoundError, ProviderError
 from imagen_nb.settings import Provider
 from imagen_nb.store.images import Images
 from imagen_nb.wire.downloads import Downloader
@@ -24,6 +27,9 @@ from imagen_nb.wire.waiting import wait
 
 DOWNLOAD_S = 180.0
 """How long the outputs of one finished prediction may take to arrive, in seconds."""
+
+SLICE_S = 0.25
+"""How long to sleep at most before looking whether anything has changed, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,27 @@ def collect(task: Task) -> Outcome:
     edges = _edges(task.provider, task.home)
     deadline = time.monotonic() + task.timeout
     return gather(edges, task.prediction, deadline=deadline, history=lambda: task.history, typical=task.typical)
+
+
+def delegate(executor: Executor, task: Task, *, stop: threading.Event) -> Outcome | None:
+    """`collect` on the executor; one that is overdue, or left at `stop`, comes as it is.
+
+    None where the executor takes no more work, or its worker died: then it is to be collected elsewhere.
+    """
+    deadline = time.monotonic() + task.timeout + DOWNLOAD_S
+    try:
+        future = executor.submit(collect, task)
+        while not stop.is_set() and time.monotonic() < deadline:
+            with suppress(FutureTimeoutError, TimeoutError):
+                return future.result(SLICE_S)
+            if future.done():
+                return future.result()
+    except ImagenError:
+        raise
+    except BaseException:  # noqa: BLE001 - the worker's last words, an interrupt among them: none is this thread's
+        return None
+    future.cancel()
+    return Outcome(task.prediction, status=task.prediction.status)
 
 
 def gather(

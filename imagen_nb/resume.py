@@ -21,15 +21,19 @@ def resumed_tickets(requests: Iterable[Request], log: Log, experiment: str, prov
     What succeeded is not asked again. What is still running is picked up by its id; what may have been accepted is
     looked for first; what another living process is at is left to it; all else is sent, on its old row if it has one.
     """
-    state = log.resume_state(experiment, provider)
+    succeeded = log.resume_state(experiment, provider).succeeded
     for index, request in enumerate(requests):
-        yield _resumed(index, request, log, state)
+        if request.key in succeeded:
+            yield Ticket(index, request, done=log.get(succeeded[request.key]))
+        else:
+            # Asked anew when its turn has come, which may be hours later: other notebooks are at work too.
+            yield _resumed(index, request, log, log.resume_state(experiment, provider, request=request))
 
 
 def leftover_tickets(log: Log, provider: str) -> list[Ticket]:
     """A ticket for each row that nobody drives any more, only to be settled: nothing is sent again."""
-    rows = {row.run_id: row for row in log.leftovers(provider)}
-    return [_picked_up(index, rows[run_id], may_send=False) for index, run_id in enumerate(log.adopt_rows(rows))]
+    adopted = log.adopt_rows([row.run_id for row in log.leftovers(provider)])
+    return [_picked_up(index, row, may_send=False) for index, row in enumerate(adopted)]
 
 
 def _resumed(index: int, request: Request, log: Log, state: ResumeState) -> Ticket:
@@ -38,12 +42,10 @@ def _resumed(index: int, request: Request, log: Log, state: ResumeState) -> Tick
         return Ticket(index, request, done=log.get(state.succeeded[key]))
     if key in state.open:
         row = state.open[key]
-        if row.is_free and log.adopt_rows([row.run_id]):
-            return _picked_up(index, row, may_send=True)
+        for adopted in log.adopt_rows([row.run_id]) if row.is_free else ():
+            return _picked_up(index, adopted, may_send=True)
         return Ticket(index, request, done=log.get(row.run_id))
-    if key in state.unsent and log.reopen([state.unsent[key]]):
-        return Ticket(index, request, run_id=state.unsent[key])
-    return Ticket(index, request)
+    return Ticket(index, request, run_id=state.unsent.get(key), is_ended=key in state.unsent)
 
 
 def _picked_up(index: int, row: Leftover, *, may_send: bool) -> Ticket:

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from imagen_nb.carrier import SLICE_S, Carrier, Desk, Terms, Ticket
+from imagen_nb.carrier import Carrier, Desk, Terms, Ticket
+from imagen_nb.collect import SLICE_S
 from imagen_nb.core.records import Progress, Run, Status
 from imagen_nb.errors import ImagenError
 
@@ -45,11 +46,17 @@ class Sweep:
         """What stopped the sweep before its end, or None."""
 
     def start(self) -> None:
-        """Begin; returns at once."""
-        count = max(1, min(self._terms.jobs, self._progress.total))
-        self._workers = count
-        for number in range(count):
-            threading.Thread(target=self._work, name=f"imagen-run-{number}", daemon=True).start()
+        """Begin; returns at once. Raises `ImagenError` where the system gives not one thread."""
+        for number in range(max(1, min(self._terms.jobs, self._progress.total))):
+            with self._changed:
+                self._workers += 1
+            try:
+                threading.Thread(target=self._work, name=f"imagen-run-{number}", daemon=True).start()
+            except RuntimeError:  # no more threads: those that there are do all the work
+                self._leave()
+                if number == 0:
+                    raise ImagenError("this process can start no more threads", "Close what it runs beside.") from None
+                return
 
     def cancel(self) -> None:
         """Send nothing more, and cancel at the provider what is in flight; returns at once."""
@@ -116,14 +123,14 @@ class Sweep:
                 ticket = next(self._tickets, None)
                 if ticket is None:
                     return None
-                if ticket.done is not None:
-                    self._count(ticket.index, ticket.done, skipped=1)
-                elif self._is_reserved(ticket) and self._is_admitted(ticket):
-                    self._carrier.intend(ticket)
-                    return ticket
-                else:
+                if ticket.done is None and not (self._is_reserved(ticket) and self._is_admitted(ticket)):
                     self._give_back(ticket)
                     return None
+                done = ticket.done or self._carrier.intend(ticket)
+                if done is None:
+                    return ticket
+                self._free(ticket)
+                self._count(ticket.index, done, skipped=1)
         return None
 
     def _is_admitted(self, ticket: Ticket) -> bool:
@@ -134,11 +141,15 @@ class Sweep:
 
     def _give_back(self, ticket: Ticket) -> None:
         """Let go of a ticket that will not be carried, and of its row where it was taken up again."""
+        self._free(ticket)
+        if ticket.run_id is not None:
+            self._desk.log.release([ticket.run_id])
+
+    def _free(self, ticket: Ticket) -> None:
+        """What was put aside for the ticket can be spent on others."""
         with self._changed:
             self._reserved -= ticket.reserved
             self._changed.notify_all()
-        if ticket.run_id is not None:
-            self._desk.log.release([ticket.run_id])
 
     def _carry(self, ticket: Ticket) -> None:
         """One ticket, from wherever it stands to a settled row."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-from imagen_nb.carrier import SLICE_S
+from imagen_nb.collect import SLICE_S
 from imagen_nb.core.records import Progress, Rendering, Run
 from imagen_nb.errors import UncertainError
 from imagen_nb.runner import Sweep

@@ -2,7 +2,8 @@
 
 One thread lists for all lost creates of a sweep at once. A prediction found is claimed in the log, which gives each
 prediction to one row only; identical requests are interchangeable, so it does not matter which of them gets which.
-A create counts as missing only when a listing that began `settle_s` after the loss does not show it.
+A create counts as missing only when a listing that began `settle_s` after the loss shows nothing that may be it. What
+belongs to a create whose reply is still awaited, here or in another notebook on the same home, is left to that one.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
-from imagen_nb.core.matching import Wanted, match
+from imagen_nb.core.matching import Wanted, match, matches, may_be
 from imagen_nb.core.models import ModelSpec
 from imagen_nb.core.records import Prediction, Request
 from imagen_nb.errors import ImagenError, NotFoundError, ProviderError, UncertainError, UnreachableError
@@ -25,7 +26,7 @@ SETTLE_S = 20.0
 """How long a list may lag behind the creates, in seconds."""
 
 PATIENCE_S = 120.0
-"""How long listing may fail before a lost create is left for later, in seconds."""
+"""How long listing may fail, or another create claim the same, before a lost create is left for later, in seconds."""
 
 LISTING_S, PAGES = 180.0, 1000
 """How long reading the whole list may take, in seconds, and how many of its pages are read at most."""
@@ -43,6 +44,8 @@ class Fate(Enum):
     MISSING = "the provider never got it"
     UNLISTED = "the provider does not list predictions"
     UNSEEN = "the list of predictions could not be read"
+    UNSURE = "the list of predictions shows one that may be it"
+    HELD = "it has its prediction by now"
     STOPPED = "the search was stopped"
 
 
@@ -83,13 +86,17 @@ class Search:
         spec: Callable[[str], ModelSpec],
         *,
         stop: threading.Event,
+        awaited: Callable[[], Iterable[Lost]] = tuple,
         settle_s: float = SETTLE_S,
     ) -> None:
+        """`awaited` are the creates of this search's owner whose replies may still come."""
         self._api = api
         self._log = log
         self._provider = provider
         self._spec = spec
         self._stop = stop
+        self._awaited = awaited
+        self._called: dict[str, frozenset[str]] = {}
         self._settle_s = settle_s
         self._lock = threading.Lock()
         self._entries: list[Lost] = []
@@ -100,16 +107,25 @@ class Search:
         with self._lock:
             self._entries.append(lost)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._look, name="imagen-reconcile", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._look, name="imagen-search", daemon=True)
+                thread.start()
+                self._thread = thread
         lost.settled.wait()
         assert lost.finding is not None  # noqa: S101 - end() sets it before the event
         return lost.finding
 
     def glance(self, held: Iterable[Lost]) -> dict[str, Prediction]:
-        """One look that claims nothing: what creates that are still held open have become, by run id."""
+        """One look that claims nothing: what creates that are still held open have become, by run id.
+
+        One that another session may as well be waiting for is left out.
+        """
         wanted = [self._wanted(one) for one in held]
-        return match(wanted, self._unclaimed(wanted)[0]) if wanted else {}
+        if not wanted:
+            return {}
+        listed, _ = self._unclaimed(wanted)
+        theirs = match(self._elsewhere(), listed).values()
+        found = match(wanted, _without(listed, theirs))
+        return {one.run_id: found[one.run_id] for one in wanted if one.run_id in found and not _any(one, theirs)}
 
     def _look(self) -> None:
         gap = 0.25
@@ -135,16 +151,30 @@ class Search:
     def _list_for(self, entries: list[Lost]) -> None:
         began = time.monotonic()
         wanted = [self._wanted(one) for one in entries]
+        others = [*map(self._wanted, self._awaited()), *self._elsewhere()]
         listed, failure = self._unclaimed(wanted)
-        found = match(wanted, listed)
-        for one in entries:
+        theirs = match(others, listed).values()
+        found = match(wanted, _without(listed, theirs))
+        rest = _without(listed, [*theirs, *found.values()])
+        for one, asked in zip(entries, wanted, strict=True):
             prediction = found.get(one.run_id)
-            if prediction is not None and self._log.accept(one.run_id, prediction):
-                one.end(prediction)
-        for one in entries:
-            if one.run_id not in found and (fate := _fate(failure, began - one.lost_at, self._settle_s)):
+            if prediction is not None:
+                self._claim(one, prediction)
+            elif fate := _fate(failure, began - one.lost_at, self._settle_s, _doubt(asked, rest, theirs)):
                 one.failure = None if failure is None else failure.message
                 one.end(fate)
+
+    def _claim(self, one: Lost, prediction: Prediction) -> None:
+        """Give the prediction to the row; one that got another meanwhile is no longer looked for."""
+        if self._log.accept(one.run_id, prediction):
+            one.end(prediction)
+        elif self._log.get(one.run_id).prediction_id is not None:
+            one.end(Fate.HELD)
+
+    def _elsewhere(self) -> list[Wanted]:
+        """What other living sessions have asked for, and wait for the reply to."""
+        rows = self._log.awaited(self._provider)
+        return [self._wanted(Lost(row.run_id, row.request, row.intended_at)) for row in rows]
 
     def _unclaimed(self, wanted: Sequence[Wanted]) -> tuple[list[Prediction], ProviderError | None]:
         """The predictions that no row has, of those that might be wanted, and what kept the list from being whole.
@@ -157,7 +187,9 @@ class Search:
         failure = None
         try:
             for each in self._api.list(created_after=since, deadline=time.monotonic() + LISTING_S, pages=PAGES):
-                if str(each.input.get("prompt", "")) in prompts:
+                if "prompt" not in each.input:
+                    similar[each.id] = replace(each, input={}, raw={})  # removed: there may be very many
+                elif str(each.input["prompt"]) in prompts:
                     similar[each.id] = each
         except ProviderError as error:
             failure = error
@@ -165,7 +197,10 @@ class Search:
         return [one for one in similar.values() if one.id not in claimed], failure
 
     def _wanted(self, lost: Lost) -> Wanted:
-        return Wanted(lost.run_id, lost.request, self._since(lost), self._spec(lost.request.model).defaults)
+        model = lost.request.model
+        if not self._called.get(model):
+            self._called[model] = frozenset(self._log.called(self._provider, model))
+        return Wanted(lost.run_id, lost.request, self._since(lost), self._spec(model).defaults, self._called[model])
 
     def _since(self, lost: Lost) -> datetime:
         """The earliest moment, by the provider's clock, at which the create can have been processed.
@@ -179,10 +214,34 @@ class Search:
         return min(each for each in said if each is not None) - lost.slack
 
 
-def _fate(failure: ProviderError | None, waited: float, settle_s: float) -> Fate | None:
+class _Doubt(Enum):
+    """Why a create that is not found is not missing either."""
+
+    PASSING = "another create, whose reply is awaited, may be given what matches"
+    LASTING = "nobody's prediction may be it"
+
+
+def _doubt(one: Wanted, rest: Iterable[Prediction], theirs: Iterable[Prediction]) -> _Doubt | None:
+    if any(may_be(one, each) for each in rest):
+        return _Doubt.LASTING
+    return _Doubt.PASSING if _any(one, theirs) else None
+
+
+def _any(one: Wanted, candidates: Iterable[Prediction]) -> bool:
+    return any(matches(one, each) for each in candidates)
+
+
+def _without(listed: Iterable[Prediction], taken: Iterable[Prediction]) -> list[Prediction]:
+    ids = {each.id for each in taken}
+    return [each for each in listed if each.id not in ids]
+
+
+def _fate(failure: ProviderError | None, waited: float, settle_s: float, doubt: _Doubt | None) -> Fate | None:
     """What it means that a create lost `waited` seconds before is not in the list, or None while that is too early."""
+    if failure is None and doubt is _Doubt.PASSING:
+        return Fate.UNSURE if waited >= max(settle_s, PATIENCE_S) else None
     if failure is None:
-        return Fate.MISSING if waited >= settle_s else None
+        return (Fate.UNSURE if doubt else Fate.MISSING) if waited >= settle_s else None
     if isinstance(failure, NotFoundError):
         return Fate.UNLISTED
     is_passing = isinstance(failure, UncertainError | UnreachableError)

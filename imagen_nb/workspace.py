@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 HOLD_S = 60
 """How long a single create is held open at the provider, the most the API allows, in seconds."""
 
+MOST_AT_ONCE = 64
+"""How many leftovers are settled at once at most: those that are looked for wait together."""
+
 TIMEOUT_S = 600.0
 CONFIRM_ABOVE = 20
 SCHEMA_S = 20.0
@@ -114,6 +117,7 @@ class Workspace:
             if self._edges is not None:
                 self._edges.api.close()
                 self._edges.downloader.close()
+                self._edges.images.close()
                 self._edges = None
             if self._log is not None:
                 self._log.close()
@@ -317,7 +321,7 @@ class Workspace:
 
         terms = Terms(timeout=positive("timeout", timeout))
         tickets = leftover_tickets(self.log, self.provider.name)
-        runs = self._started(iter(tickets), len(tickets), replace(terms, jobs=max(1, len(tickets))))
+        runs = self._started(iter(tickets), len(tickets), replace(terms, jobs=MOST_AT_ONCE))
         try:
             return _waited(runs)
         finally:

@@ -2,6 +2,9 @@
 
 The API echoes an input with its keys reordered and its defaults filled in, so equality is asked only of what was sent;
 what was not sent must be the model's default. Each prediction is given to one request at most, the earliest first.
+
+A listed prediction that does not match may be the request's all the same: an input is removed after an hour, a default
+may not be what the catalogue says, a model may go by another name. It is never taken, and the request is not missing.
 """
 
 from __future__ import annotations
@@ -16,12 +19,16 @@ from imagen_nb.core.records import Json, Prediction, Request, canonical
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A request whose create was lost. `since` is the earliest creation time, on the provider's clock, UTC."""
+    """A request whose create was lost. `since` is the earliest creation time, on the provider's clock, UTC.
+
+    `called` is what the provider's replies call the model, as far as any is known.
+    """
 
     run_id: str
     request: Request
     since: datetime
     defaults: Json = field(default_factory=dict)
+    called: frozenset[str] = frozenset()
 
 
 def match(wanted: Iterable[Wanted], listed: Iterable[Prediction]) -> dict[str, Prediction]:
@@ -35,6 +42,21 @@ def match(wanted: Iterable[Wanted], listed: Iterable[Prediction]) -> dict[str, P
             candidates.remove(best)
             found[one.run_id] = best
     return found
+
+
+def matches(one: Wanted, candidate: Prediction) -> bool:
+    """Whether the prediction could be given to the request."""
+    return _unexplained(one, candidate) is not None
+
+
+def may_be(one: Wanted, candidate: Prediction) -> bool:
+    """Whether nothing that is known of the prediction rules the request out."""
+    if candidate.created_at is not None and candidate.created_at < one.since:
+        return False
+    if not _same_model(one, candidate) and (one.called or "/" not in one.request.model):
+        return False
+    echoed = candidate.input
+    return all(name not in echoed or _same_value(value, echoed[name]) for name, value in one.request.input.items())
 
 
 def _by_prompt(listed: Iterable[Prediction]) -> dict[str, list[Prediction]]:
@@ -56,7 +78,7 @@ def _unexplained(one: Wanted, candidate: Prediction) -> int | None:
     """How many echoed inputs were neither sent nor known defaults; None where the two cannot be the same."""
     if candidate.created_at is None or candidate.created_at < one.since:
         return None
-    if not _same_model(one.request.model, candidate):
+    if not _same_model(one, candidate):
         return None
     sent, echoed = one.request.input, candidate.input
     if any(name not in echoed or not _same_value(value, echoed[name]) for name, value in sent.items()):
@@ -67,12 +89,13 @@ def _unexplained(one: Wanted, candidate: Prediction) -> int | None:
     return sum(name not in one.defaults for name in added)
 
 
-def _same_model(asked: str, candidate: Prediction) -> bool:
+def _same_model(one: Wanted, candidate: Prediction) -> bool:
+    asked = one.request.model
     name, _, version = asked.rpartition(":") if ":" in asked else (asked, "", "")
     seen_version = str(candidate.raw.get("version", ""))
     if "/" not in asked:
         return seen_version == asked
-    return candidate.model in (None, name) or bool(version and seen_version == version)
+    return candidate.model in (None, name, *one.called) or bool(version and seen_version == version)
 
 
 def _same_value(sent: Any, echoed: Any) -> bool:

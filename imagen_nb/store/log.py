@@ -71,17 +71,29 @@ class Log:
         self, requests: Iterable[Request], *, provider: str, experiment: str | None = None, tag: str | None = None
     ) -> list[str]:
         """Write a row of status `intent` for each request, and return their run ids; on the disk when it returns."""
-        asked = [request_values(request) for request in requests]
-        common = {
-            "provider": provider,
-            "experiment": experiment or None,
-            "tag": tag or None,
-            "owner": self.session.id,
-        }
+        names = {"provider": provider, "experiment": experiment or None, "tag": tag or None}
         with self._driving() as driven, self._database.writing() as conn:
-            driven.extend(transitions.insert_intents(conn, self._now(), asked, common))
-            self._driven.update(dict.fromkeys(driven))
+            self._insert(conn, driven, [request_values(request) for request in requests], names)
         return driven
+
+    def intend_new(
+        self, request: Request, *, provider: str, experiment: str | None = None, tag: str | None = None
+    ) -> tuple[str, bool]:
+        """The same for one request that the experiment does not have yet: the run id, and whether the row is new.
+
+        Of two that resume an experiment at once, one writes the row of a request, and the other gets to see it.
+        """
+        names = {"provider": provider, "experiment": experiment or None, "tag": tag or None}
+        with self._driving() as driven, self._database.writing() as conn:
+            mine = [runs.c.experiment == experiment, runs.c.provider == provider, runs.c.key == request.key]
+            if taken := keyed(conn, *mine, runs.c.status.in_([*OPEN, str(Status.SUCCEEDED)])):
+                return taken[-1][1], False
+            self._insert(conn, driven, [request_values(request)], names)
+        return driven[0], True
+
+    def _insert(self, conn: Any, driven: list[str], asked: list[dict[str, Any]], names: dict[str, Any]) -> None:
+        driven.extend(transitions.insert_intents(conn, self._now(), asked, names | {"owner": self.session.id}))
+        self._driven.update(dict.fromkeys(driven))
 
     def accept(self, run_id: str, prediction: Prediction) -> bool:
         """Record that the provider took the request as this prediction. Recording the same again is fine.
@@ -131,7 +143,8 @@ class Log:
     ) -> Run:
         """Record what a run came to, with its images, and return it; a run that is done already stays as it was.
 
-        `status` is a terminal one, or `unknown`. `cost` is in US dollars. Raises `ValueError` for another status.
+        Fewer images than the row has already do not take their place. `status` is a terminal one, or `unknown`. `cost`
+        is in US dollars. Raises `ValueError` for another status.
         """
         status = Status(status)
         if not (status.is_terminal or status is Status.UNKNOWN):
@@ -204,8 +217,8 @@ class Log:
             rows = open_rows(conn, *conditions)
         return [each for each in self._leftovers(rows) if each.is_free]
 
-    def adopt_rows(self, run_ids: Iterable[str]) -> list[str]:
-        """Become the owner of those leftovers, and return which one got: of two who ask, one gets a row."""
+    def adopt_rows(self, run_ids: Iterable[str]) -> list[Leftover]:
+        """Own those leftovers, and return which one got, as they are now: of two who ask, one gets a row."""
         wanted = list(run_ids)
         with self._database.reading() as conn:
             owners = read_owners(conn, wanted)
@@ -213,8 +226,16 @@ class Log:
         with self._driving() as driven, self._database.writing() as conn:
             free = [run_id for run_id in wanted if run_id not in self._driven]
             driven.extend(take_over(conn, self.session.id, free, dead))
+            rows = open_rows(conn, queries.among(runs.c.run_id, driven))
             self._driven.update(dict.fromkeys(driven))
-        return driven
+        return self._leftovers(rows)
+
+    def awaited(self, provider: str) -> list[Leftover]:
+        """The rows of other living sessions that wait for the reply to a create, oldest first."""
+        pending = [runs.c.status == str(Status.INTENT), runs.c.prediction_id.is_(None), runs.c.owner.is_not(None)]
+        with self._database.reading() as conn:
+            rows = open_rows(conn, runs.c.provider == provider, *pending, runs.c.owner != self.session.id)
+        return [each for each in self._leftovers(rows) if not each.is_free]
 
     def release(self, run_ids: Iterable[str]) -> None:
         """Let go of rows of one's own that are not done, so that `leftovers` offers them.
@@ -227,9 +248,12 @@ class Log:
         with self._database.writing() as conn:
             conn.execute(sa.update(runs).where(mine).values(owner=None))
 
-    def resume_state(self, experiment: str, provider: str | None = None) -> ResumeState:
-        """How far an experiment has come, by request key; with a provider, only that one's rows count."""
+    def resume_state(
+        self, experiment: str, provider: str | None = None, *, request: Request | None = None
+    ) -> ResumeState:
+        """How far an experiment has come, by request key; with a provider or a request, only those rows count."""
         mine = [runs.c.experiment == experiment] + ([] if provider is None else [runs.c.provider == provider])
+        mine += [] if request is None else [runs.c.key == request.key]
         with self._database.reading() as conn:
             succeeded = keyed(conn, *mine, runs.c.status == str(Status.SUCCEEDED))
             rows = open_rows(conn, *mine)
@@ -290,6 +314,11 @@ class Log:
         """Those of the prediction ids that a row of this provider has."""
         with self._database.reading() as conn:
             return queries.read_claimed(conn, provider, list(prediction_ids))
+
+    def called(self, provider: str, model: str) -> set[str]:
+        """What the provider called this model in its newest reply; empty where no reply said."""
+        with self._database.reading() as conn:
+            return queries.read_called(conn, provider, model)
 
     def latencies(self, model: str, provider: str, limit: int = 200) -> list[float]:
         """Seconds from creation to completion of the newest runs that succeeded, newest first."""

@@ -15,7 +15,7 @@ from imagen_nb.core.words import shortened
 from imagen_nb.errors import InputError
 from imagen_nb.store.prepared import Prepared, given
 from imagen_nb.store.rows import image_of, run_of
-from imagen_nb.store.tables import events, experiments, images, runs
+from imagen_nb.store.tables import events, experiments, images, replies, restored_json, runs
 
 Statuses = str | Status | Iterable[str | Status] | None
 Names = str | Iterable[str] | None
@@ -103,6 +103,19 @@ def read_claimed(conn: sa.Connection, provider: str, prediction_ids: Sequence[st
         some = runs.c.prediction_id.in_(prediction_ids[start : start + _BATCH])
         found |= set(conn.execute(sa.select(runs.c.prediction_id).where(runs.c.provider == provider, some)).scalars())
     return found
+
+
+def read_called(conn: sa.Connection, provider: str, model: str) -> set[str]:
+    """What the newest reply to a request for this model calls it; empty where no reply said."""
+    query = (
+        sa.select(replies.c.raw)
+        .join(runs, runs.c.run_id == replies.c.run_id)
+        .where(runs.c.provider == provider, runs.c.model == model)
+        .order_by(runs.c.seq.desc())
+        .limit(1)
+    )
+    name = restored_json(conn.execute(query).scalar()).get("model")
+    return {name} if isinstance(name, str) and name else set()
 
 
 def read_latencies(conn: sa.Connection, model: str, provider: str, limit: int) -> list[float]:

@@ -139,7 +139,7 @@ runs = sa.Table(
     sa.Column("rating", sa.Integer),
     sa.Column("note", Words),
     sa.UniqueConstraint("provider", "prediction_id"),
-    sa.Index("runs_by_experiment", "experiment"),
+    sa.Index("runs_by_experiment", "experiment", "key"),
     sa.Index("runs_by_status", "status"),
     sa.Index("runs_by_model", "provider", "model"),
 )

@@ -53,6 +53,9 @@ _NAME = Prepared(_insert(experiments, ["name", "created_at"]).on_conflict_do_not
 _REPLY = _insert(replies, ["run_id", "raw"])
 _KEEP_REPLY = Prepared(_REPLY.on_conflict_do_update(index_elements=["run_id"], set_={"raw": _REPLY.excluded.raw}))
 _DROP_IMAGES = Prepared(sa.delete(images).where(images.c.run == given("of", images.c.run)))
+_COUNT_IMAGES = Prepared(
+    sa.select(sa.func.count().label("count")).select_from(images).where(images.c.run == given("of", images.c.run))
+)
 _KEEP_IMAGE = Prepared(_insert(images, images.c.keys()))
 
 
@@ -162,7 +165,9 @@ def keep_reply(conn: sa.Connection, run_id: str, prediction: Prediction) -> None
 
 
 def keep_images(conn: sa.Connection, place: int, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Keep which files a run produced, in place of those of an attempt that did not get them all."""
+    """Keep which files a run produced, in place of those of an attempt that did not get more of them."""
+    if len(rows) < int(_COUNT_IMAGES.value(conn, of=place)):
+        return
     _DROP_IMAGES.run(conn, of=place)
     _KEEP_IMAGE.run_each(conn, rows)
 

@@ -201,7 +201,7 @@ def test_a_lost_request_is_sent_again_within_a_bound(log: Log, home: Path) -> No
     assert log.begin_resubmission(run_id)
     log.mark_unknown(run_id, "lost again")
     with Log(home) as other:
-        assert other.adopt_rows([run_id]) == [run_id]
+        assert [row.run_id for row in other.adopt_rows([run_id])] == [run_id]
         permitted = [other.begin_resubmission(run_id) for _ in range(RESUBMISSIONS)]
         assert permitted == [True] * (RESUBMISSIONS - 1) + [False]
         other.mark_unknown(run_id, "lost for good")

@@ -135,7 +135,7 @@ def test_the_rows_of_a_killed_process_are_found(home: Path) -> None:
         assert {(row.experiment, row.tag, row.attempts, row.is_free) for row in found} == {("e", "t", 1, True)}
         assert found[0].request == request("0")
         assert log.leftovers("another") == []
-        assert log.adopt_rows(ids) == ids[:3]
+        assert [row.run_id for row in log.adopt_rows(ids)] == ids[:3]
         assert log.leftovers() == []
 
 
@@ -171,7 +171,8 @@ def test_of_two_who_adopt_one_gets_a_row(home: Path) -> None:
 
     def adopt(place: int) -> None:
         start.wait()
-        taken[place] = logs[place].adopt_rows([row.run_id for row in logs[place].leftovers()])
+        rows = logs[place].adopt_rows([row.run_id for row in logs[place].leftovers()])
+        taken[place] = [row.run_id for row in rows]
 
     threads = [threading.Thread(target=adopt, args=[place]) for place in range(len(logs))]
     for thread in threads:
@@ -201,7 +202,7 @@ def test_rows_let_go_are_leftovers_at_once(log: Log, home: Path) -> None:
     with Log(home) as other:
         for each in (log, other):
             assert [row.run_id for row in each.leftovers()] == [released, unknown]
-        assert log.adopt_rows([released, unknown, searched]) == [released, unknown]
+        assert [row.run_id for row in log.adopt_rows([released, unknown, searched])] == [released, unknown]
         assert log.adopt_rows([released, unknown, searched]) == []
         assert other.adopt_rows([released, unknown, searched]) == []
 
