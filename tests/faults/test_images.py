@@ -157,3 +157,18 @@ def test_a_stop_while_others_decode_is_an_error_like_any_other(api: Origin, tmp_
     ):
         Downloader(allow_local=True).fetch(f"{api.base_url}/files/a.jpg", tmp_path, deadline=soon(), stop=stop)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_had_before_the_rest_was_gone_is_kept(ws: Workspace, api: Origin) -> None:
+    """Three of four images arrived, the fourth is deleted when reconcile() comes: the three stay the row's."""
+    urls = [f"{api.files_url}/files/{number}.jpg" for number in range(4)]
+    api.answer = lambda _: {"output": urls}
+    api.fault("file", instead=[rst], skip=3)
+    plan = ws.plan("a fox", model="black-forest-labs/flux-schnell", num_outputs=4)
+    (run,) = ws.run(plan, hold=0)
+    assert (run.status, len(run.images)) == (Status.UNKNOWN, 3)
+    api.answer = lambda _: {"output": None, "data_removed": True}
+    (left,) = ws.reconcile()
+    assert (left.status, left.error_code, left.images) == (Status.EXPIRED, "gone", run.images)
+    assert left.cost == pytest.approx(4 * 0.003)
+    assert ws.log.verify() == []

@@ -82,6 +82,7 @@ def test_a_resume_that_stops_early_leaves_the_rest_to_be_resumed(ws: Workspace, 
     api.heal()
     runs = ws.run(plan, experiment="e", resume=True, budget=0.05, jobs=1)
     assert len(runs) == 1
+    assert set(ws.frame().status[1:]) <= {"failed"}  # as they were, and not waiting to be sent
     ws.run(plan, experiment="e", resume=True)
     assert rows <= 4
     books(ws.log, api).balance(4)

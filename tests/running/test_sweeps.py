@@ -15,8 +15,9 @@ import pytest
 
 from imagen_nb.core.models import unvalidated
 from imagen_nb.core.records import Status
-from imagen_nb.errors import AuthenticationError, CreditError, InputError, RejectedError, UncertainError
+from imagen_nb.errors import AuthenticationError, CreditError, ImagenError, InputError, RejectedError, UncertainError
 from imagen_nb.simulator import Faults, Simulator
+from imagen_nb.store.log import Log
 from imagen_nb.workspace import Workspace
 
 
@@ -211,6 +212,48 @@ def test_any_executor_can_collect(workspace: Workspace, kind: str) -> None:
         runs = workspace.run(plan, executor=pool)
     assert {run.status for run in runs} == {Status.SUCCEEDED}
     assert all(run.images[0].path.is_file() for run in runs)
+
+
+def _few_threads(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    start = threading.Thread.start
+
+    def limited(self: threading.Thread) -> None:
+        if self.name.startswith("imagen-run-") and int(self.name.rpartition("-")[2]) >= most:
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+
+
+def test_a_system_that_gives_few_threads_is_enough(
+    workspace: Workspace, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The workers that could be started do all the work; where not one could, that is said and nothing is sent."""
+    _few_threads(monkeypatch, 2)
+    assert {run.status for run in workspace.run(workspace.plan("a fox", repeat=6), jobs=6)} == {Status.SUCCEEDED}
+    monkeypatch.undo()
+    _few_threads(monkeypatch, 0)
+    with pytest.raises(ImagenError, match="no more threads"):
+        workspace.run(workspace.plan("a fox"))
+    assert len(simulator.predictions) == 6
+    workspace.close()
+
+
+def test_many_leftovers_take_few_threads(home: Path, simulator: Simulator) -> None:
+    """However many rows a dead process left open, they are settled by a bounded number of workers."""
+    with Workspace(home, provider=simulator.base_url, settle_s=0.2) as ws:
+        requests = list(ws.plan("fox {n}", n=[str(n) for n in range(300)]))
+        with Log(home) as dead:
+            dead.intend(requests, provider=ws.provider.name)
+        before, most = threading.active_count(), 0
+        settled = threading.Event()
+        thread = threading.Thread(target=lambda: (ws.reconcile(), settled.set()))
+        thread.start()
+        while not settled.wait(0.02):
+            most = max(most, threading.active_count() - before)
+        thread.join(60.0)
+        assert most <= 80
+        assert set(ws.frame().error_code) == {"not_sent"}
 
 
 def test_runs_come_as_they_end(home: Path) -> None:
