@@ -20,12 +20,19 @@ GALLERY_PAGE, GRID_PAGE = 60, 100
 class ImagenAccessor:
     """Looks at, compares and saves the runs of a frame that has the log's columns.
 
-    The frame may be filtered, sorted, concatenated or loaded from a file; it is never changed. Every mistake raises
-    `InputError`.
+    The frame may be filtered, sorted, concatenated or loaded from a file; it is never changed. Named levels of its
+    index count as columns. Every mistake raises `InputError`.
     """
 
     def __init__(self, frame: pd.DataFrame) -> None:
-        self._frame = frame
+        self._given = frame
+
+    @property
+    def _frame(self) -> pd.DataFrame:
+        """The frame as it is now, its index made plain."""
+        from imagen_nb.comparison.columns import with_levels
+
+        return with_levels(self._given)
 
     def gallery(self, *, page: int = 1, per_page: int = GALLERY_PAGE) -> Shown:
         """Thumbnails in the frame's order, captioned with what tells them apart; 60 runs a page."""

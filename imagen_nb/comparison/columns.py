@@ -18,6 +18,21 @@ FIXED = frozenset({INDEX, *BEFORE, *AFTER})
 Names = str | Sequence[str] | None
 
 
+def with_levels(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with every named level of its index as a column, but for `run_id`, which alone is the index.
+
+    A level that is a column already is left out, so is one without a name; a frame as the log gives it is returned as
+    it is. `pd.concat` with `keys=` and `set_index` make such levels.
+    """
+    names = list(frame.index.names)
+    if names == [None] or (names == [INDEX] and INDEX not in frame.columns):
+        return frame
+    fresh = [name for name in dict.fromkeys(names) if isinstance(name, str) and name not in frame.columns]
+    plain_frame = frame.reset_index(level=[names.index(name) for name in fresh]) if fresh else frame
+    plain_frame = plain_frame.reset_index(drop=True)
+    return plain_frame.set_index(INDEX) if INDEX in fresh else plain_frame
+
+
 def settings_columns(frame: pd.DataFrame) -> list[str]:
     """The columns of slots and parameters, in their order: all that the log does not name itself."""
     return [name for name in frame.columns if isinstance(name, str) and name not in FIXED]

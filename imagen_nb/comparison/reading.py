@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from imagen_nb.comparison import csvtext
-from imagen_nb.comparison.columns import INDEX, values
+from imagen_nb.comparison.columns import INDEX, values, with_levels
 from imagen_nb.comparison.dtypes import typed
 from imagen_nb.comparison.folder import NUMBER, read_lines
 from imagen_nb.errors import InputError
@@ -45,7 +45,7 @@ def _from_csv(source: Path) -> pd.DataFrame:
 
 
 def _from_parquet(source: Path) -> pd.DataFrame:
-    frame = pd.read_parquet(source, engine="pyarrow")
+    frame = with_levels(pd.read_parquet(source, engine="pyarrow"))
     names = [INDEX] if frame.index.name == INDEX else []
     return typed({name: values(frame, name) for name in [*names, *map(str, frame.columns)]})
 
