@@ -28,9 +28,9 @@ def with_levels(frame: pd.DataFrame) -> pd.DataFrame:
     if names == [None] or (names == [INDEX] and INDEX not in frame.columns):
         return frame
     fresh = [name for name in dict.fromkeys(names) if isinstance(name, str) and name not in frame.columns]
-    plain_frame = frame.reset_index(level=[names.index(name) for name in fresh]) if fresh else frame
-    plain_frame = plain_frame.reset_index(drop=True)
-    return plain_frame.set_index(INDEX) if INDEX in fresh else plain_frame
+    made: pd.DataFrame = frame.reset_index(level=[names.index(name) for name in fresh]) if fresh else frame
+    made = made.reset_index(drop=True)
+    return made.set_index(INDEX) if INDEX in fresh else made
 
 
 def settings_columns(frame: pd.DataFrame) -> list[str]:

@@ -13,7 +13,6 @@ from imagen_nb.view.pictures import Link, Picture, Thumb, file_of, picture
 from imagen_nb.view.words import (
     TIMES,
     Chip,
-    Why,
     chip,
     clip,
     count,
@@ -32,6 +31,7 @@ from imagen_nb.view.words import (
 CARD_BOX, TILE_BOX = 288, 168
 SHORT_PROMPT = 320
 MOST_TILES, MOST_REASONS = 48, 6
+MOST_OF_A_VALUE, MOST_OF_A_REASON, MOST_TITLE = 60, 140, 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,8 @@ class Tile:
 
     picture: Picture | None
     chip: Chip
-    why: Why | None
+    reason: str
+    whole_reason: str
     caption: str
     title: str
     figures: str
@@ -157,36 +158,49 @@ def failures(shown: Sequence[Run]) -> list[tuple[int, str]]:
 
 
 def distinctions(shown: Sequence[Run]) -> list[str]:
-    """For each run a caption of what varies among them: slots and parameters, else the prompt, else its number."""
+    """For each run a caption that no other has.
+
+    The slots and parameters that vary, and the prompt where runs of the same settings differ in it; runs that are
+    still alike are numbered, as repeats where that tells them apart.
+    """
     settings = [_settings(run) for run in shown]
     names = [name for name in dict.fromkeys(name for each in settings for name in each) if _varies(settings, name)]
-    prompts = {run.request.prompt for run in shown}
-    by_slots = {tuple(canonical(each.get(name)) for name in names) for each in settings}
-    has_own_prompts = len(prompts) > len(by_slots) or (len(prompts) > 1 and not names)
+    groups = [tuple(canonical(each.get(name)) for name in names) for each in settings]
+    prompts: dict[tuple[str, ...], set[str]] = {}
+    for group, run in zip(groups, shown, strict=True):
+        prompts.setdefault(group, set()).add(run.request.prompt)
+    is_one = len({run.request.prompt for run in shown}) == 1
     captions = []
-    for run, each in zip(shown, settings, strict=True):
-        parts = [value(each[name]) for name in names if each.get(name) is not None]
-        captions.append(joined([one_line(run.request.prompt, 60) if has_own_prompts else "", *parts]))
-    alike = Counter(captions)
+    for run, each, group in zip(shown, settings, groups, strict=True):
+        parts = [one_line(value(each[name]), MOST_OF_A_VALUE) for name in names if each.get(name) is not None]
+        has_prompt = len(prompts[group]) > 1 or not (any(parts) or is_one)
+        captions.append(joined([one_line(run.request.prompt, MOST_OF_A_VALUE) if has_prompt else "", *parts]))
+    return _numbered(captions, [run.request.repeat for run in shown])
+
+
+def _numbered(captions: Sequence[str], repeats: Sequence[int]) -> list[str]:
+    """The captions with a number where several are the same, or where one is empty."""
+    groups: dict[str, list[int]] = {}
+    for caption, repeat in zip(captions, repeats, strict=True):
+        groups.setdefault(caption, []).append(repeat)
+    numbers = {text: iter(of if len(set(of)) == len(of) else range(1, len(of) + 1)) for text, of in groups.items()}
     return [
-        joined([text, f"no. {run.request.repeat}" if alike[text] > 1 or not text else ""])
-        for text, run in zip(captions, shown, strict=True)
+        joined([text, f"no. {next(numbers[text])}" if len(groups[text]) > 1 or not text else ""]) for text in captions
     ]
 
 
 def tiles_of(run: Run, caption: str, thumb: Thumb, link: Link | None, *, box: int = TILE_BOX) -> list[Tile]:
     """A tile for each image of the run, or one that says why there is none."""
-    state, reason = chip(run), why(run)
+    said = (chip(run), reason_line(run, MOST_OF_A_REASON), reason_line(run, MOST_TITLE))
     figures = joined([seconds(run.total_s), dollars(run.cost), "simulated" if is_simulated(run) else ""])
     title = one_line(run.request.prompt, 300)
     if not run.images:
-        return [Tile(None, state, reason, caption, title, figures)]
+        return [Tile(None, *said, caption, title, figures)]
     many = len(run.images)
     return [
         Tile(
             picture(run, image, thumb, box=box, link=link),
-            state,
-            reason,
+            *said,
             f"{caption} ({number} of {many})" if many > 1 else caption,
             title,
             figures if number == 1 else "",

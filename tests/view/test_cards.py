@@ -186,6 +186,37 @@ def test_captions_say_what_tells_runs_apart() -> None:
     assert view.cards.distinctions(repeated) == ["fox · no. 1", "fox · no. 2", "owl"]
 
 
+def test_runs_of_one_setting_and_different_prompts_are_captioned_by_the_prompt() -> None:
+    """A prompt stands where the settings do not tell two runs apart, however many settings vary elsewhere."""
+    ratios = ("1:1", "1:1", "16:9", "4:3")
+    several = [run(f"prompt {n}", params={"aspect_ratio": ratio}) for n, ratio in enumerate(ratios)]
+    assert view.cards.distinctions(several) == ["prompt 0 · 1:1", "prompt 1 · 1:1", "16:9", "4:3"]
+    mixed = [run("a fox", slots={"animal": "fox"}), run("a owl", slots={"animal": "owl"}), run("plain")]
+    assert view.cards.distinctions(mixed) == ["fox", "owl", "plain"]
+
+
+def test_no_two_captions_are_the_same() -> None:
+    """What is still alike is counted: by the repeats' own numbers where they differ, else from 1 on."""
+    assert view.cards.distinctions([run(repeat=2), run(repeat=5)]) == ["no. 2", "no. 5"]
+    assert view.cards.distinctions([run(), run(), run("b")]) == [
+        "a red fox in snow · no. 1",
+        "a red fox in snow · no. 2",
+        "b",
+    ]
+    long = [run("x" * 80 + end) for end in "ab"]
+    assert [text[-5:] for text in view.cards.distinctions(long)] == ["no. 1", "no. 2"]
+
+
+def test_long_texts_make_no_long_tiles() -> None:
+    """Values in a caption and a reason are cut short with an ellipsis, on hovering over it too."""
+    runs = [run(slots={"style": f"{n} " + "long words " * 500}, error="no paint " * 5_000) for n in range(2)]
+    assert all(len(text) <= 60 and text.endswith("…") for text in view.cards.distinctions(runs))
+    shown = view.gallery(runs, pixel)["text/html"]
+    assert len(shown) < 6_000
+    assert all(len(title) <= 400 for title in Markup.of(shown).attributes("title"))
+    assert "no paint no…" in Markup.of(shown).text
+
+
 def test_an_empty_gallery_is_no_error() -> None:
     """Nothing to show shows nothing."""
     assert view.gallery([], pixel, heading="No runs in this frame.")["text/plain"] == "No runs in this frame."
