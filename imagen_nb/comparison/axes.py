@@ -20,11 +20,15 @@ _MOST_COLS = 8
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """One axis of a grid, over one or more columns: `codes[i]` is the place in `texts` of the frame's row i."""
+    """One axis of a grid, over one or more columns: `codes[i]` is the place in `texts` of the frame's row i.
+
+    `pairs` has, for each of the texts, the names of the columns with their values; those that are not set are left out.
+    """
 
     name: str
     codes: Sequence[int]
     texts: Sequence[str]
+    pairs: Sequence[Sequence[tuple[str, str]]] = ((),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +85,9 @@ def labels(frame: pd.DataFrame, names: Sequence[str]) -> Labels:
     parts = [_coded(column(frame, name)) for name in names]
     keys = list(zip(*(codes for codes, _ in parts), strict=True))
     order = {key: place for place, key in enumerate(sorted(set(keys)))}
-    texts = [joined(texts[code] for code, (_, texts) in zip(key, parts, strict=True)) for key in order]
-    return Labels(joined(names), [order[key] for key in keys], texts)
+    told = [[texts[code] for code, (_, texts) in zip(key, parts, strict=True)] for key in order]
+    pairs = [[(name, text) for name, text in zip(names, texts, strict=True) if text != UNSET] for texts in told]
+    return Labels(joined(names), [order[key] for key in keys], [joined(texts) for texts in told], pairs)
 
 
 def _check_distinct(asked: Sequence[Sequence[str]]) -> None:

@@ -9,12 +9,12 @@ import pandas as pd
 
 from imagen_nb import view
 from imagen_nb.comparison.columns import Names, need
-from imagen_nb.comparison.grid import grid_of, page_of, pages_in
+from imagen_nb.comparison.grid import grid_of
+from imagen_nb.comparison.paging import page_of, pages_in, size_of
 from imagen_nb.comparison.rows import runs_of
 from imagen_nb.comparison.shown import Shown
 from imagen_nb.comparison.thumbnails import thumbs
 from imagen_nb.core.records import Image, Run
-from imagen_nb.errors import InputError
 
 TILE_PX = 256
 MOST_SOURCE = 14_600
@@ -24,9 +24,9 @@ MOST_SOURCE = 14_600
 def gallery(frame: pd.DataFrame, *, page: int, per_page: int) -> Shown:
     """The frame's runs in its order, one page of them."""
     need_images(frame)
-    _check_size(per_page)
-    here = page_of(page, pages_in(len(frame), per_page))
-    runs = runs_of(frame.iloc[(page - 1) * per_page : page * per_page])
+    size = size_of(per_page)
+    here = page_of(page, pages_in(len(frame), size))
+    runs = runs_of(frame.iloc[(here.number - 1) * size : here.number * size])
     note = None
     if here.of > 1:
         part = f"Page {here.number} of {here.of} ({len(runs)} of {len(frame):,} runs)"
@@ -38,8 +38,7 @@ def gallery(frame: pd.DataFrame, *, page: int, per_page: int) -> Shown:
 def grid(frame: pd.DataFrame, rows: Names, cols: Names, facet: Names, *, page: int, per_page: int) -> Shown:
     """The frame as a matrix, one page of it."""
     need_images(frame)
-    _check_size(per_page)
-    made = grid_of(frame, rows, cols, facet, page=page, per_page=per_page)
+    made = grid_of(frame, rows, cols, facet, page=page, per_page=size_of(per_page))
     runs = [run for part in made.facets for row in part.rows for cell in row.cells for run in cell]
     return Shown(view.grid(made, small(runs), link=view.below(Path.cwd())))
 
@@ -59,8 +58,3 @@ def need_images(frame: pd.DataFrame) -> None:
     need(frame, "prompt", "status")
     if "images" not in frame.columns:
         need(frame, "image")
-
-
-def _check_size(per_page: int) -> None:
-    if per_page < 1:
-        raise InputError(f"per_page={per_page} shows nothing", "Give a number of 1 or more.")

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from imagen_nb.core.records import Rendering, Run
 from imagen_nb.view.pages import fill
 from imagen_nb.view.pictures import Link, Picture, Thumb, picture
-from imagen_nb.view.words import Chip, chip, clip, count, one_line, reason_line, terminal
+from imagen_nb.view.words import Chip, chip, count, one_line, reason_line, terminal
 
 WIDE_BOX, BOX, NARROW_BOX, LEAST_BOX = 168, 132, 104, 84
 GAP = 4
 FEW_COLS, MANY_COLS = 4, 7
 MOST_IN_CELL = 12
-LABEL = 140
+REMARK_LINES, REMARK_EDGES, LETTER = 5, 18, 7
+LABEL, TITLE = 140, 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +30,11 @@ class GridRow:
 
 @dataclass(frozen=True, slots=True)
 class Facet:
-    """One matrix of several; `label` is "" where there is only one."""
+    """One matrix of several, with columns of its own; `label` is "" where there is only one."""
 
     label: str
     rows: Sequence[GridRow]
+    cols: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,6 @@ class Grid:
 
     row_name: str
     col_name: str
-    cols: Sequence[str]
     facets: Sequence[Facet]
     note: str | None = None
 
@@ -72,25 +73,35 @@ class Cell:
         return not self.pictures and not self.remarks
 
 
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """One facet as the template shows it: each label short, and long for hovering over it."""
+
+    label: str
+    cols: Sequence[tuple[str, str]]
+    rows: Sequence[tuple[str, str, Sequence[Cell]]]
+
+
 def grid(value: Grid, thumb: Thumb, *, link: Link | None = None) -> Rendering:
     """The matrix. 256-pixel thumbnails are sharp in it; cells narrow as the columns become many."""
-    box = box_for(len(value.cols))
-    facets = [
-        (facet.label, [(row.label, [_cell(runs, thumb, link, box) for runs in row.cells]) for row in facet.rows])
-        for facet in value.facets
-    ]
+    box = box_for(max((len(facet.cols) for facet in value.facets), default=0))
     html = fill(
         "grid.html",
-        facets=[(one_line(label, LABEL), rows) for label, rows in facets],
-        cols=[(clip(label, LABEL), label) for label in value.cols],
+        facets=[_matrix(facet, thumb, link, box) for facet in value.facets],
         row_name=value.row_name,
         col_name=value.col_name,
         note=value.note,
         box=box,
-        clip=clip,
-        label_limit=LABEL,
     )
     return {"text/plain": _text(value), "text/html": html}
+
+
+def _matrix(facet: Facet, thumb: Thumb, link: Link | None, box: int) -> Matrix:
+    rows = [
+        (one_line(row.label, LABEL), one_line(row.label, TITLE), [_cell(runs, thumb, link, box) for runs in row.cells])
+        for row in facet.rows
+    ]
+    return Matrix(facet.label, [(one_line(col, LABEL), one_line(col, TITLE)) for col in facet.cols], rows)
 
 
 def box_for(columns: int) -> int:
@@ -102,16 +113,19 @@ def box_for(columns: int) -> int:
 
 def _cell(runs: Sequence[Run], thumb: Thumb, link: Link | None, box: int) -> Cell:
     images = [(run, image) for run in runs for image in run.images]
-    remarks = _grouped([_remark(run) for run in runs if not run.images])
-    count = min(len(images), MOST_IN_CELL) + len(remarks)
+    silent = [run for run in runs if not run.images]
+    count = min(len(images), MOST_IN_CELL) + len({(chip(run), reason_line(run, TITLE)) for run in silent})
     each = box if count <= 1 else max(box * 3 // 4, LEAST_BOX)
+    remarks = _grouped([_remark(run, each) for run in silent])
     pictures = [picture(run, image, thumb, box=each, link=link) for run, image in images[:MOST_IN_CELL]]
     across = math.ceil(math.sqrt(count))
     return Cell(pictures, remarks, len(images) - len(pictures), each, across * each + (across - 1) * GAP)
 
 
-def _remark(run: Run) -> Remark:
-    return Remark(chip(run), reason_line(run, 110), reason_line(run, 400))
+def _remark(run: Run, width: int) -> Remark:
+    """The reason is cut to about five lines of such a width, so that it is never longer than the images beside it."""
+    letters = REMARK_LINES * (width - REMARK_EDGES) // LETTER
+    return Remark(chip(run), reason_line(run, letters), reason_line(run, TITLE))
 
 
 def _grouped(remarks: Sequence[Remark]) -> list[Remark]:
@@ -124,16 +138,16 @@ def _grouped(remarks: Sequence[Remark]) -> list[Remark]:
 
 def _text(value: Grid) -> str:
     """The matrix for a terminal: what each cell holds, in words."""
-    blocks = [_block(facet, value) for facet in value.facets]
+    blocks = [_block(facet) for facet in value.facets]
     return terminal("\n\n".join([*blocks, value.note] if value.note else blocks).split("\n"))
 
 
-def _block(facet: Facet, value: Grid) -> str:
-    table = [["", *(one_line(col, 24) for col in value.cols)]]
+def _block(facet: Facet) -> str:
+    table = [["", *(one_line(col, 24) for col in facet.cols)]]
     table += [[one_line(row.label, 32), *(_summary(runs) for runs in row.cells)] for row in facet.rows]
     widths = [max(len(line[place]) for line in table) for place in range(len(table[0]))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in table]
-    return "\n".join([one_line(facet.label, LABEL), *lines] if facet.label else lines)
+    return "\n".join([facet.label, *lines] if facet.label else lines)
 
 
 def _summary(runs: Sequence[Run]) -> str:

@@ -24,7 +24,7 @@ def test_what_varies_spans_the_grid(log: pd.DataFrame) -> None:
     """Without names, slots and parameters that vary are the axes, and repeats share a cell."""
     grid = made(log)
     assert (grid.row_name, grid.col_name) == ("animal", "style")
-    assert [facet.label for facet in grid.facets] == ["aspect_ratio = 1:1", "aspect_ratio = 16:9"]
+    assert [facet.label for facet in grid.facets] == ["aspect_ratio=1:1", "aspect_ratio=16:9"]
     assert counts(grid) == [[[2, 2], [2, 2]], [[2, 2], [2, 2]]]
     assert grid.note is None
 
@@ -33,7 +33,7 @@ def test_axes_are_any_columns_and_several_together(log: pd.DataFrame) -> None:
     """A list of names makes one axis of their combinations."""
     grid = made(log, rows=["style", "aspect_ratio"], cols="animal")
     assert [row.label for row in grid.facets[0].rows] == ["oil · 1:1", "oil · 16:9", "ink · 1:1", "ink · 16:9"]
-    assert made(log, rows="repeat", cols="run_id").cols == list(log.index[:12])
+    assert made(log, rows="repeat", cols="run_id").facets[0].cols == list(log.index[:12])
 
 
 def test_runs_that_no_axis_parts_are_pointed_out(log: pd.DataFrame) -> None:
@@ -68,7 +68,7 @@ def test_a_set_of_prompts_is_one_axis_however_long() -> None:
     """Two hundred prompts on two models are two hundred rows of two columns, in pages."""
     runs = [run(f"prompt {n}", [unseen(n)], model=f"a/{m}", number=n) for n in range(200) for m in "xy"]
     grid = made(frame(runs))
-    assert (grid.row_name, list(grid.cols)) == ("prompt", ["a/x", "a/y"])
+    assert (grid.row_name, list(grid.facets[0].cols)) == ("prompt", ["a/x", "a/y"])
     assert len(grid.facets[0].rows) == 50
     assert grid.note == "Page 1 of 4 (50 of 200 rows); .grid(page=2) shows another."
 
@@ -108,8 +108,35 @@ def test_too_many_columns_are_cut_and_said() -> None:
     """A grid is never wider than a notebook can bear."""
     runs = [run(f"a {x}", [unseen(x)], template="a {x}", slots={"x": str(x)}) for x in range(40)]
     grid = made(frame(runs), cols="x", rows=[])
-    assert len(grid.cols) == 12
+    assert len(grid.facets[0].cols) == 12
     assert "12 of 40 columns are shown" in (grid.note or "")
+
+
+def test_facets_are_told_apart_by_their_titles() -> None:
+    """Each title has the values that are set, each cut by itself, and a number where that makes two the same."""
+    log = pd.DataFrame(
+        {"prompt": "a", "status": "failed", "image": None, "style": ["oil", None, "z" * 90 + "1", "z" * 90 + "2"]}
+    )
+    log = log.assign(ratio=["1:1", "16:9", None, None])
+    grid = made(log, rows=[], cols=[], facet=["style", "ratio"])
+    z = "style=" + "z" * 59 + "…"
+    assert [facet.label for facet in grid.facets] == ["style=oil, ratio=1:1", f"{z} (1)", f"{z} (2)", "ratio=16:9"]
+    assert [facet.label for facet in made(log.assign(style=None), rows=[], cols=[], facet="style").facets] == [
+        "style: not set"
+    ]
+
+
+def test_a_facet_has_the_columns_that_occur_in_it() -> None:
+    """Where facets have few columns in common, each shows its own, twelve at most."""
+    log = frame(
+        [run(f"{t} {n}", slots={"t": t, "n": n + i * 20}, number=n) for i, t in enumerate("abc") for n in range(14)]
+    )
+    grid = made(log, rows=[], cols="n", facet="t")
+    assert [list(facet.cols) for facet in grid.facets] == [[str(n + i * 20) for n in range(12)] for i in range(3)]
+    assert counts(grid) == [[[1] * 12]] * 3
+    assert grid.note == "12 of 14 columns are shown; filter the frame, or swap rows= and cols=."
+    alike = frame([run(slots={"t": t, "n": n}) for t, n in ("a1", "a2", "b2")])
+    assert [list(facet.cols) for facet in made(alike, rows=[], cols="n", facet="t").facets] == [["1", "2"]] * 2
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def shapes(text: str) -> list[tuple[str, str]]:
     change = [view.Change(kind, text) for kind in ("same", "removed", "added")]
     differences = [view.Difference(text, text, text)]
     tiles = [view.live_tile(one, pixel) for one in (done, failed)]
-    grid = view.Grid(text, text, [text], [view.Facet(text, [view.GridRow(text, [[done, failed]])])], text)
+    grid = view.Grid(text, text, [view.Facet(text, [view.GridRow(text, [[done, failed]])], [text])], text)
     asked = plan("{" + "x}", model="google/imagen-4", x=[text, text + "2"], raw=False)
     renderings = {
         "card": view.card(done, pixel, link=link),
@@ -88,7 +88,7 @@ def test_text_for_a_terminal_cannot_command_it() -> None:
         view.runs([done], pixel),
         view.live(Progress(2, message=attack)),
         view.comparison(done, done, [view.Change("same", attack)], [], pixel),
-        view.grid(view.Grid("x", "y", [attack], [view.Facet("", [view.GridRow(attack, [[done]])])]), pixel),
+        view.grid(view.Grid("x", "y", [view.Facet("", [view.GridRow(attack, [[done]])], [attack])]), pixel),
     ]
     for rendering in shown:
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", rendering["text/plain"])

@@ -12,7 +12,7 @@ BLOCKED = run(error="Flagged. (E005) (abc)", error_code="blocked")
 
 def a_grid(*cells: list[object], note: str | None = None) -> view.Grid:
     rows = [view.GridRow("oil", cells[:2]), view.GridRow("ink", cells[2:])]  # type: ignore[arg-type] - runs
-    return view.Grid("style", "animal", ["fox", "owl"], [view.Facet("", rows)], note)
+    return view.Grid("style", "animal", [view.Facet("", rows, ["fox", "owl"])], note)
 
 
 def test_a_grid_has_its_axes_and_every_image() -> None:
@@ -45,6 +45,17 @@ def test_repeats_share_a_cell_and_like_failures_are_counted() -> None:
     assert "4 images, 1 blocked" in shown["text/plain"]
 
 
+def test_a_reason_fits_its_cell_and_ends_in_an_ellipsis() -> None:
+    """The narrower the cell, the shorter its reason; nothing is cut by the cell's edge."""
+    failed = run(error="the model stopped with an error " * 9)
+    wide, crowded = ([[failed], [], [], []], [[failed, run(images=[unseen()])], [], [], []])
+    remarks = [view.matrix.grid(a_grid(*cells), pixel)["text/html"] for cells in (wide, crowded)]  # type: ignore[arg-type] - runs
+    texts = [next(text for text in Markup.of(html).texts if "the model" in text) for html in remarks]
+    assert all(text.endswith("…") for text in texts)
+    assert len(texts[1]) < len(texts[0]) < 110
+    assert "max-height" not in remarks[0]
+
+
 def test_a_crowded_cell_is_capped_and_says_so() -> None:
     """No cell grows without bound."""
     page = Markup.of(view.grid(a_grid([run(images=[unseen(n)]) for n in range(30)], [], [], []), pixel)["text/html"])
@@ -54,9 +65,9 @@ def test_a_crowded_cell_is_capped_and_says_so() -> None:
 
 def test_facets_are_titled_and_the_note_comes_last() -> None:
     """Several matrices each have their title; what was left out is said at the end."""
-    facets = [view.Facet(f"ratio = {n}", [view.GridRow("oil", [[run(images=[unseen(n)])]])]) for n in range(2)]
-    shown = view.grid(view.Grid("style", "animal", ["fox"], facets, "Page 1 of 2."), pixel)
-    assert "ratio = 0" in shown["text/plain"]
+    facets = [view.Facet(f"ratio={n}", [view.GridRow("oil", [[run(images=[unseen(n)])]])], ["fox"]) for n in range(2)]
+    shown = view.grid(view.Grid("style", "animal", facets, "Page 1 of 2."), pixel)
+    assert "ratio=0" in shown["text/plain"]
     assert shown["text/plain"].endswith("Page 1 of 2.")
     assert Markup.of(shown["text/html"]).text.endswith("Page 1 of 2.")
 
@@ -71,7 +82,7 @@ def test_an_image_in_a_grid_costs_little_more_than_its_thumbnail() -> None:
     cols = [f"c{n}" for n in range(10)]
     rows = [view.GridRow(f"r{n}", [[run(images=[unseen(n * 10 + m)])] for m in range(10)]) for n in range(10)]
     shown = view.grid(
-        view.Grid("x", "y", cols, [view.Facet("", rows)]),
+        view.Grid("x", "y", [view.Facet("", rows, cols)]),
         lambda _image: "data:image/webp;base64,",
         link=view.below(Path("/home/me")),
     )

@@ -43,7 +43,7 @@ SHOWN: Mapping[str, Callable[[], Mapping[str, str]]] = {
     "live": lambda: view.live(Progress(9, done=2, succeeded=1, failed=1), [view.live_tile(run(images=[IMAGE]), pixel)]),
     "plan": lambda: view.plan(plan("a {x|y}", model="google/imagen-4", repeat=2), notes=["Large."]),
     "grid": lambda: view.grid(
-        view.Grid("x", "y", ["a", "b"], [view.Facet("f", [view.GridRow("r", [[run(images=[IMAGE]), run()], []])])]),
+        view.Grid("x", "y", [view.Facet("f", [view.GridRow("r", [[run(images=[IMAGE]), run()], []])], ["a", "b"])]),
         pixel,
         link=lambda _image: "imagen_runs/x.jpg",
     ),
