@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
 
-from imagen_nb.core.words import did_you_mean, listed
+from imagen_nb.core.words import did_you_mean, listed, shortened
 from imagen_nb.errors import InputError
 from imagen_nb.store.frame import AFTER, BEFORE
 
@@ -15,7 +15,7 @@ INDEX = "run_id"
 FIXED = frozenset({INDEX, *BEFORE, *AFTER})
 """Every column that is neither a slot nor a parameter."""
 
-Names = str | Sequence[str] | None
+Names = str | Iterable[str] | None
 
 
 def with_levels(frame: pd.DataFrame) -> pd.DataFrame:
@@ -50,13 +50,16 @@ def need(frame: pd.DataFrame, *names: str) -> None:
 
 def names_of(frame: pd.DataFrame, given: Names, role: str) -> list[str]:
     """The column names that were asked for, as a list. Raises `InputError` for one that the frame lacks."""
-    names = [given] if isinstance(given, str) else list(given or ())
+    if given is None:
+        return []
+    names = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
     known = known_names(frame)
     for name in names:
-        if name not in known:
-            hint = did_you_mean(name, known, f"The columns are {listed(known)}.")
-            raise InputError(f"{role}={name!r} is not a column of this frame", hint)
-    return names
+        if not (isinstance(name, str) and name in known):
+            there = f"The columns are {listed(known)}."
+            hint = did_you_mean(name, known, there) if isinstance(name, str) else there
+            raise InputError(f"{role}={shortened(name)} is not a column of this frame", hint)
+    return [str(name) for name in names]
 
 
 def known_names(frame: pd.DataFrame) -> list[str]:

@@ -44,14 +44,14 @@ def mapped(path: Path) -> Iterator[None]:
         raise InputError(f"{path} cannot be written: {reason}", "Choose another place, or free it.") from None
 
 
-def place(path: str | os.PathLike[str]) -> Path:
-    """The absolute path. Raises `InputError` for what is none."""
+def place(path: str | os.PathLike[str], use: str = "write to") -> Path:
+    """The absolute path. Raises `InputError` for what is none; `use` says what it was wanted for."""
     try:
         made = Path(path).expanduser().absolute()
     except (TypeError, ValueError, RuntimeError, OSError):
         made = None
     if made is None or "\0" in str(made):
-        raise InputError(f"{shortened(path)} is no place to write to", "Give the path of a file or a folder.")
+        raise InputError(f"{shortened(path)} is no place to {use}", "Give the path of a file or a folder.")
     return made
 
 

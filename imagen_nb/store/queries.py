@@ -159,7 +159,7 @@ def _several(name: str, value: Any) -> list[str]:
 
 
 def _statuses(status: Statuses) -> list[str]:
-    wanted = _several("status", status or ())
+    wanted = _several("status", status)
     known = [str(each) for each in Status]
     for word in wanted:
         if str(word) not in known:

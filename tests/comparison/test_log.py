@@ -16,6 +16,7 @@ from imagen_nb.comparison import read_log
 from imagen_nb.comparison.rows import runs_of
 from imagen_nb.core.plan import plan
 from imagen_nb.core.records import Prediction, Request, Run, Status
+from imagen_nb.errors import InputError
 from imagen_nb.store.frame import frame
 from imagen_nb.store.log import Log
 
@@ -108,3 +109,13 @@ def test_thumbnails_are_kept_in_the_home_they_are_of(done: tuple[list[Run], pd.D
     """The next look costs next to nothing."""
     done[1].imagen.gallery()
     assert len(list((home / "thumbnails").glob("*.webp"))) == 14
+
+
+def test_a_status_is_a_word_or_anything_that_holds_several(home: Path, done: tuple[list[Run], pd.DataFrame]) -> None:
+    """A series of words filters as a list does, and an empty word is no status."""
+    with Log(home) as log:
+        assert frame(log, status=pd.Series(["failed"])).index.equals(frame(log, status=["failed"]).index)
+        assert list(frame(log, status="failed").index) == [done[0][3].id]
+        assert len(frame(log, status=[])) == 0
+        with pytest.raises(InputError, match="there is no status ''"):
+            frame(log, status="")
