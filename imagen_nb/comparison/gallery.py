@@ -15,6 +15,8 @@ from imagen_nb.comparison.rows import runs_of
 from imagen_nb.comparison.shown import Shown
 from imagen_nb.comparison.thumbnails import thumbs
 from imagen_nb.core.records import Image, Run
+from imagen_nb.view.matrix import MOST_IN_CELL
+from imagen_nb.view.words import NO_RUNS
 
 TILE_PX = 256
 MOST_SOURCE = 14_600
@@ -31,21 +33,22 @@ def gallery(frame: pd.DataFrame, *, page: int, per_page: int) -> Shown:
     if here.of > 1:
         part = f"Page {here.number} of {here.of} ({len(runs)} of {len(frame):,} runs)"
         note = f"{part}; .gallery({here.hint}) shows another."
-    heading = None if len(frame) else "No runs in this frame."
-    return Shown(view.gallery(runs, small(runs), link=view.below(Path.cwd()), heading=heading, note=note))
+    heading = None if len(frame) else NO_RUNS
+    return Shown(view.gallery(runs, _small(images_of(runs)), link=view.below(Path.cwd()), heading=heading, note=note))
 
 
 def grid(frame: pd.DataFrame, rows: Names, cols: Names, facet: Names, *, page: int, per_page: int) -> Shown:
     """The frame as a matrix, one page of it."""
     need_images(frame)
     made = grid_of(frame, rows, cols, facet, page=page, per_page=size_of(per_page))
-    runs = [run for part in made.facets for row in part.rows for cell in row.cells for run in cell]
-    return Shown(view.grid(made, small(runs), link=view.below(Path.cwd())))
+    cells = [cell for part in made.facets for row in part.rows for cell in row.cells]
+    shown = [image for cell in cells for image in images_of(cell)[:MOST_IN_CELL]]
+    return Shown(view.grid(made, _small(shown), link=view.below(Path.cwd())))
 
 
-def small(runs: Sequence[Run]) -> view.Thumb:
-    """Thumbnails for tiles of these runs."""
-    return thumbs(images_of(runs), TILE_PX, most=MOST_SOURCE)
+def _small(images: Sequence[Image]) -> view.Thumb:
+    """Thumbnails for tiles of these images."""
+    return thumbs(images, TILE_PX, most=MOST_SOURCE)
 
 
 def images_of(runs: Sequence[Run]) -> list[Image]:

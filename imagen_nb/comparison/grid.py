@@ -15,11 +15,11 @@ from imagen_nb.comparison.rows import runs_of
 from imagen_nb.core.records import Run
 from imagen_nb.core.words import listed
 from imagen_nb.view import Facet, Grid, GridRow
-from imagen_nb.view.words import joined, one_line
+from imagen_nb.view.matrix import MOST_IN_CELL
+from imagen_nb.view.words import NO_RUNS, joined, one_line
 
 MOST_COLS = 12
 MOST_OF_A_VALUE = 60
-MOST_IN_CELL = 12
 _DENSE = 0.5
 
 Cells = dict[tuple[int, int, int], list[int]]
@@ -124,6 +124,8 @@ def _notes(
     here: Page, total: int, bands: Sequence[tuple[int, int]], cols: Mapping[int, Sequence[int]], axes: Chosen
 ) -> Iterator[str]:
     """What is not shown, and how to see it."""
+    if not bands:
+        yield NO_RUNS
     if here.of > 1:
         yield f"Page {here.number} of {here.of} ({len(bands)} of {total:,} rows); .grid({here.hint}) shows another."
     most = max((len(cols[facet]) for facet, _ in bands), default=0)

@@ -17,7 +17,7 @@ def summary(frame: pd.DataFrame, by: Names = "model") -> pd.DataFrame:
 
     `runs` counts all. `success_rate` and `blocked_rate` are shares of the runs that ended, NaN where none did.
     `median_s` and `p95_s` are seconds of those that succeeded, `cost_usd` the sum of known costs, NaN where none is
-    known. `by` is a column or several; an empty list makes one row of everything.
+    known. `by` is a column or several; an empty list makes one row of everything, even where that is nothing.
     """
     need(frame, "status")
     names = names_of(frame, by, "by")
@@ -34,7 +34,13 @@ def summary(frame: pd.DataFrame, by: Names = "model") -> pd.DataFrame:
             "cost_usd": groups["cost"].sum(min_count=1),
         }
     )
-    return table
+    return table if names or len(frame) else _nothing(table)
+
+
+def _nothing(table: pd.DataFrame) -> pd.DataFrame:
+    """The row of all where there is none: no runs, and nothing known of them."""
+    row: pd.DataFrame = table.reindex(pd.Index(["all"], name="group")).assign(runs=0)
+    return row
 
 
 def _measures(frame: pd.DataFrame) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from imagen_nb.core.records import Run
 from imagen_nb.view.cards import failures, summary_line
 from imagen_nb.view.pages import asset, fingerprint, page, replace_once, source
 from imagen_nb.view.pictures import Picture, Thumb, picture
-from imagen_nb.view.words import Chip, chip, count, dollars, is_simulated, joined, seconds, value, why
+from imagen_nb.view.words import NO_RUNS, Chip, chip, count, dollars, is_simulated, joined, seconds, value, why
 
 REPORT_BOX = 4096
 BLANK = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
@@ -67,7 +67,7 @@ def report(
         _template(),
         policy=_policy(),
         title=title,
-        summary=summary_line(runs),
+        summary=summary_line(runs) if runs else NO_RUNS,
         common=joined(f"{name}={text}" for name, text in same.items()),
         reasons=failures(runs),
         view="matrix" if chosen else "gallery",

@@ -13,6 +13,7 @@ from imagen_nb.core.records import Run, Status
 from imagen_nb.settings import SIMULATOR
 
 MINUTE, HOUR = 60, 3600
+NO_RUNS = "No runs in this frame."
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 _CONTROLS = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}

@@ -33,11 +33,28 @@ def test_a_large_gallery_comes_in_pages(log: pd.DataFrame) -> None:
         log.imagen.gallery(per_page=0)
 
 
+@pytest.mark.parametrize("given", ["1", None, 2.5])
+@pytest.mark.parametrize("name", ["page", "per_page"])
+@pytest.mark.parametrize("method", ["gallery", "grid"])
+def test_a_page_that_is_no_number_is_one_line(log: pd.DataFrame, method: str, name: str, given: object) -> None:
+    """Both numbers of the paging are checked before anything is counted."""
+    with pytest.raises(InputError, match=f"^{name}= is a whole number, and .* is none"):
+        getattr(log.imagen, method)(**{name: given})
+
+
 def test_an_empty_frame_shows_that_it_is_empty(log: pd.DataFrame) -> None:
     """A filter that leaves nothing is no error."""
-    assert log.iloc[:0].imagen.gallery().text == "No runs in this frame."
-    assert log.iloc[:0].imagen.grid().html
-    assert len(log.iloc[:0].imagen.summary()) == 0
+    empty = log.iloc[:0].imagen
+    for shown in (empty.gallery(), empty.grid(), empty.grid("animal", "style", "steps")):
+        assert shown.text == Markup.of(shown.html).text == "No runs in this frame."
+    assert len(empty.summary()) == 0
+
+
+def test_only_what_a_grid_shows_gets_a_thumbnail(log: pd.DataFrame, home: Path) -> None:
+    """Of a crowded cell, the images beyond those that fit are not even looked at."""
+    shown = log.assign(animal="fox", style="oil").imagen.grid("animal", "style")
+    assert Markup.of(shown.html).tags.count("img") == 12
+    assert len({path.stem for path in (home / "thumbnails").rglob("*.webp")}) == 12
 
 
 def test_images_that_are_gone_are_said_and_the_rest_shows(log: pd.DataFrame) -> None:

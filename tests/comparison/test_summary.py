@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,6 +42,11 @@ def test_groups_are_those_that_occur_in_the_order_they_appear(log: pd.DataFrame)
 def test_one_row_of_everything(log: pd.DataFrame) -> None:
     """Without a column to group by there is one row."""
     assert log.imagen.summary([])["runs"].tolist() == [16]
+    nothing = log.iloc[:0].imagen.summary([])
+    assert nothing["runs"].tolist() == [0]
+    assert nothing.drop(columns="runs").isna().all(axis=None)
+    assert nothing.index.tolist() == log.imagen.summary([]).index.tolist()
+    pd.testing.assert_series_equal(nothing.dtypes, log.imagen.summary([]).dtypes)
 
 
 def test_what_is_missing_is_missing() -> None:
@@ -74,6 +81,22 @@ def test_lists_can_be_grouped_by() -> None:
     """A column of lists groups by its text."""
     log = frame([run(), run()]).assign(sizes=[[1, 2], [1, 2]])
     assert log.imagen.summary("sizes")["runs"].tolist() == [2]
+
+
+@pytest.mark.parametrize("kind", [list, tuple, pd.Index, pd.Series, np.array, iter])
+def test_names_come_in_anything_that_holds_several(log: pd.DataFrame, kind: Callable[[list[str]], Any]) -> None:
+    """An index, a series or an array of names is as good as a list."""
+    assert log.imagen.summary(kind(["animal", "style"])).index.names == ["animal", "style"]
+    assert log.imagen.grid(rows=kind(["animal"]), cols=kind(["style"])).text == log.imagen.grid("animal", "style").text
+
+
+@pytest.mark.parametrize("by", [1, 2.5, len, [1], [["animal"]], True, b"ab", ("animal", None), {"animal": len}.items()])
+def test_what_is_no_name_is_one_line(log: pd.DataFrame, by: Any) -> None:
+    """A number, a function or a nested list is named as what it is, and what there is instead is said."""
+    for ask in (log.imagen.summary, log.imagen.grid):
+        with pytest.raises(InputError, match="is not a column of this frame") as caught:
+            ask(by)
+        assert "animal" in caught.value.hint
 
 
 def test_a_wrong_column_is_one_line(log: pd.DataFrame) -> None:

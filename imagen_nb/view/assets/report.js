@@ -55,7 +55,7 @@
     const [rows, cols, facet] = ["#rows", "#cols", "#facet"].map((id) => one(id).value);
     const target = one("#drawn");
     target.replaceChildren();
-    if (!shown.length) target.append(make("p", { className: "summary", textContent: "No run matches." }));
+    if (runs.length && !shown.length) target.append(make("p", { className: "summary", textContent: "No run matches." }));
     for (const value of shown.length ? valuesOf(facet) : []) {
       const inside = shown.filter((run) => valueOf(run, facet) === value);
       if (facet) target.append(make("h2", { textContent: `${facet} = ${value}` }));
