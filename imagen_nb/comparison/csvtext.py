@@ -20,7 +20,8 @@ from imagen_nb.comparison.columns import plain
 _FORMULA = re.compile("'*[=+\\-@\t\r\n＝＋－＠]")  # noqa: RUF001 - full-width signs start a formula in some programs
 _GUARDED = re.compile("'+[=+\\-@\t\r\n＝＋－＠]")  # noqa: RUF001 - as above
 _CELL = re.compile(r'(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r\n|\n|\r|\Z)')
-_WHOLE = re.compile(r"[+-]?\d{1,18}")
+_WHOLE = re.compile(r"[+-]?\d{1,19}")
+_MOST_INT = 2**63
 _WORDS = {
     "": None,
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -89,7 +90,7 @@ def _stamp(when: datetime) -> str:
 def _bare(text: str) -> Any:
     if text in _WORDS:
         return _WORDS[text]
-    if _WHOLE.fullmatch(text):
+    if _WHOLE.fullmatch(text) and -_MOST_INT <= int(text) < _MOST_INT:  # what a column of Int64 holds
         return int(text)
     try:
         return float(text)

@@ -13,6 +13,7 @@ from imagen_nb.comparison.rows import listed
 from imagen_nb.store.frame import AFTER, BEFORE, STATUSES
 from imagen_nb.view.words import value
 
+_MOST_INT = 2**63
 _TIMES = frozenset({"created_at", "started_at", "completed_at"})
 _FLOATS = frozenset({"total_s", "predict_s", "cost_usd"})
 _WHOLE = frozenset({"repeat", "width", "height", "bytes", "rating"})
@@ -66,8 +67,8 @@ def _narrowed(items: list[Any]) -> Any:
     kinds = {type(item) for item in items if item is not None}
     if kinds == {bool}:
         return pd.array(items, dtype="boolean")
-    if kinds == {int}:
+    if kinds == {int} and all(item is None or -_MOST_INT <= item < _MOST_INT for item in items):
         return pd.array(items, dtype="Int64")
-    if kinds and kinds <= {int, float}:
+    if kinds and kinds <= {int, float} and kinds != {int}:
         return np.array([np.nan if item is None else item for item in items], dtype="float64")
     return _texts(items)

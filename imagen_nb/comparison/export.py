@@ -20,8 +20,26 @@ from imagen_nb.view.words import value
 
 OTHER_FILES = frozenset(
     [
-        *(".json", ".jsonl", ".ndjson", ".tsv", ".txt", ".xls", ".xlsx", ".ods", ".html", ".htm", ".pdf"),
-        *(".zip", ".feather", ".arrow", ".pkl", ".pickle", ".db", ".sqlite"),
+        *(
+            ".json",
+            ".jsonl",
+            ".ndjson",
+            ".tsv",
+            ".tab",
+            ".txt",
+            ".md",
+            ".rst",
+            ".tex",
+            ".xml",
+            ".yaml",
+            ".yml",
+            ".toml",
+        ),
+        *(".xls", ".xlsx", ".xlsm", ".ods", ".doc", ".docx", ".odt", ".html", ".htm", ".pdf", ".ipynb", ".py", ".log"),
+        *(".gz", ".bz2", ".xz", ".zst", ".lz4", ".br", ".zip", ".tar", ".tgz", ".tbz2", ".txz", ".7z", ".rar"),
+        *(".feather", ".arrow", ".ipc", ".orc", ".avro", ".h5", ".hdf5", ".hdf", ".npy", ".npz", ".dta", ".sav"),
+        *(".pkl", ".pickle", ".joblib", ".db", ".sqlite", ".sqlite3", ".duckdb", ".sql"),
+        *(".png", ".jpg", ".jpeg", ".webp", ".gif", ".avif", ".bmp", ".tif", ".tiff", ".heic", ".svg", ".ico", ".mp4"),
     ]
 )
 """Endings of files, so that a name with one of them is not taken for a folder's."""

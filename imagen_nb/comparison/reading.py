@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pandas as pd
 from imagen_nb.comparison import csvtext
 from imagen_nb.comparison.columns import INDEX, values, with_levels
 from imagen_nb.comparison.dtypes import typed
+from imagen_nb.comparison.files import place
 from imagen_nb.comparison.folder import NUMBER, read_lines
 from imagen_nb.errors import InputError
 
@@ -22,7 +24,7 @@ def read_log(path: str | os.PathLike[str]) -> pd.DataFrame:
     A CSV or Parquet file from elsewhere is read as well as its types can be told. Raises `InputError` for a file that
     is not there or cannot be read.
     """
-    source = Path(path).expanduser().absolute()
+    source = place(path, "read from")
     if source.is_dir():
         return _from_folder(source)
     try:
@@ -51,14 +53,20 @@ def _from_parquet(source: Path) -> pd.DataFrame:
 
 
 def _from_folder(folder: Path) -> pd.DataFrame:
-    """One row a run again: the lines of its images, in the order of their numbers, are one."""
+    """One row a run again: the lines of its images, in the order of their numbers, are one.
+
+    A number that the row has already begins another, since a row may have been in the frame several times.
+    """
     rows: dict[Any, dict[str, Any]] = {}
-    for place, line in enumerate(read_lines(folder)):
+    for line_number, line in enumerate(read_lines(folder)):
         number, image = line.pop(NUMBER, 1), line.pop("image")
-        row = rows.setdefault((line.get(INDEX) or place), {**line, "image": image, "images": []})
-        row["images"].append((number, image))
+        again = count()
+        key = (line.get(INDEX) or line_number, next(again))
+        while key in rows and number in rows[key]["images"]:
+            key = (key[0], next(again))
+        rows.setdefault(key, {**line, "image": image, "images": {}})["images"][number] = image
     for row in rows.values():
-        row["images"] = tuple(image for _, image in sorted(row["images"]))
+        row["images"] = tuple(image for _, image in sorted(row["images"].items()))
     names = _ordered(dict.fromkeys(name for row in rows.values() for name in row))
     return typed({name: [row.get(name) for row in rows.values()] for name in names})
 

@@ -4,7 +4,9 @@ import csv
 import json
 import math
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -25,7 +27,7 @@ HOSTILE = [
 PLAIN = st.one_of(
     st.none(),
     st.booleans(),
-    st.integers(-(10**17), 10**17),
+    st.integers(-(2**63), 2**63 - 1),
     st.floats(allow_nan=False, allow_infinity=False),
     st.text(st.characters(exclude_categories=["Cs"])),
 )
@@ -232,11 +234,57 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path, name: str, conte
     assert name in caught.value.message
 
 
+@pytest.mark.parametrize("path", [None, 3, ["log.csv"], "lo\0g.csv"])
+def test_what_is_no_path_is_one_line(path: Any) -> None:
+    """Nothing, a number or a list is refused by its kind."""
+    with pytest.raises(InputError, match="is no place to read from"):
+        read_log(path)
+
+
 def test_a_new_file_may_be_read_by_others(log: pd.DataFrame, tmp_path: Path) -> None:
     """Files have the permissions that any new file gets."""
     plain = tmp_path / "plain"
     plain.write_text("")
     assert log.imagen.export(tmp_path / "log.csv").stat().st_mode == plain.stat().st_mode
+
+
+@pytest.mark.parametrize("name", ["log.csv", "log.parquet"])
+def test_large_whole_numbers_come_back_exactly(log: pd.DataFrame, tmp_path: Path, name: str) -> None:
+    """A seed of any size that a column of whole numbers holds is the same in the file, beside what is missing too."""
+    seeds = [2**53 + 1, 2**63 - 1, -(2**63), 10**18, None, *range(11)]
+    there = log.assign(seed=pd.array(seeds, dtype="Int64"))
+    back = read_log(there.imagen.export(tmp_path / name))
+    pd.testing.assert_series_equal(back["seed"], there["seed"])
+
+
+def test_numbers_beyond_any_column_are_read_all_the_same(log: pd.DataFrame, tmp_path: Path) -> None:
+    """An unsigned number too large for a signed column is text then, and no error."""
+    log.assign(seed=np.array([2**64 - 1] * 16, dtype="uint64"), images=None).to_parquet(tmp_path / "log.parquet")
+    assert read_log(tmp_path / "log.parquet")["seed"].tolist() == [str(2**64 - 1)] * 16
+
+
+def test_a_row_that_is_there_twice_is_two_rows_again(home: Path, tmp_path: Path) -> None:
+    """A repeated run comes back from a folder as often as it was, each time with its own images only."""
+    log = frame([run(images=[image(home, 1), image(home, 2)], number=1), run(images=[image(home, 3)], number=2)])
+    twice = log.iloc[[0, 1, 0]]
+    back = read_log(twice.imagen.export(tmp_path / "set"))
+    assert back.index.tolist() == twice.index.tolist()
+    assert [len(each) for each in back["images"]] == [2, 1, 2]
+    assert len({path for each in back["images"] for path in each}) == 5
+
+
+@pytest.mark.parametrize("name", ["log.csv.gz", "log.tsv", "log.PNG", "log.tar", "log.md", "log.csv.bz2", "log.orc"])
+def test_a_file_of_another_kind_does_not_become_a_folder(log: pd.DataFrame, tmp_path: Path, name: str) -> None:
+    """A name that is plainly a file's is refused before anything is written."""
+    with pytest.raises(InputError, match="no export to"):
+        log.imagen.export(tmp_path / name)
+    assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize("name", ["runs", "runs.v2", "2025.03.01", "fox.vs.owl"])
+def test_a_folder_may_have_a_dot_in_its_name(log: pd.DataFrame, tmp_path: Path, name: str) -> None:
+    """A dot alone makes no file of a folder."""
+    assert log.imagen.export(tmp_path / name).is_dir()
 
 
 def test_an_empty_log_is_written_and_read(log: pd.DataFrame, tmp_path: Path) -> None:
