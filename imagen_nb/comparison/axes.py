@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Any
 
 import pandas as pd
@@ -14,6 +16,7 @@ from imagen_nb.errors import InputError
 from imagen_nb.view.words import joined, value
 
 UNSET = "not set"
+_SORTED = (int | float, date, timedelta, pd.Period, pd.Interval)
 _MOST_VALUES = 30
 _MOST_COLS = 8
 
@@ -130,8 +133,9 @@ def _repeats(items: Sequence[Any], other: Sequence[Any]) -> bool:
 def _coded(series: pd.Series[Any]) -> tuple[list[int], list[str]]:
     """A code for each row and a text for each code; what is missing comes last."""
     categories = series.cat.categories.tolist() if isinstance(series.dtype, pd.CategoricalDtype) else None
-    texts = [None if item is None else value(item) for item in values(series.to_frame("_"), "_")]
-    items = dict(zip(texts, values(series.to_frame("_"), "_"), strict=True))
+    found = values(series.to_frame("_"), "_")
+    texts = [None if item is None else value(item) for item in found]
+    items = dict(zip(texts, found, strict=True))
     items.pop(None, None)
     ordered = _ordered(items, categories)
     if None in texts:
@@ -141,8 +145,10 @@ def _coded(series: pd.Series[Any]) -> tuple[list[int], list[str]]:
 
 
 def _ordered(items: dict[Any, Any], categories: list[Any] | None) -> list[str]:
+    """The texts in the order of the categories, or of the values where those have one, else as they appear."""
     if categories is not None:
-        return [value(item) for item in categories if value(item) in items]
-    if all(isinstance(item, int | float) for item in items.values()):
-        return sorted(items, key=lambda text: float(items[text]))
+        return [text for text in dict.fromkeys(map(value, categories)) if text in items]
+    if any(all(isinstance(item, kind) for item in items.values()) for kind in _SORTED):
+        with contextlib.suppress(TypeError, ValueError):  # times with and without a zone, periods of days and of months
+            return sorted(items, key=items.__getitem__)
     return list(items)

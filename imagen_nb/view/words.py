@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from imagen_nb.core.records import Run, Status
@@ -17,6 +18,7 @@ NO_RUNS = "No runs in this frame."
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 _CONTROLS = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+_OF_JSON = (bool, int, float, list, tuple, dict, type(None))
 _TICKET = re.compile(r"(\(E\d+\)) \([\w-]+\)\s*$")
 
 
@@ -150,12 +152,18 @@ def size(number: int) -> str:
 
 
 def value(item: Any) -> str:
-    """A parameter's or slot's value as text: strings as they are, everything else as JSON writes it."""
-    if isinstance(item, str):
-        return item
+    """A parameter's, slot's or column's value as text.
+
+    What JSON knows is as JSON writes it, but for strings, which stay as they are. A time is `2025-03-01 12:00:05`, with
+    a fraction only where it has one; anything else is as it prints itself.
+    """
     if isinstance(item, float) and item.is_integer() and abs(item) < 1e15:  # noqa: PLR2004 - exact below this
         return str(int(item))
-    return json.dumps(item, ensure_ascii=False, default=str)
+    if isinstance(item, _OF_JSON):
+        return json.dumps(item, ensure_ascii=False, default=str)
+    if isinstance(item, datetime):
+        return item.strftime("%Y-%m-%d %H:%M:%S.%f" if item.microsecond else "%Y-%m-%d %H:%M:%S")
+    return str(item)
 
 
 def pairs(values: Mapping[str, Any], *, limit: int = 60) -> list[tuple[str, str]]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import pytest
 from markup import Markup
@@ -56,6 +58,23 @@ def test_numbers_and_categories_come_in_their_order_and_what_is_missing_last() -
     assert labels(log, ["c"]).texts == ["b", "a"]
     assert labels(log, ["t"]).texts == ["z", "a"]
     assert list(labels(log, ["t"]).codes) == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("items", "texts"),
+    [
+        (pd.to_datetime(["2025-03-02", "2025-03-01", None]), ["2025-03-01 00:00:00", "2025-03-02 00:00:00", "not set"]),
+        (pd.to_datetime(["2025-03-02", "2025-03-01"], utc=True).date, ["2025-03-01", "2025-03-02"]),
+        (pd.to_timedelta([90, 5], "s"), ["0 days 00:00:05", "0 days 00:01:30"]),
+        (pd.PeriodIndex(["2025-03", "2024-12"], freq="M"), ["2024-12", "2025-03"]),
+        (pd.arrays.IntervalArray.from_tuples([(2, 10), (0, 2)]), ["(0, 2]", "(2, 10]"]),
+        (pd.cut([9.0, 1.0, 3.0], [0, 2, 4, 10]), ["(0, 2]", "(2, 4]", "(4, 10]"]),
+        ([pd.Period("2025-03", "M"), pd.Period("2024-12-01", "D")], ["2025-03", "2024-12-01"]),
+    ],
+)
+def test_dates_and_intervals_come_in_their_order(items: Any, texts: list[str]) -> None:
+    """An axis of times or ranges runs from the first to the last, in plain words."""
+    assert labels(pd.DataFrame({"when": items}), ["when"]).texts == texts
 
 
 def test_a_column_that_says_nothing_new_is_no_axis(log: pd.DataFrame) -> None:
