@@ -9,11 +9,11 @@ from pathlib import Path
 import pandas as pd
 
 from imagen_nb import view
-from imagen_nb.comparison.axes import chosen
-from imagen_nb.comparison.columns import values
+from imagen_nb.comparison.axes import chosen, labels
+from imagen_nb.comparison.columns import settings_columns, values
 from imagen_nb.comparison.files import mapped, place, replaced
 from imagen_nb.comparison.gallery import images_of, need_images
-from imagen_nb.comparison.rows import runs_of
+from imagen_nb.comparison.rows import input_name, runs_of
 from imagen_nb.comparison.thumbnails import thumbs
 from imagen_nb.errors import InputError
 
@@ -41,12 +41,13 @@ def page(frame: pd.DataFrame, title: str) -> str:
     images = images_of(runs)
     px = next((px for most, px in _SIZES if len(images) <= most), _SIZES[-1][1])
     axes = chosen(frame, None, None, None)
+    rows, cols, facet = (names[0] if names else None for names in (axes.rows, axes.cols, axes.facet))
     note = f"pictures of the first {MOST_IMAGES:,} images only" if len(images) > MOST_IMAGES else None
     return view.report(
         runs,
         thumbs(images[:MOST_IMAGES], px),
         title=title,
-        axes=view.Axes(*(names[0] if names else None for names in (axes.rows, axes.cols, axes.facet))),
+        axes=view.Axes(rows, cols, facet, _orders(frame)),
         made_at=datetime.now(timezone.utc),
         note=note,
     )
@@ -56,3 +57,13 @@ def _title(frame: pd.DataFrame) -> str:
     """The experiment's name where there is one only."""
     names = {name for name in values(frame, "experiment") if name is not None}
     return str(names.pop()) if len(names) == 1 else "Image runs"
+
+
+def _orders(frame: pd.DataFrame) -> dict[str, list[str]]:
+    """The order of each setting's values, as in a grid, where it is another than that in which they appear."""
+    orders: dict[str, list[str]] = {}
+    for name in dict.fromkeys(settings_columns(frame)):
+        axis = labels(frame, [name])
+        if list(dict.fromkeys(axis.codes)) != sorted(set(axis.codes)):
+            orders[input_name(name)] = [text for text, pairs in zip(axis.texts, axis.pairs, strict=True) if pairs]
+    return orders

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -13,9 +13,22 @@ from imagen_nb.core.records import Run
 from imagen_nb.view.cards import failures, summary_line
 from imagen_nb.view.pages import asset, fingerprint, page, replace_once, source
 from imagen_nb.view.pictures import Picture, Thumb, picture
-from imagen_nb.view.words import NO_RUNS, Chip, chip, count, dollars, is_simulated, joined, seconds, value, why
+from imagen_nb.view.words import (
+    NO_RUNS,
+    Chip,
+    chip,
+    count,
+    dollars,
+    is_simulated,
+    joined,
+    reason_line,
+    seconds,
+    value,
+    why,
+)
 
 REPORT_BOX = 4096
+MOST_OF_A_REASON = 400
 BLANK = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
 """One transparent pixel, so that an image without a picture yet is still valid HTML."""
 
@@ -26,11 +39,16 @@ _SCRIPT = '<script src="../assets/report.js"></script>'
 
 @dataclass(frozen=True, slots=True)
 class Axes:
-    """Which settings span the report's grid when it opens; a reader can choose others. None for no axis."""
+    """Which settings span the report's grid when it opens; a reader can choose others. None for no axis.
+
+    `orders` has the values of settings as texts, in the order in which an axis shows them; a setting that is not in it
+    goes by number where all its values are numbers, else as they appear.
+    """
 
     rows: str | None = None
     cols: str | None = None
     facet: str | None = None
+    orders: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +94,7 @@ def report(
         rows=axes.rows,
         cols=axes.cols,
         facet=axes.facet,
+        orders=json.dumps(dict(axes.orders)),
         items=items,
         columns=[(column.name, column.look) for column in columns],
         blank=BLANK,
@@ -130,7 +149,7 @@ def _item(key: str, run: Run, thumb: Thumb, same: Mapping[str, str], columns: Se
     figures = joined([seconds(run.total_s), dollars(run.cost), "simulated" if is_simulated(run) else ""])
     return Item(
         key=key,
-        data=_data(key, run, settings),
+        data=_data(key, run, settings, None if pictures else (reason_line(run, MOST_OF_A_REASON) or missing)),
         pictures=pictures,
         chip=chip(run),
         why=None if pictures else (reason.text if reason else missing),
@@ -141,13 +160,14 @@ def _item(key: str, run: Run, thumb: Thumb, same: Mapping[str, str], columns: Se
     )
 
 
-def _data(key: str, run: Run, settings: Mapping[str, str]) -> str:
-    """What the page's script needs to know of a run, as JSON for an attribute."""
-    prompt = run.request.prompt
-    words = [run.id, prompt, chip(run).word, run.experiment or "", run.tag or "", run.note or "", run.error or ""]
+def _data(key: str, run: Run, settings: Mapping[str, str], reason: str | None) -> str:
+    """What the page's script needs to know of a run, as JSON for an attribute; `reason` is why it has no picture."""
+    prompt, state = run.request.prompt, chip(run)
+    words = [run.id, prompt, state.word, run.experiment or "", run.tag or "", run.note or "", run.error or ""]
     text = " ".join([*words, *settings.values()]).lower()
     axes = {"prompt": prompt, "template": run.request.template, **settings}
-    return json.dumps({"key": key, "state": chip(run).word, "prompt": prompt, "axes": axes, "text": text})
+    told = {"key": key, "state": state.word, "prompt": prompt, "axes": axes, "text": text}
+    return json.dumps(told if reason is None else {**told, "tone": state.tone, "reason": reason})
 
 
 def _settings(run: Run) -> dict[str, Any]:

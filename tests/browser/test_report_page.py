@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from sample_runs import frame, image, run
@@ -134,6 +135,93 @@ def test_two_runs_are_compared_by_slider_and_by_words(page: Page) -> None:
     expect(box.locator("del")).to_have_text("oil")
     expect(box.locator("ins")).to_have_text("ink")
     expect(box.locator(".differences tr")).to_have_text(["AB", "styleoilink"])
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Failures that repeat, numbers beside what is not set, and levels with an order of their own."""
+    home = tmp_path_factory.mktemp("mixed") / "imagen_runs"
+    steps = [10, None, 9, 100]
+    good = [run("a fox", [image(home, n)], number=n, params={"steps": steps[n], "level": "high"}) for n in range(4)]
+    bad = [
+        run(
+            "a fox",
+            number=n,
+            params={"steps": 9, "level": level},
+            error=f"Flagged. (E005) (x{n})",
+            error_code="blocked",
+        )
+        for n, level in enumerate(["high", "low", "low", "low"], 4)
+    ]
+    log = frame([*good, *bad])
+    log["level"] = pd.Categorical(log["level"], ["low", "medium", "high"], ordered=True)
+    return log.imagen.report(home / "report.html", title=f"Animals {ATTACK}")
+
+
+@pytest.fixture
+def mixed_page(page: Page, mixed: Path) -> Page:
+    page.goto(mixed.as_uri())
+    return page
+
+
+def test_runs_that_failed_alike_are_one_remark(mixed_page: Page) -> None:
+    """State and reason stand apart, and a reason that several runs share is said once with their number."""
+    mixed_page.locator("#rows").select_option("level")
+    mixed_page.locator("#cols").select_option("")
+    mixed_page.locator("#facet").select_option("")
+    assert mixed_page.locator(".remark").all_inner_texts() == ["3 blocked\nFlagged. (E005)", "blocked\nFlagged. (E005)"]
+
+
+def test_a_grid_says_what_its_cells_mix(mixed_page: Page) -> None:
+    """A setting that differs within a cell is named below, and no longer once it is an axis."""
+    rows, cols, facet = (mixed_page.locator(id_) for id_ in ("#rows", "#cols", "#facet"))
+    rows.select_option("level")
+    cols.select_option("")
+    facet.select_option("")
+    expect(mixed_page.locator("#mixed")).to_have_text("Cells mix different steps.")
+    cols.select_option("steps")
+    expect(mixed_page.locator("#mixed")).to_be_hidden()
+
+
+def test_the_axes_of_a_report_run_as_those_of_a_grid(mixed_page: Page) -> None:
+    """Numbers by size, categories in their own order, and what is not set last, whatever is filtered."""
+    rows, cols = mixed_page.locator("#rows"), mixed_page.locator("#cols")
+    cols.select_option("")
+    rows.select_option("steps")
+    expect(mixed_page.locator("#matrix tbody th")).to_have_text(["9", "10", "100", "not set"])
+    rows.select_option("level")
+    expect(mixed_page.locator("#matrix tbody th")).to_have_text(["low", "high"])
+
+
+def test_a_run_without_an_image_is_compared_by_its_reason(page: Page) -> None:
+    """The other image stays in sight beside the reason, Close has the focus, and a swap turns the sides."""
+    page.get_by_role("button", name="Gallery").click()
+    page.locator(".pick").nth(0).click()
+    page.locator(".pick").nth(4).click()
+    page.get_by_role("button", name="Compare them").click()
+    box = page.get_by_role("dialog", name="Two runs compared")
+    sides = box.locator(".side")
+    expect(box.get_by_role("button", name="Close")).to_be_focused()
+    expect(box.locator(".slider")).to_be_hidden()
+    expect(sides.nth(0).locator("img")).to_be_visible()
+    expect(sides.nth(1)).to_have_text("Bblocked Flagged.")
+    box.get_by_role("button", name="Swap").click()
+    expect(sides.nth(1).locator("img")).to_be_visible()
+    expect(sides.nth(0)).to_contain_text("Flagged.")
+    page.keyboard.press("Escape")
+    page.locator(".pick").nth(4).click()
+    page.locator(".pick").nth(1).click()
+    page.get_by_role("button", name="Compare them").click()
+    expect(box.get_by_role("slider")).to_be_focused()
+    expect(box.locator(".sides")).to_be_hidden()
+
+
+def test_the_controls_do_not_cover_a_small_screen(page: Page) -> None:
+    """On a phone they scroll away with the page; on a larger screen they stay at hand."""
+    place = "one => getComputedStyle(one).position"
+    assert page.locator(".controls").evaluate(place) == "sticky"
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.locator(".controls").evaluate(place) == "static"
 
 
 def test_every_control_has_a_name(page: Page) -> None:

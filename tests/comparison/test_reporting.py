@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -34,3 +35,12 @@ def test_only_an_html_file_is_a_report(log: pd.DataFrame, tmp_path: Path) -> Non
     with pytest.raises(InputError, match=re.escape("'report.pdf' is not one")):
         log.imagen.report(tmp_path / "report.pdf")
     assert not (tmp_path / "report.pdf").exists()
+
+
+def test_a_report_knows_the_order_of_its_axes(log: pd.DataFrame, tmp_path: Path) -> None:
+    """Values with an order of their own are in it in that order; those that stand as they appear cost nothing."""
+    days = pd.to_datetime(["2025-03-02", "2025-03-01", None, "2025-03-03"] * 4)
+    styles = pd.Categorical(log["style"], ["wax", "ink", "oil"], ordered=True)
+    path = log.assign(style=styles, day=days).imagen.report(tmp_path / "report.html")
+    orders = json.loads(Markup.of(path.read_text("utf-8")).attributes("data-orders")[0])
+    assert orders == {"style": ["ink", "oil"], "day": [f"2025-03-0{n} 00:00:00" for n in (1, 2, 3)]}

@@ -121,6 +121,20 @@ def test_the_foot_says_when_and_what_is_simulated() -> None:
     assert "1 run · 1 of them simulated · made 2025-03-01 00:00 UTC · part" in Markup.of(made).text
 
 
+def test_the_reason_for_the_grid_is_short_and_without_its_ticket() -> None:
+    """Refusals that differ in their ticket alone are alike, and a long error is in the page's data only in part."""
+    refused = [run(error=f"Flagged. (E005) ({ticket})", error_code="blocked") for ticket in ("abc", "def")]
+    page = Markup.of(view.report([*refused, run(error="no paint " * 5_000), RUNS[0]], pixel, title="x"))
+    told = [json.loads(text) for text in page.attributes("data-run")]
+    assert [(each.get("reason", "")[:15], each.get("tone")) for each in told] == [
+        ("Flagged. (E005)", "warn"),
+        ("Flagged. (E005)", "warn"),
+        ("no paint no pai", "bad"),
+        ("", None),
+    ]
+    assert len(told[2]["reason"]) <= 400
+
+
 def test_an_empty_report_is_no_error() -> None:
     """Nothing to report is a page that says so."""
     text = Markup.of(view.report([], pixel, title="x")).text

@@ -49,8 +49,16 @@
   // --- the matrix
   const unset = "not set";
   const valueOf = (run, name) => (name ? run.axes[name] ?? unset : "");
-  const valuesOf = (name) => [...new Set(shown.map((run) => valueOf(run, name)))].sort(inOrder);
-  const inOrder = (a, b) => (isNaN(a) || isNaN(b) || a === "" || b === "" ? 0 : a - b);
+  const orders = JSON.parse(one("#axes").dataset.orders || "{}");
+  const isNumeric = (text) => text.trim() !== "" && !isNaN(text);
+  // In the order that the log gives them, else by number where all are numbers, else as they appear; unset last.
+  function valuesOf(name) {
+    const there = new Set(shown.map((run) => valueOf(run, name)));
+    const last = there.delete(unset) ? [unset] : [];
+    const first = (Object.hasOwn(orders, name) ? orders[name] : []).filter((text) => there.delete(text));
+    const rest = [...there];
+    return [...first, ...(rest.every(isNumeric) ? rest.sort((a, b) => a - b) : rest), ...last];
+  }
   function drawMatrix() {
     const [rows, cols, facet] = ["#rows", "#cols", "#facet"].map((id) => one(id).value);
     const target = one("#drawn");
@@ -63,6 +71,22 @@
       scroll.setAttribute("aria-label", facet ? `Grid for ${facet} = ${value}` : "Grid of images");
       target.append(scroll);
     }
+    sayMixed([rows, cols, facet]);
+  }
+  // Settings that no axis parts though they differ within a cell; one that is different in every run is no news.
+  function sayMixed(used) {
+    const cells = new Map();
+    for (const run of shown) {
+      const key = JSON.stringify(used.map((name) => valueOf(run, name)));
+      cells.set(key, [...(cells.get(key) ?? []), run]);
+    }
+    const kinds = (group, name) => new Set(group.map((run) => valueOf(run, name))).size;
+    const mixes = (name) => !used.includes(name) && kinds(shown, name) < shown.length && [...cells.values()].some((cell) => kinds(cell, name) > 1);
+    const names = all("#rows option").map((option) => option.value).filter(Boolean);
+    const settings = names.filter((name) => name !== "prompt" && name !== "template" && mixes(name));
+    const mixed = settings.length ? settings : ["prompt"].filter(mixes);
+    one("#mixed").hidden = !mixed.length;
+    one("#mixed").textContent = `Cells mix different ${mixed.join(", ")}.`;
   }
   function matrixOf(inside, rows, cols) {
     const colValues = valuesOf(cols);
@@ -84,18 +108,27 @@
   }
   function cellOf(here) {
     const cell = make("div", { className: "cell" });
-    for (const run of here) {
-      const images = pictures(run);
-      cell.append(...images.map((image) => copyOf(image, run)));
-      if (!images.length) cell.append(remarkOf(run));
-    }
+    for (const run of here) cell.append(...pictures(run).map((image) => copyOf(image, run)));
+    cell.append(...remarks(here.filter((run) => !pictures(run).length)));
     if (!here.length) cell.append(make("div", { className: "remark none", textContent: "no run" }));
     const count = cell.children.length;
     cell.classList.toggle("many", count > 1);
     cell.style.setProperty("--across", Math.ceil(Math.sqrt(count))); // as square as it can be
     return cell;
   }
-  const remarkOf = (run) => make("div", { className: "remark" }, ...all(".absent > *", run.card).map((each) => each.cloneNode(true)));
+  // Runs that failed alike are one remark with their number.
+  function remarks(failed) {
+    const alike = new Map();
+    for (const run of failed) {
+      const key = JSON.stringify([run.state, run.reason]);
+      alike.set(key, [...(alike.get(key) ?? []), run]);
+    }
+    return [...alike.values()].map((group) => remarkOf(group[0], group.length));
+  }
+  const remarkOf = (run, number) =>
+    make("div", { className: "remark" },
+      make("span", { className: `state ${run.tone}`, textContent: number > 1 ? `${number} ${run.state}` : run.state }), " ",
+      make("span", { className: "said", textContent: run.reason ?? "" }));
 
   // --- the table
   const numeric = (cell) => (cell.dataset.sort === undefined ? NaN : Number(cell.dataset.sort));
@@ -167,10 +200,19 @@
       Object.assign(one(".under", slider), { src: right.src, alt: `B: ${right.alt}` });
       slider.style.setProperty("--ratio", String(left.getAttribute("width") / left.getAttribute("height")));
     }
+    const sides = one("#compare .sides");
+    sides.hidden = !slider.hidden;
+    sides.replaceChildren(...(slider.hidden ? [sideOf("A", a), sideOf("B", b)] : []));
     one("#compare .changes").replaceChildren(...changes(a.prompt, b.prompt));
     drawDifferences(a, b);
     one("#compare").showModal();
-    one("input", slider).focus();
+    (slider.hidden ? one("#compare .close") : one("input", slider)).focus();
+  }
+  // Without a picture on each side there is nothing to slide: what there is stands beside the reason for what is not.
+  function sideOf(letter, run) {
+    const image = pictures(run)[0];
+    const shows = image ? make("img", { src: image.src, alt: `${letter}: ${image.alt}` }) : remarkOf(run, 1);
+    return make("div", { className: "side" }, make("span", { className: "tag", textContent: letter }), shows);
   }
   function drawDifferences(a, b) {
     const names = [...new Set([...Object.keys(a.axes), ...Object.keys(b.axes)])];
