@@ -50,5 +50,5 @@ def _whole(name: str, given: Any) -> int:
         return operator.index(given)
     except TypeError:
         raise InputError(
-            f"{name}= is a whole number, and {shortened(given)} is none", f"Give a number, as in {name}=2."
+            f"{name} cannot be {shortened(given)}; allowed: a whole number of 1 or more", f"As in {name}=2."
         ) from None

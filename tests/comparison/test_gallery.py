@@ -38,7 +38,7 @@ def test_a_large_gallery_comes_in_pages(log: pd.DataFrame) -> None:
 @pytest.mark.parametrize("method", ["gallery", "grid"])
 def test_a_page_that_is_no_number_is_one_line(log: pd.DataFrame, method: str, name: str, given: object) -> None:
     """Both numbers of the paging are checked before anything is counted."""
-    with pytest.raises(InputError, match=f"^{name}= is a whole number, and .* is none"):
+    with pytest.raises(InputError, match=f"^{name} cannot be .*; allowed: a whole number of 1 or more"):
         getattr(log.imagen, method)(**{name: given})
 
 
