@@ -162,7 +162,7 @@ def value(item: Any) -> str:
     if isinstance(item, _OF_JSON):
         return json.dumps(item, ensure_ascii=False, default=str)
     if isinstance(item, datetime):
-        return item.strftime("%Y-%m-%d %H:%M:%S.%f" if item.microsecond else "%Y-%m-%d %H:%M:%S")
+        return f"{item:%Y-%m-%d %H:%M:%S.%f}".rstrip("0") if item.microsecond else f"{item:%Y-%m-%d %H:%M:%S}"
     return str(item)
 
 
