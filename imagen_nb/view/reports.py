@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -104,11 +104,12 @@ def report(
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """A column of the table: how a run fills it, as text and, where it sorts as a number, as a number."""
+    """A column of the table: how a run fills it, as text in some `form`, and as a number where it sorts as one."""
 
     name: str
     look: str
     of: Any
+    form: Callable[[Any], str] = value
 
     def number(self, run: Run) -> float | None:
         found = self.of(run)
@@ -120,7 +121,7 @@ class _Column:
             return ""
         if isinstance(found, datetime):
             return found.strftime("%Y-%m-%d %H:%M:%S")
-        return {"seconds": seconds, "cost": dollars}.get(self.name, value)(found)
+        return self.form(found)
 
 
 def _columns(names: Sequence[str]) -> list[_Column]:
@@ -130,8 +131,8 @@ def _columns(names: Sequence[str]) -> list[_Column]:
         *settings,
         _Column("status", "status", lambda run: chip(run).word),
         _Column("reason", "text", lambda run: reason.text if (reason := why(run)) else None),
-        _Column("seconds", "number", lambda run: run.total_s),
-        _Column("cost", "number", lambda run: run.cost),
+        _Column("seconds", "number", lambda run: run.total_s, seconds),
+        _Column("cost", "number", lambda run: run.cost, dollars),
         _Column("rating", "number", lambda run: run.rating),
         _Column("note", "text", lambda run: run.note),
         _Column("experiment", "setting", lambda run: run.experiment),

@@ -44,3 +44,12 @@ def test_a_report_knows_the_order_of_its_axes(log: pd.DataFrame, tmp_path: Path)
     path = log.assign(style=styles, day=days).imagen.report(tmp_path / "report.html")
     orders = json.loads(Markup.of(path.read_text("utf-8")).attributes("data-orders")[0])
     assert orders == {"style": ["ink", "oil"], "day": [f"2025-03-0{n} 00:00:00" for n in (1, 2, 3)]}
+
+
+def test_a_slot_may_be_called_like_a_column_of_the_report(log: pd.DataFrame, tmp_path: Path) -> None:
+    """A slot named `cost` or `seconds` is shown as the text it is, beside the column of that name."""
+    renamed = log.rename(columns={"animal": "cost", "style": "seconds"})
+    page = Markup.of(renamed.imagen.report(tmp_path / "report.html").read_text("utf-8"))
+    assert page.tags.count("article") == 16
+    assert "fox" in page.text
+    assert "ink" in page.text
