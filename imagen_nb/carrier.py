@@ -166,8 +166,7 @@ class Carrier:
         if not ticket.is_lost:
             now = time.monotonic()
             lost = Lost(run_id, ticket.request, _utc(), desk.edges.api.provider_time(now), now)
-            prediction = self._posted(ticket, lost)
-            if prediction is not None and self._accepted(ticket, prediction):
+            if (prediction := self._asked(ticket, lost)) is not None:
                 return prediction
         while True:
             lost = replace(lost, lost_at=time.monotonic(), finding=None, settled=threading.Event())
@@ -177,17 +176,28 @@ class Carrier:
             if finding is not Fate.MISSING or not ticket.may_send or not desk.log.begin_resubmission(run_id):
                 self._unfound(lost, finding)
                 return None
-            prediction = self._posted(ticket, lost)
-            if prediction is not None and self._accepted(ticket, prediction):
+            if (prediction := self._asked(ticket, lost)) is not None:
                 return prediction
+
+    def _asked(self, ticket: Ticket, lost: Lost) -> Prediction | None:
+        """The prediction of one create, once the log has it; None where the reply was lost, or named another row's."""
+        with self._lock:
+            self._held[lost.run_id] = lost
+        try:
+            prediction = self._posted(ticket, lost)
+            return prediction if prediction is not None and self._accepted(ticket, prediction) else None
+        finally:
+            self._answered(lost.run_id)
+
+    def _answered(self, run_id: str) -> None:
+        with self._lock:
+            self._held.pop(run_id, None)
 
     def _posted(self, ticket: Ticket, lost: Lost) -> Prediction | None:
         """The reply to the one POST, or None where it was lost."""
         terms = self._terms
         hold = min(terms.hold or 0, int(terms.timeout)) or None
         patience = max(terms.timeout, CREATE_S)
-        with self._lock:
-            self._held[lost.run_id] = lost
         try:
             return self._admitted(
                 terms.timeout,
@@ -207,9 +217,6 @@ class Carrier:
             self._desk.log.mark_unknown(lost.run_id, error.message, is_final=False)
             lost.cause = error.message
             return None
-        finally:
-            with self._lock:
-                del self._held[lost.run_id]
 
     def _admitted(self, longest: float, create: Callable[[float], Prediction]) -> Prediction:
         """The reply to a create that is refused for the pace alone: it stands in line again while others pass.
@@ -241,6 +248,7 @@ class Carrier:
         fetching = threading.Thread(target=fetch, name="imagen-fetch", daemon=True)
         fetching.start()
         is_ours = self._desk.log.accept(run_id, prediction)
+        self._answered(run_id)
         fetching.join()
         ticket.outcome = outcomes[0] if outcomes and is_ours else None
         return is_ours

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
-from imagen_nb.core.matching import Wanted, match, matches, may_be
+from imagen_nb.core.matching import Wanted, match, matches, may_be, spaced
 from imagen_nb.core.models import ModelSpec
 from imagen_nb.core.records import Prediction, Request
 from imagen_nb.errors import ImagenError, NotFoundError, ProviderError, UncertainError, UnreachableError
@@ -122,8 +122,10 @@ class Search:
         wanted = [self._wanted(one) for one in held]
         if not wanted:
             return {}
-        listed, _ = self._unclaimed(wanted)
-        theirs = match(self._elsewhere(), listed).values()
+        listed, _ = self._listed(wanted)
+        elsewhere = self._elsewhere(wanted)
+        listed = self._unclaimed(listed)
+        theirs = match(elsewhere, listed).values()
         found = match(wanted, _without(listed, theirs))
         return {one.run_id: found[one.run_id] for one in wanted if one.run_id in found and not _any(one, theirs)}
 
@@ -151,8 +153,10 @@ class Search:
     def _list_for(self, entries: list[Lost]) -> None:
         began = time.monotonic()
         wanted = [self._wanted(one) for one in entries]
-        others = [*map(self._wanted, self._awaited()), *self._elsewhere()]
-        listed, failure = self._unclaimed(wanted)
+        listed, failure = self._listed(wanted)
+        # In this order: a create that is answered meanwhile has its prediction in the log.
+        others = [*map(self._wanted, self._awaited()), *self._elsewhere(wanted)]
+        listed = self._unclaimed(listed)
         theirs = match(others, listed).values()
         found = match(wanted, _without(listed, theirs))
         rest = _without(listed, [*theirs, *found.values()])
@@ -171,30 +175,34 @@ class Search:
         elif self._log.get(one.run_id).prediction_id is not None:
             one.end(Fate.HELD)
 
-    def _elsewhere(self) -> list[Wanted]:
-        """What other living sessions have asked for, and wait for the reply to."""
-        rows = self._log.awaited(self._provider)
+    def _elsewhere(self, wanted: Sequence[Wanted]) -> list[Wanted]:
+        """What other living sessions have asked for with the same prompts, and wait for the reply to."""
+        prompts = {one.request.prompt for one in wanted}
+        rows = [row for row in self._log.awaited(self._provider) if row.request.prompt in prompts]
         return [self._wanted(Lost(row.run_id, row.request, row.intended_at)) for row in rows]
 
-    def _unclaimed(self, wanted: Sequence[Wanted]) -> tuple[list[Prediction], ProviderError | None]:
-        """The predictions that no row has, of those that might be wanted, and what kept the list from being whole.
+    def _listed(self, wanted: Sequence[Wanted]) -> tuple[list[Prediction], ProviderError | None]:
+        """The predictions that might be wanted, and what kept the list from being whole.
 
         The rest of a long list is not kept in memory.
         """
         since = min(one.since for one in wanted)
-        prompts = {one.request.prompt for one in wanted}
+        prompts = {spaced(one.request.prompt) for one in wanted}
         similar: dict[str, Prediction] = {}
-        failure = None
         try:
             for each in self._api.list(created_after=since, deadline=time.monotonic() + LISTING_S, pages=PAGES):
                 if "prompt" not in each.input:
                     similar[each.id] = replace(each, input={}, raw={})  # removed: there may be very many
-                elif str(each.input["prompt"]) in prompts:
+                elif spaced(each.input["prompt"]) in prompts:
                     similar[each.id] = each
         except ProviderError as error:
-            failure = error
-        claimed = self._log.claimed(self._provider, similar)
-        return [one for one in similar.values() if one.id not in claimed], failure
+            return list(similar.values()), error
+        return list(similar.values()), None
+
+    def _unclaimed(self, listed: Sequence[Prediction]) -> list[Prediction]:
+        """Those that no row has."""
+        claimed = self._log.claimed(self._provider, [one.id for one in listed])
+        return [one for one in listed if one.id not in claimed]
 
     def _wanted(self, lost: Lost) -> Wanted:
         model = lost.request.model

@@ -55,8 +55,15 @@ def may_be(one: Wanted, candidate: Prediction) -> bool:
         return False
     if not _same_model(one, candidate) and (one.called or "/" not in one.request.model):
         return False
-    echoed = candidate.input
-    return all(name not in echoed or _same_value(value, echoed[name]) for name, value in one.request.input.items())
+    sent, echoed = dict(one.request.input), candidate.input
+    if "prompt" in echoed and spaced(sent.pop("prompt", "")) != spaced(echoed["prompt"]):
+        return False
+    return all(name not in echoed or _same_value(value, echoed[name]) for name, value in sent.items())
+
+
+def spaced(prompt: Any) -> str:
+    """The prompt's words with single spaces between them, as a provider may have tidied it."""
+    return " ".join(str(prompt).split())
 
 
 def _by_prompt(listed: Iterable[Prediction]) -> dict[str, list[Prediction]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from imagen_nb.core.matching import Wanted, match
+from imagen_nb.core.matching import Wanted, match, may_be
 from imagen_nb.core.records import Prediction, Request, Status
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
@@ -79,3 +79,41 @@ def test_a_version_is_matched_by_its_hash() -> None:
     assert match([_wanted(model=digest)], [echo])
     assert match([_wanted(model=f"x/y:{digest}")], [echo])
     assert not match([_wanted(model="6" * 64)], [echo])
+
+
+@pytest.mark.parametrize(
+    "near",
+    [
+        _listed(aspect_ratio="16:9"),
+        _listed(model="google/imagen-4-fast"),
+        Prediction("p", Status.STARTING, model="google/imagen-4", input={"prompt": "a fox"}),
+        Prediction("p", Status.STARTING, model="google/imagen-4", created_at=NOON),
+        replace(_listed(), input={"prompt": " a  fox\n"}),
+    ],
+    ids=["another value than the default", "another name of the model", "no time", "no input", "other spaces"],
+)
+def test_what_cannot_be_ruled_out_may_be_it(near: Prediction) -> None:
+    """It is not taken, and the request is not missing."""
+    assert match([_wanted()], [near]) == {}
+    assert may_be(_wanted(), near)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (_wanted(), _listed(at=-1)),
+        (_wanted(), replace(_listed(), input={"prompt": "an owl"})),
+        (_wanted(aspect_ratio="1:1"), _listed(aspect_ratio="16:9")),
+        (replace(_wanted(), called=frozenset({"google/imagen-4"})), _listed(model="google/imagen-4-fast")),
+    ],
+    ids=["too old", "another prompt", "another value than was sent", "a model that goes by a name we know"],
+)
+def test_what_is_surely_another_is_ruled_out(one: Wanted, other: Prediction) -> None:
+    """A prediction that cannot be the request's does not keep it from being missing."""
+    assert not may_be(one, other)
+
+
+def test_a_model_is_known_by_the_name_its_replies_give_it() -> None:
+    """Once a reply has said it, that name is as good as the one that was asked for."""
+    alias = _listed(model="google/imagen-4.0-generate")
+    assert match([replace(_wanted(), called=frozenset({"google/imagen-4.0-generate"}))], [alias]) == {"a": alias}
