@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import subprocess
 import sys
@@ -308,6 +309,64 @@ def test_simulator_serves_until_interrupted(process: Callable[..., subprocess.Po
     assert serving.wait(timeout=20) == 0
 
 
+# -- stdout as a shell leaves it ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shell(simulator: Any, home: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the command in a shell, with its stdout redirected and with these variables set."""
+
+    def ran(redirect: str, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "imagen_nb", "--home", str(home), "--provider", simulator.base_url, *words]
+        return subprocess.run(
+            ["sh", "-c", f'exec "$0" "$@" {redirect}', *command],  # noqa: S607 - the shell that users have
+            capture_output=True,
+            check=False,
+            encoding="ascii",
+            errors="replace",
+            env={**os.environ, "PYTHONUNBUFFERED": "", **variables},
+        )
+
+    return ran
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_letters_that_stdout_lacks_end_nothing(
+    shell: Callable[..., subprocess.CompletedProcess[str]], simulator: Any, encoding: str
+) -> None:
+    """A prompt in letters that stdout's encoding lacks is sent as it is, and run and log say it with marks for them."""
+    made = shell("", "run", "日本 fox " + "in the snow " * 20, PYTHONIOENCODING=encoding)
+    logged = shell("", "log", PYTHONIOENCODING=encoding, COLUMNS="80")
+    assert (made.returncode, logged.returncode) == (0, 0)
+    assert "?? fox" in made.stdout
+    assert "?? fox" in logged.stdout
+    assert "Traceback" not in made.stderr + logged.stderr
+    assert prompts(simulator)[0].startswith("日本 fox")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_stdout_without_room_is_two_lines(
+    command: Command, shell: Callable[..., subprocess.CompletedProcess[str]], unbuffered: str
+) -> None:
+    """Where stdout cannot be written, two lines say so, once, and the exit code is 1."""
+    assert command("run", "-q", "a fox") == 0
+    done = shell("> /dev/full", "log", PYTHONUNBUFFERED=unbuffered)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 2
+    assert done.stderr.startswith("imagen-nb: the output cannot be written: No space left")
+
+
+@pytest.mark.parametrize("redirect", [">&-", ">&- 2>&-"])
+def test_closed_stdout_is_silence(
+    command: Command, shell: Callable[..., subprocess.CompletedProcess[str]], redirect: str
+) -> None:
+    """With stdout closed the command does its work, and says nothing of it."""
+    assert command("run", "-q", "a fox") == 0
+    done = shell(redirect, "log")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 # -- log ---------------------------------------------------------------------------------------------------------------
 
 
@@ -456,6 +515,18 @@ def test_lab_hands_options_to_jupyterlab(tmp_path: Path, monkeypatch: pytest.Mon
     assert main(["lab", ".", "--no-browser", "--port=9999"]) == 3
     root = f"--ServerApp.root_dir={tmp_path.resolve()}"
     assert Path("seen").read_text().split() == ["-m", "jupyterlab", root, "--no-browser", "--port=9999"]
+
+
+@pytest.mark.parametrize("place", ["taken.csv", "taken.csv/demo", "/proc/demo"])
+def test_demo_in_a_place_that_cannot_be(place: str, elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An output folder that cannot be made is refused in two lines, and what stands in its place is left alone."""
+    (elsewhere / "taken.csv").write_text("mine")
+    assert main(["demo", "--output", place]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 2
+    assert f"{place} cannot be made" in err
+    assert (elsewhere / "taken.csv").read_text() == "mine"
 
 
 @pytest.mark.parametrize("words", [[], *([name] for name in COMMANDS)], ids=["", *COMMANDS])

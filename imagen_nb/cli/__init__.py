@@ -7,12 +7,12 @@ Exit codes: 0 all went well, 1 something ran and failed, 2 it could not be asked
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from imagen_nb import __version__
+from imagen_nb.cli import streams
 from imagen_nb.core.records import Status
 from imagen_nb.errors import ImagenError, InputError
 
@@ -21,26 +21,28 @@ FAILED, REFUSED, INTERRUPTED = 1, 2, 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command for these words (default: the process's own) and give its exit code."""
+    streams.prepare()
     try:
-        return _carried_out(_parser().parse_args(argv))
+        code = _carried_out(argv)
+        sys.stdout.flush()  # not at the interpreter's end, where nobody could answer for what goes wrong
+    except OSError as error:
+        streams.say_refused(error)
+        return FAILED
+    return code
+
+
+def _carried_out(argv: Sequence[str] | None) -> int:
+    try:
+        arguments = _parser().parse_args(argv)
+        return int(arguments.command(arguments))
+    except SystemExit as ended:  # argparse's way out of --help and --version
+        return int(ended.code or 0)
     except ImagenError as error:
-        sys.stderr.write(f"imagen-nb: {error.message}\n")
-        if error.hint:
-            sys.stderr.write(f"  {error.hint}\n")
+        streams.say(error.message, error.hint)
         return REFUSED
     except KeyboardInterrupt:
         sys.stderr.write("imagen-nb: interrupted\n")
         return INTERRUPTED
-    except BrokenPipeError:
-        # Who reads the output has gone (`| head`): nothing is left to say, not even at the interpreter's end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
-
-
-def _carried_out(arguments: argparse.Namespace) -> int:
-    code = int(arguments.command(arguments))
-    sys.stdout.flush()  # not at the interpreter's end, where a reader that has gone cannot be met in silence
-    return code
 
 
 class _Parser(argparse.ArgumentParser):

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from importlib.resources import files
@@ -100,10 +101,18 @@ def execute(source: Path, target: Path, home: Path, *, provider: str = SIMULATOR
 
 
 def _output(output: str | None) -> Path:
-    """The folder for what the demo makes, without the log of an earlier demo in it."""
+    """The folder for what the demo makes, without the log of an earlier demo in it.
+
+    Raises `InputError` where there can be none, or none to write in.
+    """
     home = checkout()
     folder = Path(output) if output else home / "out" if home else Path.cwd() / "imagen_demo"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        reason = "it is a file" if folder.is_file() else error.strerror
+        raise InputError(f"the folder {folder} cannot be made: {reason}", "Name another one: --output DIR.") from None
     shutil.rmtree(folder / RUNS, ignore_errors=True)
     return folder.resolve()
 
