@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from imagen_nb.cli import main
+from imagen_nb.cli.notebooks import checkout
 from imagen_nb.cli.running import Ticker
 from imagen_nb.core.records import Progress
 
@@ -125,8 +126,6 @@ MISTAKES = [
     (["log", "--last", "-3"], "-3"),
     (["log"], "no log"),
     (["lab", "/no/such/folder"], "/no/such/folder"),
-    (["simulator", "--latency", "soon"], "soon"),
-    (["simulator", "--port", "99999999"], "99999999"),
 ]
 
 
@@ -137,13 +136,24 @@ def test_mistake_is_two_lines_and_sends_nothing(
     """A mistake: exit code 2, two lines on stderr that name it, nothing on stdout, nothing sent."""
     assert command(*words) == 2
     out, err = capsys.readouterr()
-    lines = [line for line in err.splitlines() if "base URL is below" not in line]
+    lines = err.splitlines()
     assert out == ""
     assert 1 <= len(lines) <= 2
     assert lines[0].startswith("imagen-nb: ")
     assert named in lines[0]
     assert "Traceback" not in err
     assert not simulator.predictions
+
+
+@pytest.mark.parametrize(("option", "value"), [("--latency", "soon"), ("--port", "99999999")])
+def test_simulator_mistake_is_two_lines(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A latency that is no number and a port that cannot be are named in two lines, with exit code 2."""
+    assert main(["simulator", option, value]) == 2
+    out, err = capsys.readouterr()
+    *_, message, _ = err.splitlines()
+    assert out == ""
+    assert message.startswith("imagen-nb: ")
+    assert value in message
 
 
 @pytest.fixture
@@ -225,7 +235,8 @@ def process(simulator: Any, home: Path) -> Iterator[Callable[..., subprocess.Pop
     begun: list[subprocess.Popen[str]] = []
 
     def begin(*words: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "imagen_nb", "--home", str(home), "--provider", simulator.base_url, *words]
+        where = [] if words[0] == "simulator" else ["--home", str(home), "--provider", simulator.base_url]
+        command = [sys.executable, "-m", "imagen_nb", *where, *words]
         # A group of its own, and an interrupt that is not ignored, as a terminal gives it.
         each = subprocess.Popen(
             command,
@@ -392,13 +403,6 @@ def test_log_is_a_table_of_eighty_columns(
     assert sum("E005" in line or "flagged" in line for line in lines) == 1
 
 
-@pytest.mark.usefixtures("logged")
-def test_home_may_stand_behind_the_command(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`imagen-nb log --home DIR` is `imagen-nb --home DIR log`."""
-    assert main(["log", "--home", str(home)]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "4 runs"
-
-
 def test_log_filters(logged: Command, capsys: pytest.CaptureFixture[str]) -> None:
     """By experiment, by status and by number, together too, in the magic's own short forms as well."""
     for words, last in (
@@ -491,6 +495,46 @@ def test_doctor_never_shows_the_token(
     assert "canary" not in out + err
 
 
+# -- where -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_behind", [False, True], ids=["before", "behind"])
+@pytest.mark.parametrize("words", [["run", "a fox"], ["log"], ["reconcile"], ["doctor"]], ids=lambda words: words[0])
+def test_home_and_provider_stand_before_or_behind_the_command(
+    simulator: Any, elsewhere: Path, words: list[str], is_behind: bool
+) -> None:
+    """`imagen-nb run --home DIR --provider URL a fox` is `imagen-nb --home DIR --provider URL run a fox`."""
+    where = ["--home", "kept", "--provider", simulator.base_url]
+    assert main([*where, "run", "-q", "an owl"]) == 0
+    name, *rest = words
+    assert main([name, *where, *rest] if is_behind else [*where, name, *rest]) == 0
+    assert len(simulator.predictions) == 1 + (name == "run")
+    assert [each.name for each in elsewhere.iterdir()] == ["kept"]
+
+
+def test_what_stands_behind_the_command_counts(simulator: Any, elsewhere: Path) -> None:
+    """Of two homes and two providers the ones behind the command are used."""
+    behind = ["--home", "kept", "--provider", simulator.base_url]
+    assert main(["--home", "other", "--provider", "nobody", "run", "-q", *behind, "a fox"]) == 0
+    assert len(simulator.predictions) == 1
+    assert [each.name for each in elsewhere.iterdir()] == ["kept"]
+
+
+@pytest.mark.parametrize("name", ["demo", "simulator"])
+@pytest.mark.parametrize("option", ["--home", "--provider"])
+def test_where_is_refused_by_what_has_no_use_for_it(
+    name: str, option: str, elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`imagen-nb --home DIR demo` is not taken and ignored: two lines say that it means nothing there."""
+    for words in ([option, "x", name], [name, option, "x"]):
+        assert main(words) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert len(err.splitlines()) == 2
+        assert option in err
+    assert not list(elsewhere.iterdir())
+
+
 # -- lab and help ------------------------------------------------------------------------------------------------------
 
 
@@ -505,16 +549,50 @@ def test_lab_without_jupyterlab_names_the_extra(
     assert "imagen-nb[lab]" in capsys.readouterr().err
 
 
-def test_lab_hands_options_to_jupyterlab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The folder is JupyterLab's root, and what is not ours is passed on as it is; its exit code is ours."""
-    program = tmp_path / "python"
-    program.write_text('#!/bin/sh\nprintf "%s\\n" "$@" > seen\nexit 3\n')
+@pytest.fixture
+def jupyterlab(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A stand-in for JupyterLab that ends with exit code 3, and the file where it notes its words and variables."""
+    program = elsewhere / "python"
+    program.write_text(
+        '#!/bin/sh\nprintf "%s\\n" "$@" "home=$IMAGEN_NB_HOME" "provider=$IMAGEN_NB_PROVIDER" > seen\nexit 3\n'
+    )
     program.chmod(0o755)
+    (elsewhere / "mine").mkdir()
     monkeypatch.setattr(sys, "executable", str(program))
-    monkeypatch.chdir(tmp_path)
-    assert main(["lab", ".", "--no-browser", "--port=9999"]) == 3
-    root = f"--ServerApp.root_dir={tmp_path.resolve()}"
-    assert Path("seen").read_text().split() == ["-m", "jupyterlab", root, "--no-browser", "--port=9999"]
+    return elsewhere / "seen"
+
+
+@pytest.mark.parametrize(
+    ("words", "root", "passed_on"),
+    [
+        (["mine", "--no-browser", "--port=9999"], "mine", ["--no-browser", "--port=9999"]),
+        (["--port", "8899"], None, ["--port", "8899"]),
+        (["--port", "8899", "--no-browser", "mine"], None, ["--port", "8899", "--no-browser", "mine"]),
+        (["mine", "--port", "8899"], "mine", ["--port", "8899"]),
+        ([], None, []),
+    ],
+    ids=lambda each: " ".join(each) if isinstance(each, list) else str(each),
+)
+def test_lab_hands_options_to_jupyterlab(
+    jupyterlab: Path, words: list[str], root: str | None, passed_on: list[str]
+) -> None:
+    """A folder that stands first is JupyterLab's root; all else is passed on as it is; its exit code is ours."""
+    assert main(["lab", *words]) == 3
+    folder = Path(root) if root else checkout()
+    assert folder
+    seen = jupyterlab.read_text().splitlines()
+    assert seen[:-2] == ["-m", "jupyterlab", f"--ServerApp.root_dir={folder.resolve()}", *passed_on]
+    assert seen[-2:] == ["home=", "provider="]
+
+
+@pytest.mark.parametrize("is_behind", [False, True], ids=["before", "behind"])
+def test_lab_hands_home_and_provider_to_its_notebooks(jupyterlab: Path, is_behind: bool) -> None:
+    """Kernels, which run in other folders, find the home as a whole path and the provider in their environment."""
+    where = ["--home", "runs", "--provider", "simulator"]
+    assert main(["lab", "mine", *where] if is_behind else [*where, "lab", "mine"]) == 3
+    root = f"--ServerApp.root_dir={Path('mine').resolve()}"
+    home = f"home={Path('runs').absolute()}"
+    assert jupyterlab.read_text().splitlines() == ["-m", "jupyterlab", root, home, "provider=simulator"]
 
 
 @pytest.mark.parametrize("place", ["taken.csv", "taken.csv/demo", "/proc/demo"])

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from imagen_nb import __version__
 from imagen_nb.cli import streams
+from imagen_nb.cli.shell import WHERE
 from imagen_nb.core.records import Status
 from imagen_nb.errors import ImagenError, InputError
 
@@ -85,24 +86,28 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add(commands: Any, name: str, text: str, command: Callable[[Any], int], **options: Any) -> argparse.ArgumentParser:
-    about = f"{text[0].upper()}{text[1:]}."
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=about, **options)
+    options.setdefault("description", f"{text[0].upper()}{text[1:]}.")
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, **options)
     parser.set_defaults(command=command)
     return parser
 
 
 def _add_where(parser: argparse.ArgumentParser, default: Any = argparse.SUPPRESS) -> None:
     """`--home` and `--provider`, before a command or behind it; the one behind counts."""
-    home = "the folder with the log and the images (default: imagen_runs)"
-    parser.add_argument("--home", metavar="DIR", default=default, help=home)
-    parser.add_argument(
-        "--provider", metavar="NAME", default=default, help="kkiai, replicate, simulator, or a base URL"
-    )
+    for option in WHERE:
+        parser.add_argument(option.long, metavar=option.metavar, default=default, help=option.help)
+
+
+def _refuse_where(arguments: Any, command: str, why: str) -> None:
+    """Raise `InputError` where `--home` or `--provider` stands before a command that has no use for it."""
+    for option in WHERE:
+        if getattr(arguments, option.name) is not None:
+            raise InputError(f"{option.long} means nothing to {command}", f"Leave it out: {why}")
 
 
 def _add_log(commands: Any) -> None:
     parser = _add(commands, "log", "show the log, or write it to a file", _log)
-    parser.add_argument("--home", metavar="DIR", default=argparse.SUPPRESS, help="the folder with the log")
+    _add_where(parser)
     parser.add_argument("-e", "--experiment", metavar="NAME", help="only this experiment's runs")
     parser.add_argument(
         "--status", choices=[str(each) for each in Status], metavar="S", help="only runs of this status"
@@ -114,10 +119,23 @@ def _add_log(commands: Any) -> None:
 
 
 def _add_notebooks(commands: Any) -> None:
-    parser = _add(commands, "lab", "open JupyterLab; unknown options are passed on to it", _lab, leaves="unknown")
-    parser.add_argument("folder", nargs="?", metavar="DIR", help="where (default: notebooks/ of a checkout, else here)")
+    _add_where(
+        _add(
+            commands,
+            "lab",
+            "open JupyterLab; other options are passed on to it",
+            _lab,
+            leaves="unknown",
+            usage="imagen-nb lab [DIR] [--home DIR] [--provider NAME] [JUPYTERLAB...]",
+            description="Open JupyterLab on the folder DIR (default: notebooks/ of a checkout, else the current one). "
+            "DIR stands first; all other words are passed on to JupyterLab. "
+            "--home and --provider hold for the notebooks.",
+        )
+    )
     parser = _add(commands, "demo", "run the quickstart notebook against the simulator", _demo)
-    parser.add_argument("--output", metavar="DIR", help="where to put what it makes (default: imagen_demo)")
+    parser.add_argument(
+        "--output", metavar="DIR", help="where to put what it makes (default: imagen_demo, in a checkout notebooks/out)"
+    )
 
 
 def _add_simulator(commands: Any) -> None:
@@ -172,18 +190,23 @@ def _log(arguments: Any) -> int:
 def _lab(arguments: Any) -> int:
     from imagen_nb.cli.notebooks import lab
 
-    return lab(arguments.folder, arguments.words)
+    words = list(arguments.words)
+    # A word behind an option may be its value: only JupyterLab can tell.
+    folder = words.pop(0) if words and not words[0].startswith("-") else None
+    return lab(folder, words, home=arguments.home, provider=arguments.provider)
 
 
 def _demo(arguments: Any) -> int:
     from imagen_nb.cli.notebooks import demo
 
+    _refuse_where(arguments, "demo", "it asks the simulator, and its log lies in the folder that --output names.")
     return demo(arguments.output)
 
 
 def _simulator(arguments: Any) -> int:
     from imagen_nb.simulator import serve
 
+    _refuse_where(arguments, "simulator", "it answers others, and keeps no log.")
     sys.stderr.write("The simulator's base URL is below: imagen-nb --provider URL run ... uses it; Ctrl-C ends it.\n")
     try:
         serve(arguments.port, arguments.latency, seed=arguments.seed)

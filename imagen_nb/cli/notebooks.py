@@ -32,15 +32,20 @@ def checkout() -> Path | None:
     return folder if (folder / QUICKSTART).is_file() and (folder.parent / "pyproject.toml").is_file() else None
 
 
-def lab(folder: str | None, options: Sequence[str] = ()) -> int:
-    """Open JupyterLab on a folder, and wait for its end. Raises `InputError` where it is not installed."""
+def lab(
+    folder: str | None, options: Sequence[str] = (), *, home: str | None = None, provider: str | None = None
+) -> int:
+    """Open JupyterLab on a folder, and wait for its end. Its notebooks use `home` and `provider`, where given.
+
+    `options` are JupyterLab's own. Raises `InputError` where it is not installed, and where there is no such folder.
+    """
     if find_spec("jupyterlab") is None:
         raise InputError("JupyterLab is not installed", INSTALL)
     where = Path(folder) if folder else checkout() or Path.cwd()
     if not where.is_dir():
         raise InputError(f"there is no folder {where}", "Give one that exists, or none.")
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={where.resolve()}", *options]
-    process = subprocess.Popen(command)  # noqa: S603 - our own Python, and options the user typed
+    process = subprocess.Popen(command, env=_environment(home, provider))  # noqa: S603 - our own Python, and options the user typed
     while True:
         try:
             return process.wait()
@@ -82,12 +87,7 @@ def execute(source: Path, target: Path, home: Path, *, provider: str = SIMULATOR
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
     notebook: Any = nbformat.read(source, as_version=4)  # type: ignore[no-untyped-call] # nbformat has no types
-    environment = {
-        **os.environ,
-        "IMAGEN_NB_PROVIDER": provider,
-        "IMAGEN_NB_HOME": str(home),
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-    }
+    environment = {**_environment(home, provider), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     this_python = KernelSpecManager(kernel_dirs=[])
     kernel = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=this_python)
     client = NotebookClient(notebook, timeout=CELL_S, km=kernel, extra_arguments=["--log-level=ERROR"])
@@ -98,6 +98,16 @@ def execute(source: Path, target: Path, home: Path, *, provider: str = SIMULATOR
     finally:
         nbformat.write(notebook, target)  # type: ignore[no-untyped-call] # as above
     return notebook
+
+
+def _environment(home: str | Path | None, provider: str | None) -> dict[str, str]:
+    """This process's variables, and the settings that kernels started with them are to find there."""
+    variables = dict(os.environ)
+    if home:
+        variables["IMAGEN_NB_HOME"] = str(Path(home).expanduser().absolute())  # kernels run in their notebooks' folders
+    if provider:
+        variables["IMAGEN_NB_PROVIDER"] = provider
+    return variables
 
 
 def _output(output: str | None) -> Path:

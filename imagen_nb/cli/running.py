@@ -8,15 +8,18 @@ import time
 from collections.abc import Sequence
 from typing import TextIO
 
-from imagen_nb.core.options import TABLE, Options, option_lines, parse_arguments
+from imagen_nb.cli.shell import WHERE
+from imagen_nb.core import grammar
+from imagen_nb.core.options import TABLE, Options, option_lines
 from imagen_nb.core.records import Image, Progress, Run, Status
 from imagen_nb.errors import InputError
 from imagen_nb.runs import Runs
 from imagen_nb.view.progress import progress_text
 from imagen_nb.workspace import CONFIRM_ABOVE, Workspace
 
-WORDS = tuple(option for option in TABLE if option.name not in ("output", "background"))
-"""The options of the magic that mean something in a shell."""
+_OF_THE_MAGIC = tuple(option for option in TABLE if option.name not in ("output", "background"))
+WORDS = (*_OF_THE_MAGIC[:-1], *WHERE, _OF_THE_MAGIC[-1])
+"""The options of the magic that mean something in a shell, and those that say where; `--help` is the last."""
 
 WIDTH = 80
 REDRAW_S, LINE_S = 0.25, 5.0
@@ -42,12 +45,15 @@ slots in a prompt:
 
 def run(words: Sequence[str], *, home: str | None = None, provider: str | None = None) -> int:
     """Run the prompt in these words; 0 if every run succeeded, 1 if some did not, 130 if interrupted."""
-    options, prompt = parse_arguments(words, WORDS)
+    parsed = grammar.parse(grammar.Arguments(words), WORDS)
+    given = {"home": home, "provider": provider, **parsed.values}
+    where = {option.name: given.pop(option.name) for option in WHERE}
+    options = Options(**given)
     if options.help:
         sys.stdout.write(MANUAL.format(options="\n".join(option_lines(WORDS, WIDTH))))
         return 0
-    with Workspace(home=home, provider=provider) as workspace:
-        return _run(workspace, options, prompt)
+    with Workspace(**where) as workspace:
+        return _run(workspace, options, parsed.rest)
 
 
 def reconcile(*, home: str | None = None, provider: str | None = None) -> int:
