@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,7 +19,9 @@ import pytest
 from imagen_nb.cli import main
 from imagen_nb.cli.notebooks import checkout
 from imagen_nb.cli.running import Ticker
-from imagen_nb.core.records import Progress
+from imagen_nb.core.records import Progress, Status
+from imagen_nb.simulator import Faults, Simulator
+from imagen_nb.workspace import CONFIRM_ABOVE
 
 Command = Callable[..., int]
 COMMANDS = ("run", "log", "reconcile", "lab", "demo", "simulator", "doctor")
@@ -185,6 +188,69 @@ def test_unusable_provider_is_two_lines(
     assert named in err
     assert "two words" not in err
     assert "Traceback" not in err
+
+
+@pytest.mark.usefixtures("elsewhere")
+@pytest.mark.parametrize("where", [["--provider", "http://127.0.0.1:9"], ["--provider", "simulator"]])
+@pytest.mark.parametrize("repeat", ["1", "2"])
+def test_a_failure_is_said_once(where: list[str], repeat: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What keeps a request from being asked is two lines on stderr; of several requests stdout lists each with why."""
+    assert main([*where, "run", "-m", "nosuch/model", "-n", repeat, "a fox"]) in {1, 2}
+    out, err = capsys.readouterr()
+    reason = "connection refused" if "http" in where[1] else "HTTP 404"
+    assert (reason in out) is (repeat == "2")
+    assert err.count(reason) == (repeat == "1")
+
+
+@pytest.mark.usefixtures("elsewhere")
+@pytest.mark.parametrize(
+    ("variables", "words", "said"),
+    [
+        ({}, ["run", "a fox"], "KKIAI_API_KEY"),
+        ({}, ["doctor"], "KKIAI_API_KEY"),
+        ({"IMAGEN_NB_PROVIDER": "kkiai"}, ["run", "a fox"], "Set the variable KKIAI_API_KEY; "),
+        ({"IMAGEN_NB_PROVIDER": "kkiai"}, ["doctor"], "Set the variable KKIAI_API_KEY; "),
+        ({"IMAGEN_NB_TOKEN": "x"}, ["run", "a fox"], "or --provider: "),
+        ({"IMAGEN_NB_HOME": "taken"}, ["run", "a fox"], "with --home or IMAGEN_NB_HOME"),
+        ({}, ["run", "-m", "a/b", "--budget", "1", "a fox"], "in Python, Workspace(prices={...})"),
+        ({}, ["run", "--dry-run", "a fox"], "Take --dry-run away to send it.\n"),
+    ],
+)
+def test_a_shell_is_told_what_a_shell_can_do(
+    variables: dict[str, str],
+    words: list[str],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """No hint, notice or manual of the command line speaks of a magic or of a function's argument."""
+    Path("taken").write_text("in the way")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    main(words)
+    text = "\n".join(capsys.readouterr())
+    assert said in (text if "\n" in said else " ".join(text.split()))
+    assert not re.search(r"%\w|\b(home|provider)=|imagen_nb\.\w+\(", text)
+
+
+def test_a_card_tells_a_shell_what_a_shell_can_do(capsys: pytest.CaptureFixture[str], home: Path) -> None:
+    """Below a run whose reply was lost for good stands the command that looks for it; a prompt stands as it is."""
+    with Simulator(latency=0.05, faults=Faults(drop_after=1.0, no_list=True)) as simulator:
+        main(["--home", str(home), "--provider", simulator.base_url, "run", "write home= and imagen_nb.reconcile()"])
+    out = capsys.readouterr().out
+    assert "write home= and imagen_nb.reconcile()" in out
+    assert "imagen-nb reconcile looks for it" in out
+
+
+def test_manuals_say_what_they_mean(capsys: pytest.CaptureFixture[str]) -> None:
+    """`run --help` names the number above which `--yes` is needed, `log --help` the statuses there are."""
+    assert main(["run", "--help"]) == 0
+    manual = " ".join(capsys.readouterr().out.split())
+    assert f"a plan of more than {CONFIRM_ABOVE} requests" in manual
+    assert "confirm_above" not in manual
+    assert {"--home DIR", "--provider NAME"} <= set(re.findall(r"--\w+ [A-Z]+", manual))
+    assert main(["log", "--help"]) == 0
+    assert ", ".join(Status) in " ".join(capsys.readouterr().out.split())
 
 
 def test_home_that_is_a_file_is_two_lines(command: Command, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -484,8 +550,6 @@ def test_doctor_never_shows_the_token(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A refused token is said to be refused, and not one letter of it is printed."""
-    from imagen_nb.simulator import Simulator
-
     monkeypatch.setenv("IMAGEN_NB_TOKEN", "canary-wrong-token")
     with Simulator(token="the-right-one") as strict:
         assert main(["--home", str(home), "--provider", strict.base_url, "doctor"]) == 1

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from imagen_nb import __version__
 from imagen_nb.cli import streams
-from imagen_nb.cli.shell import WHERE
+from imagen_nb.cli.shell import WHERE, in_shell
 from imagen_nb.core.records import Status
 from imagen_nb.errors import ImagenError, InputError
 
@@ -39,7 +39,7 @@ def _carried_out(argv: Sequence[str] | None) -> int:
     except SystemExit as ended:  # argparse's way out of --help and --version
         return int(ended.code or 0)
     except ImagenError as error:
-        streams.say(error.message, error.hint)
+        streams.say(error.message, in_shell(error.hint))
         return REFUSED
     except KeyboardInterrupt:
         sys.stderr.write("imagen-nb: interrupted\n")
@@ -108,9 +108,10 @@ def _refuse_where(arguments: Any, command: str, why: str) -> None:
 def _add_log(commands: Any) -> None:
     parser = _add(commands, "log", "show the log, or write it to a file", _log)
     _add_where(parser)
+    statuses = [str(each) for each in Status]
     parser.add_argument("-e", "--experiment", metavar="NAME", help="only this experiment's runs")
     parser.add_argument(
-        "--status", choices=[str(each) for each in Status], metavar="S", help="only runs of this status"
+        "--status", choices=statuses, metavar="S", help=f"only runs of this status: {', '.join(statuses)}"
     )
     parser.add_argument("-n", "--last", type=_count, metavar="N", help="only the newest N runs")
     parser.add_argument("--csv", metavar="FILE", help="write a CSV file that a spreadsheet can open safely")

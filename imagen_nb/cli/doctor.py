@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from imagen_nb.cli.shell import in_shell
 from imagen_nb.errors import AuthenticationError, CreditError, ImagenError, NotFoundError
 from imagen_nb.settings import SIMULATOR
 from imagen_nb.store.journal import has_safe_wal
@@ -88,7 +89,7 @@ def versions() -> Iterator[Finding]:
 def _provider(workspace: Workspace) -> Iterator[Finding]:
     named = workspace.settings.provider
     if named.is_simulator:
-        yield Finding("provider", workspace.settings.notice or "simulator, in this process")
+        yield Finding("provider", in_shell(workspace.settings.notice or "simulator, in this process"))
         yield Finding("token", "none needed")
     else:
         address = "" if named.name == named.base_url else f" at {named.base_url}"
@@ -105,7 +106,7 @@ def reachable(workspace: Workspace) -> Finding:
     except NotFoundError:
         return Finding("reachable", "yes, but it does not list predictions: a lost reply cannot be looked for")
     except (AuthenticationError, CreditError) as error:
-        return Finding("reachable", f"yes, but: {error.message}", is_good=False, hint=error.hint)
+        return Finding("reachable", f"yes, but: {error.message}", is_good=False, hint=in_shell(error.hint))
     return Finding("reachable", f"yes, in {1000 * (time.monotonic() - began):.0f} ms")
 
 
@@ -145,7 +146,7 @@ def _checked(name: str, check: Callable[[], Finding]) -> Finding:
 
 
 def _bad(name: str, error: ImagenError) -> Finding:
-    return Finding(name, error.message, is_good=False, hint=error.hint)
+    return Finding(name, error.message, is_good=False, hint=in_shell(error.hint))
 
 
 def _version(name: str) -> str:

@@ -8,19 +8,18 @@ import time
 from collections.abc import Sequence
 from typing import TextIO
 
-from imagen_nb.cli.shell import WHERE
+from imagen_nb import view
+from imagen_nb.cli.shell import RUN_TABLE, WHERE, in_shell
 from imagen_nb.core import grammar
-from imagen_nb.core.options import TABLE, Options, option_lines
+from imagen_nb.core.options import Options, option_lines
 from imagen_nb.core.records import Image, Progress, Run, Status
-from imagen_nb.errors import InputError
+from imagen_nb.errors import ImagenError, InputError
 from imagen_nb.runs import Runs
 from imagen_nb.view.progress import progress_text
+from imagen_nb.view.words import why
 from imagen_nb.workspace import CONFIRM_ABOVE, Workspace
 
-_OF_THE_MAGIC = tuple(option for option in TABLE if option.name not in ("output", "background"))
-WORDS = (*_OF_THE_MAGIC[:-1], *WHERE, _OF_THE_MAGIC[-1])
-"""The options of the magic that mean something in a shell, and those that say where; `--help` is the last."""
-
+SEND = "Nothing has been sent. Take --dry-run away to send it."
 WIDTH = 80
 REDRAW_S, LINE_S = 0.25, 5.0
 CANCEL_S = 15.0
@@ -45,12 +44,12 @@ slots in a prompt:
 
 def run(words: Sequence[str], *, home: str | None = None, provider: str | None = None) -> int:
     """Run the prompt in these words; 0 if every run succeeded, 1 if some did not, 130 if interrupted."""
-    parsed = grammar.parse(grammar.Arguments(words), WORDS)
+    parsed = grammar.parse(grammar.Arguments(words), RUN_TABLE)
     given = {"home": home, "provider": provider, **parsed.values}
     where = {option.name: given.pop(option.name) for option in WHERE}
     options = Options(**given)
     if options.help:
-        sys.stdout.write(MANUAL.format(options="\n".join(option_lines(WORDS, WIDTH))))
+        sys.stdout.write(MANUAL.format(options="\n".join(option_lines(RUN_TABLE, WIDTH))))
         return 0
     with Workspace(**where) as workspace:
         return _run(workspace, options, parsed.rest)
@@ -72,7 +71,7 @@ def _run(workspace: Workspace, options: Options, prompt: str) -> int:
     plan = workspace.plan(prompt, **options.plan_keywords(prompt, workspace.spec))
     _say_notices(workspace)
     if options.dry_run:
-        sys.stdout.write(plan._repr_mimebundle_()["text/plain"] + "\n")
+        sys.stdout.write(view.plan(plan, step=SEND)["text/plain"] + "\n")
         return 0
     plan.confirm(CONFIRM_ABOVE, yes=options.yes)
     runs = workspace.submit(plan, **options.run_keywords())
@@ -81,10 +80,16 @@ def _run(workspace: Workspace, options: Options, prompt: str) -> int:
     except KeyboardInterrupt:
         _stop(runs, options)
         raise
-    if not options.quiet:
+    if not options.quiet and not _is_all_said(runs):
         _show(list(runs))
     runs.wait()
     return int(any(each.status is not Status.SUCCEEDED for each in runs) or len(runs) < len(plan))
+
+
+def _is_all_said(runs: Runs) -> bool:
+    """Whether the error that ended the sweep, which `main` says, is all there is to say of its runs."""
+    error = runs.error
+    return isinstance(error, ImagenError) and all(each.error == error.message for each in runs)
 
 
 def _watch(runs: Runs, ticker: Ticker | None) -> None:
@@ -135,17 +140,22 @@ class Ticker:
 
 def _say_notices(workspace: Workspace) -> None:
     while workspace.notices:
-        sys.stderr.write(workspace.notices.pop(0) + "\n")
+        sys.stderr.write(in_shell(workspace.notices.pop(0)) + "\n")
 
 
 def _show(runs: Sequence[Run]) -> None:
     """What came of these runs, with the files, as text."""
-    from imagen_nb import view
-
     if not runs:
         return
-    rendering = view.card(runs[0], _unseen) if len(runs) == 1 else view.runs(runs, _unseen, limit=len(runs))
-    sys.stdout.write(rendering["text/plain"] + "\n")
+    text = _card(runs[0]) if len(runs) == 1 else view.runs(runs, _unseen, limit=len(runs))["text/plain"]
+    sys.stdout.write(text + "\n")
+
+
+def _card(run: Run) -> str:
+    """The card as text; what it says to do next stands at its end."""
+    text = view.card(run, _unseen)["text/plain"]
+    following = reason.next if (reason := why(run)) else ""
+    return text.removesuffix(following) + in_shell(following)
 
 
 def _unseen(_: Image) -> str:
