@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from imagen_nb.cli import main
-from imagen_nb.cli.notebooks import checkout
+from imagen_nb.cli.notebooks import COMPARE, checkout, copied
 from imagen_nb.cli.running import Ticker
 from imagen_nb.core.records import Progress, Status
 from imagen_nb.simulator import Faults, Simulator
@@ -243,7 +243,7 @@ def test_a_card_tells_a_shell_what_a_shell_can_do(capsys: pytest.CaptureFixture[
 
 
 def test_manuals_say_what_they_mean(capsys: pytest.CaptureFixture[str]) -> None:
-    """`run --help` names the number above which `--yes` is needed, `log --help` the statuses there are."""
+    """The number above which `--yes` is needed, the statuses there are, and where the demo puts what it makes."""
     assert main(["run", "--help"]) == 0
     manual = " ".join(capsys.readouterr().out.split())
     assert f"a plan of more than {CONFIRM_ABOVE} requests" in manual
@@ -251,6 +251,8 @@ def test_manuals_say_what_they_mean(capsys: pytest.CaptureFixture[str]) -> None:
     assert {"--home DIR", "--provider NAME"} <= set(re.findall(r"--\w+ [A-Z]+", manual))
     assert main(["log", "--help"]) == 0
     assert ", ".join(Status) in " ".join(capsys.readouterr().out.split())
+    assert main(["demo", "--help"]) == 0
+    assert "imagen_demo, in a checkout notebooks/out" in " ".join(capsys.readouterr().out.split())
 
 
 def test_home_that_is_a_file_is_two_lines(command: Command, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -611,6 +613,15 @@ def test_lab_without_jupyterlab_names_the_extra(
     assert "imagen-nb[lab]" in capsys.readouterr().err
     assert main(["demo"]) == 2
     assert "imagen-nb[lab]" in capsys.readouterr().err
+
+
+def test_demo_brings_the_next_notebook_and_leaves_ones_own(tmp_path: Path) -> None:
+    """The notebook that the quickstart points to lies beside it, and one that was worked in is not written over."""
+    target = copied(COMPARE, tmp_path)
+    assert target.parent == tmp_path
+    assert '"cells"' in target.read_text(encoding="utf-8")
+    target.write_text("worked in", encoding="utf-8")
+    assert copied(COMPARE, tmp_path).read_text(encoding="utf-8") == "worked in"
 
 
 @pytest.fixture

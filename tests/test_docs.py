@@ -23,7 +23,18 @@ from imagen_nb.workspace import Workspace
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = {"lab", "demo", "run", "log", "reconcile", "simulator", "doctor"}
-SHELL_OPTIONS = {"--csv", "--parquet", "--html", "--last", "--status", "--port", "--latency", "--seed", "--home"}
+SHELL_OPTIONS = {
+    "--csv",
+    "--parquet",
+    "--html",
+    "--last",
+    "--status",
+    "--port",
+    "--latency",
+    "--seed",
+    "--home",
+    "--provider",
+}
 FOREIGN_OPTIONS = {"--strict"}
 
 
@@ -54,6 +65,7 @@ def test_readme_commands_exist() -> None:
     named = {line.split()[1] for block in blocks("console") for line in block.splitlines() if line.startswith("make ")}
     assert {"demo", "test"} <= named <= targets
     assert set(re.findall(r"`imagen-nb ([a-z]+)", README)) == COMMANDS
+    assert set(re.findall(r"^imagen-nb ([a-z]+)", README, re.MULTILINE)) <= COMMANDS
 
 
 def test_readme_options_are_the_magics() -> None:
@@ -141,8 +153,15 @@ def test_readme_links_lead_somewhere() -> None:
 
 
 def test_changelog_has_this_version() -> None:
-    """The version in force has its own heading."""
-    assert f"## [{imagen_nb.__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    """The version in force has its own heading, and its day."""
+    heading = rf"^## \[{re.escape(imagen_nb.__version__)}\] - \d{{4}}-\d\d-\d\d$"
+    assert re.search(heading, (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_readme_says_what_unnamed_slots_are_called() -> None:
+    """The columns that alternatives without a name fill stand in the README by the names they have."""
+    slots = plan("a {fox|owl} in {oil|ink}", model="google/imagen-4")[0].slots
+    assert all(f"`{name}`" in section("One cell") for name in slots)
 
 
 def test_make_without_a_target_lists_them() -> None:

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import zipfile
+from email.parser import Parser
 from pathlib import Path
 
 import pytest
+
+from imagen_nb.cli.notebooks import INSTALL
 
 pytestmark = pytest.mark.xdist_group("packaging")  # one wheel for all of them
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def built(kind: str, folder: Path) -> Path:
+    """The `wheel` or `sdist` built from this tree."""
+    command = [sys.executable, "-m", "build", f"--{kind}", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (made,) = folder.iterdir()
+    return made
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel built from this tree."""
-    folder = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    (built,) = folder.glob("*.whl")
-    return built
+    return built("wheel", tmp_path_factory.mktemp("dist"))
 
 
 def test_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
@@ -32,10 +41,31 @@ def test_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
     kinds = (".py", ".html", ".css", ".js", ".json", ".svg")
     tree = {path.relative_to(ROOT).as_posix() for path in (ROOT / "imagen_nb").rglob("*") if path.suffix in kinds}
     assert {name for name in tree if "__pycache__" not in name} <= names
-    assert {"imagen_nb/core/catalogue.json", "imagen_nb/notebooks/01_quickstart.ipynb"} <= names
+    notebooks = {f"imagen_nb/notebooks/{path.name}" for path in (ROOT / "notebooks").glob("*.ipynb")}
+    assert {"imagen_nb/core/catalogue.json", *notebooks} <= names
     assert any(name.startswith("imagen_nb/view/templates/") for name in names)
     assert not [name for name in names if name.startswith(("tests/", "notebooks/"))]
     assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_readme_extras_can_be_installed(wheel: Path) -> None:
+    """Every `imagen-nb[extra]` of the README and of a hint is one that the wheel has, and it brings what they say."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (each for each in archive.namelist() if each.endswith(".dist-info/METADATA"))
+        about = Parser().parsestr(archive.read(name).decode())
+    texts = [(ROOT / "README.md").read_text(encoding="utf-8"), INSTALL]
+    assert set(re.findall(r"imagen-nb\[(\w+)\]", " ".join(texts))) == {"lab", "parquet"}
+    for package, extra in (("jupyterlab", "lab"), ("ipykernel", "lab"), ("nbclient", "lab"), ("pyarrow", "parquet")):
+        assert any(re.match(rf"{package}\b.*extra == '{extra}'", each) for each in about.get_all("Requires-Dist", []))
+
+
+def test_sdist_holds_what_the_readme_links_to(tmp_path: Path) -> None:
+    """The pictures and files that the README links to are in the source archive beside it."""
+    with tarfile.open(built("sdist", tmp_path)) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert links
+    assert {"README.md", "tests/test_packaging.py", *links} <= names
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +92,15 @@ def test_installed_wheel_is_the_one_that_runs(installed: Path, tmp_path: Path) -
     command = [str(installed / "python"), "-I", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert Path(done.stdout.strip()).is_relative_to(installed.parent)
+
+
+def test_installed_alone_it_has_the_next_notebook(installed: Path, tmp_path: Path) -> None:
+    """What `imagen-nb demo` puts beside the quickstart can be had without a checkout."""
+    code = "from pathlib import Path; from imagen_nb.cli import notebooks as n; print(n.copied(n.COMPARE, Path()))"
+    command = [str(installed / "python"), "-I", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    kept = (ROOT / "notebooks" / "02_compare.ipynb").read_text(encoding="utf-8")
+    assert (tmp_path / done.stdout.strip()).read_text(encoding="utf-8") == kept
 
 
 def test_installed_alone_it_makes_an_image(installed: Path, tmp_path: Path) -> None:

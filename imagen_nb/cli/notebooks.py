@@ -20,7 +20,7 @@ from imagen_nb.errors import InputError
 from imagen_nb.settings import SIMULATOR
 from imagen_nb.view.words import seconds, size
 
-QUICKSTART = "01_quickstart.ipynb"
+QUICKSTART, COMPARE = "01_quickstart.ipynb", "02_compare.ipynb"
 RUNS = "demo_runs"
 CELL_S = 300
 INSTALL = "pip install 'imagen-nb[lab]' brings it."
@@ -54,25 +54,37 @@ def lab(
 
 
 def demo(output: str | None = None) -> int:
-    """Run the quickstart against the simulator; print its log, and say where the notebook and the report are."""
+    """Run the quickstart against the simulator, print its log, and say where the notebooks and the report are."""
     began = time.monotonic()
     if find_spec("nbclient") is None or find_spec("ipykernel") is None:
         raise InputError("running a notebook needs nbclient and ipykernel", INSTALL)
     folder = _output(output)
-    source = checkout() or Path(str(files("imagen_nb"))) / "notebooks"
     sys.stdout.write(f"Running {QUICKSTART} against the simulator ...\n")
     sys.stdout.flush()
     notebook = folder / QUICKSTART
-    execute(source / QUICKSTART, notebook, folder / RUNS)
+    execute(_kept(QUICKSTART), notebook, folder / RUNS)
     report = folder / "quickstart_report.html"
     sys.stdout.write("\n")
     show_log(str(folder / RUNS), {"experiment": None, "status": None})
     sys.stdout.write("\n")
     _report(folder / RUNS, report)
-    for name, path in (("notebook", notebook), ("report", report)):
+    for name, path in (("notebook", notebook), ("report", report), ("next", copied(COMPARE, folder))):
         sys.stdout.write(f"{name:<9} {_shown(path)}  ({size(path.stat().st_size)})\n")
     sys.stdout.write(f"done in   {seconds(time.monotonic() - began)}\n")
     return 0
+
+
+def copied(name: str, folder: Path) -> Path:
+    """The package's notebook of that name in `folder`; one that is there already stays as its user left it."""
+    target = folder / name
+    if not target.exists():
+        shutil.copyfile(_kept(name), target)
+    return target
+
+
+def _kept(name: str) -> Path:
+    """Where the package keeps its notebook of that name."""
+    return (checkout() or Path(str(files("imagen_nb"))) / "notebooks") / name
 
 
 def execute(source: Path, target: Path, home: Path, *, provider: str = SIMULATOR) -> Any:
