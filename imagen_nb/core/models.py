@@ -53,10 +53,8 @@ class ModelSpec:
     name: str
     params: Mapping[str, ParamSpec] = field(default_factory=dict)
     price: float | None = None
-    price_unit: str = "output image"
     price_source: str | None = None
     typical_s: float | None = None
-    output_is_list: bool = False
     is_validated: bool = True
     is_partial: bool = False
 
@@ -91,18 +89,6 @@ class ModelSpec:
         ):
             raise InputError(f"the price of {self.name} is {price!r}", "A price is US dollars per output image: 0.04.")
         return replace(self, price=price, price_source=None if price is None else "prices setting")
-
-    def validate(self, input: Mapping[str, Any]) -> dict[str, Any]:  # noqa: A002 - the API's own word
-        """The input as it will be sent: every value coerced, None and NaN left out, no defaults filled in.
-
-        Raises `InputError` for an unknown name, a forbidden value, a missing required input and an empty prompt.
-        """
-        given = {name: value for name, value in input.items() if not is_missing(value)}
-        made = {name: self.known(name).coerce(value) for name, value in given.items()}
-        self.check_required(made)
-        if "prompt" in made and not str(made["prompt"]).strip():
-            raise empty_prompt()
-        return made
 
     def check_required(self, names: Mapping[str, Any]) -> None:
         """Raise `InputError` when a required input is not among `names`."""
@@ -163,7 +149,6 @@ def from_schema(
         price=price,
         price_source=None if price is None else "list price",
         typical_s=typical_s,
-        output_is_list=resolved(schemas.get("Output"), schemas).get("type") == "array",
         is_validated=bool(params),
         is_partial=is_partial,
     )

@@ -20,7 +20,7 @@ Rendering = Mapping[str, str]
 
 
 class Status(str, Enum):
-    """Where a run stands. The middle seven are the API's words, the first and the last are ours."""
+    """Where a run stands. `intent`, `expired` and `unknown` are ours, the six others are the API's words."""
 
     INTENT = "intent"
     STARTING = "starting"
@@ -39,11 +39,6 @@ class Status(str, Enum):
     def is_terminal(self) -> bool:
         """Whether no further change will come: the provider is done, or the image is gone for good."""
         return self in _TERMINAL
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the provider has the prediction and is not done with it."""
-        return self in (Status.STARTING, Status.PROCESSING)
 
 
 _TERMINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED, Status.ABORTED, Status.EXPIRED})

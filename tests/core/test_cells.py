@@ -115,7 +115,8 @@ def test_a_carriage_return_becomes_a_line_feed() -> None:
 @MANY
 def test_any_request_comes_back(given: dict[str, Any]) -> None:
     """Model and input are the same after writing and reading, for every type of parameter."""
-    request = Request("a/free", FREE.validate(given), given["prompt"])
+    values = {name: [value] if isinstance(value, list) else value for name, value in given.items()}  # a list is no axis
+    (request,) = plan(values.pop("prompt"), raw=True, model="a/free", spec=lambda _: FREE, params=values)
     again = read_back(cell_text(request), FREE)
     assert (again.model, again.input) == (request.model, request.input)
 

@@ -24,6 +24,7 @@ from imagen_nb.core.models import (
     split_values,
     unvalidated,
 )
+from imagen_nb.core.plan import plan
 from imagen_nb.errors import InputError
 
 IMAGEN = "google/imagen-4"
@@ -47,6 +48,13 @@ def refusal(call: Any, *args: Any, **names: Any) -> InputError:
     return caught.value
 
 
+def sent(spec: ModelSpec, prompt: str = "x", /, **params: Any) -> dict[str, Any]:
+    """The input of the one request that a plan makes of these parameters, lists being values and no axes."""
+    values = {name: [value] if isinstance(value, list) else value for name, value in params.items()}
+    (request,) = plan(prompt, raw=True, model=spec.name, spec=lambda _: spec, params=values)
+    return dict(request.input)
+
+
 # -- the catalogue
 
 
@@ -56,7 +64,7 @@ def test_the_default_model_is_as_its_page_says() -> None:
     assert list(spec.params)[:4] == ["prompt", "aspect_ratio", "output_format", "safety_filter_level"]
     assert spec.params["aspect_ratio"].enum == ("1:1", "9:16", "16:9", "3:4", "4:3")
     assert spec.defaults["safety_filter_level"] == "block_only_high"
-    assert (spec.price, spec.price_source, spec.output_is_list, spec.is_strict) == (0.04, "list price", False, True)
+    assert (spec.price, spec.price_source, spec.is_strict) == (0.04, "list price", True)
     assert "image_size" not in known("google/imagen-4-fast").params
 
 
@@ -74,7 +82,7 @@ def test_every_entry_is_whole() -> None:
         assert spec.typical_s is not None
         assert spec.typical_s > 0
         assert all(param.type != "any" and param.description for param in spec.params.values())
-        assert spec.validate({"prompt": "x", **spec.defaults}).keys() == {"prompt", *spec.defaults}
+        assert sent(spec, **spec.defaults).keys() == {"prompt", *spec.defaults}
 
 
 def test_a_model_that_is_not_in_the_catalogue_is_none() -> None:
@@ -86,8 +94,8 @@ def test_a_model_that_is_not_in_the_catalogue_is_none() -> None:
 # -- schemas
 
 
-def schema(properties: dict[str, Any], output: Any = None, **schemas: Any) -> dict[str, Any]:
-    return {"components": {"schemas": {"Input": {"properties": properties}, "Output": output, **schemas}}}
+def schema(properties: dict[str, Any], **schemas: Any) -> dict[str, Any]:
+    return {"components": {"schemas": {"Input": {"properties": properties}, **schemas}}}
 
 
 def test_enums_behind_references_are_followed() -> None:
@@ -115,14 +123,6 @@ def test_enums_behind_references_are_followed() -> None:
     assert not any(param.required for param in spec.params.values())
 
 
-def test_output_shape_is_read() -> None:
-    """An array of URIs is a list output, a string is not, and neither is a missing one."""
-    prompt = {"prompt": {"type": "string"}}
-    assert from_schema("a/b", schema(prompt, {"type": "array", "items": {"type": "string"}})).output_is_list
-    assert not from_schema("a/b", schema(prompt, {"type": "string", "format": "uri"})).output_is_list
-    assert not from_schema("a/b", schema(prompt)).output_is_list
-
-
 @pytest.mark.parametrize(
     "broken",
     [
@@ -138,7 +138,7 @@ def test_a_schema_without_inputs_is_no_description(broken: Any) -> None:
     """Nothing readable means an unvalidated model, never an exception."""
     spec = from_schema("a/b", broken)
     assert not spec.is_validated
-    assert spec.validate({"prompt": "x", "whatever": [1]}) == {"prompt": "x", "whatever": [1]}
+    assert sent(spec, whatever=[1]) == {"prompt": "x", "whatever": [1]}
 
 
 @given(
@@ -234,55 +234,65 @@ def test_a_wrong_type_is_refused_by_name(kind: str, given: Any) -> None:
 
 def test_a_forbidden_value_comes_with_the_allowed_ones_and_a_guess() -> None:
     """The two lines name parameter, value, allowed values, and the likeliest one."""
-    error = refusal(known(IMAGEN).validate, {"prompt": "x", "aspect_ratio": "16x9"})
-    assert error.message == "aspect_ratio cannot be '16x9'; allowed: 1:1, 9:16, 16:9, 3:4, 4:3"
+    error = refusal(sent, known(IMAGEN), aspect_ratio="16x9")
+    assert error.message == "google/imagen-4: aspect_ratio cannot be '16x9'; allowed: 1:1, 9:16, 16:9, 3:4, 4:3"
     assert error.hint == "Did you mean 16:9?"
 
 
 def test_limits_are_kept() -> None:
     """A number outside its limits is refused, the limits themselves are allowed."""
     spec = known(SCHNELL)
-    assert [spec.validate({"prompt": "x", "num_outputs": n})["num_outputs"] for n in (1, 4)] == [1, 4]
+    assert [sent(spec, num_outputs=n)["num_outputs"] for n in (1, 4)] == [1, 4]
     for wrong in (0, 5):
-        assert "a whole number from 1 to 4" in refusal(spec.validate, {"prompt": "x", "num_outputs": wrong}).message
+        assert "a whole number from 1 to 4" in refusal(sent, spec, num_outputs=wrong).message
 
 
 def test_unknown_names_are_refused_where_the_schema_is_whole() -> None:
     """A strict model guesses what was meant; a partial or unknown one passes the value on."""
-    error = refusal(known(IMAGEN).validate, {"prompt": "x", "aspectratio": "1:1"})
+    error = refusal(sent, known(IMAGEN), aspectratio="1:1")
     assert "no parameter 'aspectratio'" in error.message
     assert error.hint == "Did you mean aspect_ratio?"
-    assert known(SEEDREAM).validate({"prompt": "x", "watermark": False}) == {"prompt": "x", "watermark": False}
-    assert unvalidated("a/b").validate({"prompt": "x", "foo": {"a": 1}}) == {"prompt": "x", "foo": {"a": 1}}
+    assert sent(known(SEEDREAM), watermark=False) == {"prompt": "x", "watermark": False}
+    assert sent(unvalidated("a/b"), foo={"a": 1}) == {"prompt": "x", "foo": {"a": 1}}
 
 
 @pytest.mark.parametrize("missing", [None, math.nan, np.float32("nan"), pd.NA, pd.NaT])
 def test_a_missing_value_is_not_given(missing: Any) -> None:
     """None, NaN and pandas' own leave the parameter out; they are never sent."""
-    assert known(IMAGEN).validate({"prompt": "x", "aspect_ratio": missing}) == {"prompt": "x"}
+    assert sent(known(IMAGEN), aspect_ratio=missing) == {"prompt": "x"}
 
 
 def test_defaults_are_not_filled_in() -> None:
     """What was not asked for is not sent."""
-    assert known(SCHNELL).validate({"prompt": "x"}) == {"prompt": "x"}
+    assert sent(known(SCHNELL)) == {"prompt": "x"}
 
 
-@pytest.mark.parametrize(("given", "why"), [({}, "needs prompt"), ({"prompt": " \n"}, "the prompt is empty")])
-def test_a_prompt_is_needed(given: dict[str, str], why: str) -> None:
-    """A missing and an empty prompt are each an error of their own."""
-    assert why in refusal(known(IMAGEN).validate, given).message
+def test_a_prompt_is_needed() -> None:
+    """A prompt of nothing but space is refused."""
+    assert "the prompt is empty" in refusal(sent, known(IMAGEN), " \n").message
 
 
-@given(st.sampled_from(sorted(known(SCHNELL).params)), ANYTHING)
-def test_validation_ends_in_json_or_in_an_input_error(name: str, value: Any) -> None:
-    """Any value either becomes JSON that validates to itself again, or is refused."""
+@pytest.mark.parametrize("missing", [{}, {"image": None}])
+def test_a_required_input_is_needed(missing: dict[str, Any]) -> None:
+    """An input that the schema requires is asked for by name, with what it may be."""
+    shape = {"properties": {"prompt": {"type": "string"}, "image": {"type": "string"}}, "required": ["prompt", "image"]}
+    spec = from_schema("a/b", {"components": {"schemas": {"Input": shape}}})
+    error = refusal(sent, spec, **missing)
+    assert "needs image" in error.message
+    assert "image: text" in error.hint
+    assert sent(spec, image="x.png") == {"prompt": "x", "image": "x.png"}
+
+
+@given(st.sampled_from(sorted(known(SCHNELL).params.keys() - {"prompt"})), ANYTHING)
+def test_a_value_ends_in_json_or_in_an_input_error(name: str, value: Any) -> None:
+    """Any value either becomes JSON that is sent as it is when it is given again, or is refused."""
     spec = known(SCHNELL)
     try:
-        made = spec.validate({"prompt": "x", name: value})
+        made = sent(spec, **{name: value})
     except InputError:
         return
     assert json.loads(json.dumps(made, allow_nan=False)) == made
-    assert spec.validate(made) == made
+    assert sent(spec, **{each: made[each] for each in made if each != "prompt"}) == made
 
 
 # -- text from a command line
@@ -376,6 +386,4 @@ def test_the_cost_of_a_run_counts_its_images() -> None:
 
 def test_a_guess_begins_like_what_was_typed() -> None:
     """16:10 was meant as 16:9, although 1:1 has more of its characters."""
-    with pytest.raises(InputError) as caught:
-        known(IMAGEN).validate({"prompt": "a fox", "aspect_ratio": "16:10"})
-    assert caught.value.hint == "Did you mean 16:9?"
+    assert refusal(sent, known(IMAGEN), aspect_ratio="16:10").hint == "Did you mean 16:9?"
