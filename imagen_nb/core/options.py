@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import keyword
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.core import grammar
-from imagen_nb.core.grammar import Arguments, Line, Option, Place
+from imagen_nb.core.grammar import Line, Option, Place
 from imagen_nb.core.words import listed, shortened
 from imagen_nb.errors import InputError
 
@@ -249,12 +249,8 @@ class Options:
 
 def parse_line(line: str) -> tuple[Options, str]:
     """The options on a magic's line, and the text behind them exactly as typed. Raises `InputError`."""
-    return _made(grammar.parse(Line(line), TABLE))
-
-
-def parse_arguments(words: Iterable[str], table: Sequence[Option] = TABLE) -> tuple[Options, str]:
-    """The same for the words of a command line; `table` may leave options out. Raises `InputError`."""
-    return _made(grammar.parse(Arguments(words), table))
+    parsed = grammar.parse(Line(line), TABLE)
+    return Options(**parsed.values), parsed.rest
 
 
 def parse_log(line: str) -> dict[str, Any]:
@@ -328,10 +324,6 @@ Examples:
 
 %imagen_log gives the log as a DataFrame; %config ImagenMagics shows and sets the defaults.
 """
-
-
-def _made(parsed: grammar.Parsed) -> tuple[Options, str]:
-    return Options(**parsed.values), parsed.rest
 
 
 def _param(name: str, specs: Sequence[ModelSpec]) -> ParamSpec | None:

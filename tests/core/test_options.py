@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imagen_nb.core import grammar
 from imagen_nb.core.cells import cell_text
+from imagen_nb.core.grammar import Arguments, Parsed
 from imagen_nb.core.models import ModelSpec, known_model, unvalidated
 from imagen_nb.core.options import (
     TABLE,
@@ -18,7 +20,6 @@ from imagen_nb.core.options import (
     log_manual,
     manual,
     option_lines,
-    parse_arguments,
     parse_line,
     parse_log,
     place,
@@ -153,16 +154,17 @@ def test_manual_names_every_option() -> None:
 def test_command_line_words() -> None:
     """The words of a command line mean the same: the shell has dealt with quotes, and what is left is the prompt."""
     words = ["-a16:9", "--vary", "style=oil paint|it's", "--tag=a b", "a", "red fox", "-n"]
-    options, prompt = parse_arguments(words)
+    parsed = grammar.parse(Arguments(words), TABLE)
+    options, prompt = Options(**parsed.values), parsed.rest
     assert options == Options(aspect_ratio="16:9", vary=(("style", "oil paint|it's"),), tag="a b")
     assert prompt == "a red fox -n"
-    assert parse_arguments(["-n", "2", "--", "-5", "degrees"]) == (Options(repeat=2), "-5 degrees")
+    assert grammar.parse(Arguments(["-n", "2", "--", "-5", "degrees"]), TABLE) == Parsed({"repeat": 2}, "-5 degrees")
 
 
 def test_command_line_can_leave_options_out() -> None:
     """A table without an option refuses it."""
     with pytest.raises(InputError, match="unknown option -o"):
-        parse_arguments(["-o", "r", "fox"], [option for option in TABLE if option.name != "output"])
+        grammar.parse(Arguments(["-o", "r", "fox"]), [option for option in TABLE if option.name != "output"])
 
 
 def _spec(name: str | None) -> ModelSpec:
