@@ -26,7 +26,7 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
 from imagen_nb.errors import ImagenError
-from imagen_nb.settings import Secret
+from imagen_nb.settings import Secret, is_loopback
 from imagen_nb.wire.losses import Lost, Overdue, Stopped, Unreadable, loss_of
 
 CONNECT_S = 10.0
@@ -169,12 +169,19 @@ class Line:
         return head
 
     def _surroundings_of(self, url: str) -> dict[str, Any]:
-        """Proxies and CA file that the environment names for this origin, looked up once: it is slow."""
+        """Proxies and CA file that the environment names for this origin, looked up once: it is slow.
+
+        An origin on this machine has no proxy, whatever the environment says.
+        """
         origin = "://".join(urlsplit(url)[:2])
         found = self._surroundings.get(origin)
         if found is None:
             merged = self._session.merge_environment_settings(url, {}, None, None, None)
-            found = self._surroundings[origin] = {name: merged[name] for name in ("proxies", "verify", "cert")}
+            found = {name: merged[name] for name in ("proxies", "verify", "cert")}
+            if is_loopback((urlsplit(url).hostname or "").rstrip(".")):
+                # Plain http, with the token, is allowed here because it does not leave this machine.
+                found["proxies"] = {}
+            self._surroundings[origin] = found
         return found
 
 

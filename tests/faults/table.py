@@ -246,6 +246,7 @@ ROWS: dict[int, Row] = {
         (
             f"{ELSEWHERE}test_a_netrc_replaces_nothing_and_adds_nothing",
             f"{ELSEWHERE}test_proxies_of_the_environment_still_work",
+            f"{ELSEWHERE}test_nothing_for_this_machine_goes_to_a_proxy",
             f"{ELSEWHERE}test_a_ca_file_of_the_environment_is_trusted",
             f"{ELSEWHERE}test_a_token_that_is_no_header_is_refused",
             f"{ELSEWHERE}test_a_line_break_after_a_token_is_trimmed",

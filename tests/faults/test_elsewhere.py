@@ -12,6 +12,7 @@ from acts import redirect
 from ledger import books
 from origin import Origin
 from providers import CANARY
+from tunnel import Tunnel
 
 from imagen_nb.core.records import Status
 from imagen_nb.errors import ProviderError, SettingsError, UnreachableError
@@ -144,12 +145,29 @@ def test_a_netrc_replaces_nothing_and_adds_nothing(home: Path, entry: str) -> No
 
 
 def test_proxies_of_the_environment_still_work(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A whole run goes through HTTP_PROXY: the provider is only reachable that way."""
-    with Origin(token=CANARY) as proxy:
-        monkeypatch.setenv("HTTP_PROXY", proxy.base_url)
-        with Workspace(home, provider="http://127.0.0.1:9", token=CANARY) as ws:
+    """A whole run goes through HTTPS_PROXY, where the host can only be had that way; the proxy sees no token."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(TLS / "elsewhere.pem"))
+    with Origin(tls=TLS / "elsewhere.pem", token=CANARY) as api, Tunnel(api.base_url) as proxy:
+        api.answer = lambda bill: {"output": f"https://images.example/files/{bill.id}.jpg"}
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        with Workspace(home, provider="https://images.example", token=CANARY) as ws:
             assert ws.generate(PROMPT).status is Status.SUCCEEDED
-            books(ws.log, proxy).balance(1)
+            books(ws.log, api).balance(1)
+        assert set(proxy.asked) == {"images.example:443"}
+        assert CANARY.encode() not in proxy.bytes_seen()
+
+
+def test_nothing_for_this_machine_goes_to_a_proxy(
+    home: Path, api: Origin, elsewhere: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A provider on this machine, its files and the simulator are asked directly, whatever HTTP_PROXY says."""
+    for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(variable, elsewhere.base_url)
+    for number, provider in enumerate((api.base_url, "simulator")):
+        with Workspace(home / str(number), provider=provider, token=CANARY) as ws:
+            assert ws.generate(PROMPT).status is Status.SUCCEEDED
+    assert len(api.bills) == 1
+    assert elsewhere.seen == []
 
 
 @pytest.mark.parametrize("token", [f"x{CANARY}\r\nX-Evil: 1", f"{CANARY}é", f"{CANARY} {CANARY}", " \n"])

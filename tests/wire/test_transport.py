@@ -9,8 +9,10 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -297,14 +299,33 @@ def test_a_netrc_entry_replaces_nothing(
 
 
 def test_a_proxy_of_the_environment_is_used(api: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
-    """HTTP_PROXY still counts, and NO_PROXY with it."""
+    """HTTP_PROXY still counts for other hosts, whose names the proxy looks up, and NO_PROXY with it."""
+    port = urlsplit(api.base_url).port
     with Origin(token=CANARY) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.base_url)
-        api_of(api).create(fox(), deadline=soon())
+        api_of(f"http://images.example:{port}").create(fox(), deadline=soon())
         assert (len(proxy.bills), len(api.bills)) == (1, 0)
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        api_of(api).create(fox(), deadline=soon())
+        monkeypatch.setenv("NO_PROXY", "images.example")
+        monkeypatch.setattr(socket, "getaddrinfo", _lead_here(socket.getaddrinfo))
+        api_of(f"http://images.example:{port}").create(fox(), deadline=soon())
         assert (len(proxy.bills), len(api.bills)) == (1, 1)
+
+
+def _lead_here(getaddrinfo: Callable[..., Any]) -> Callable[..., Any]:
+    """The look-up of names, were every host this machine."""
+    return lambda _, *args, **options: getaddrinfo("127.0.0.1", *args, **options)
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LOCALHOST"])
+def test_this_machine_is_never_asked_through_a_proxy(
+    api: Origin, host: str, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Plain http is allowed to this machine alone, so the proxy sees nothing of it, the token least of all."""
+    with Origin(token=CANARY) as proxy:
+        monkeypatch.setenv(variable, proxy.base_url)
+        api_of(f"http://{host}:{urlsplit(api.base_url).port}").create(fox(), deadline=soon())
+        assert (len(proxy.seen), len(api.bills)) == (0, 1)
 
 
 @pytest.mark.parametrize("address", ["http://", "nonsense://127.0.0.1:1", "http://[", "socks5://127.0.0.1:1"])
