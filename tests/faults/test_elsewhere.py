@@ -99,6 +99,8 @@ def test_a_file_that_moved_within_its_host_is_found(ws: Workspace, api: Origin) 
         "file:///etc/passwd",
         "ftp://example.org/a.jpg",
         "http://10.0.0.1/a.jpg",
+        "https://10.0.0.1\\.files.example/a.jpg",
+        "https://10.0%2e0.%31/a.jpg",
         "https://",
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import socket
 import struct
 import threading
 import time
@@ -24,9 +25,10 @@ from providers import Naps, soon
 
 from imagen_nb.errors import ImageError, ImageGoneError, ImagenError, LogError, ProviderError, UncertainError
 from imagen_nb.wire import pictures
-from imagen_nb.wire.addresses import checked_url
+from imagen_nb.wire.addresses import checked_url, redirected
 from imagen_nb.wire.downloads import Downloader, decoded_data
 from imagen_nb.wire.pictures import examined
+from imagen_nb.wire.transport import Head
 
 JPEG = picture("JPEG", (256, 256))
 PNG = picture("PNG", (64, 64))
@@ -325,6 +327,12 @@ def test_a_full_disk_is_said(host: Origin, tmp_path: Path) -> None:
         "https://replicate.delivery/xezq/a.jpg",
         "https://sub.replicate.delivery:443/a.jpg?sig=x",
         "https://8.8.8.8/a.jpg",
+        "https://[2606:4700::1111]/a.jpg",
+        "https://REPLICATE.delivery./a.jpg",
+        "https://b\u00fccher.example/a.jpg",
+        "https://files_1.example/my fox.jpg",
+        "https://files.example#@127.0.0.1/a.jpg",
+        "https://files.example/a.jpg?at=@127.0.0.1",
     ],
 )
 def test_public_https_is_allowed(url: str) -> None:
@@ -370,6 +378,75 @@ def test_other_addresses_are_refused(url: str) -> None:
     """Plain http, files, this machine, private and cloud addresses, also in disguise."""
     with pytest.raises(ImageError):
         checked_url(url, allow_local=False)
+
+
+DISGUISES = [
+    "https://127.0.0.1\\.files.example/a.jpg",
+    "https://files.example\\@127.0.0.1/a.jpg",
+    "https://127.0.0.1 .files.example/a.jpg",
+    "https://127.0.0.1\t.files.example/a.jpg",
+    "https://127.0.0.1\n/a.jpg",
+    "https://files.exam\tple/a.jpg",
+    "\0https://127.0.0.1/a.jpg",
+    "https:\\\\127.0.0.1/a.jpg",
+    "https:///127.0.0.1/a.jpg",
+    "https://127%2e0.0.%31/a.jpg",
+    "https://a.localhos%74/a.jpg",
+    "https://127.0.0.1%00.files.example/a.jpg",
+    "https://127.0.0.1%20.files.example/a.jpg",
+    "https://127.0.0.1#@files.example/a.jpg",
+    "https://127.0.0.1?@files.example/a.jpg",
+    "https://files.example@127.0.0.1/a.jpg",
+    "https://files.example:443@127.0.0.1/a.jpg",
+    "https://a@b@127.0.0.1/a.jpg",
+    "https://@127.0.0.1/a.jpg",
+    "https://\uff11\uff12\uff17.0.0.1/a.jpg",
+    "https://127\u30020\u30020\u30021/a.jpg",
+    "https://127.0.0.1\u00ad/a.jpg",
+    "https://127.0.0.1\u200b/a.jpg",
+    "https://files.example:\uff14\uff14\uff13/a.jpg",
+    "https://127.0.0.1./a.jpg",
+    "https://127.0.0.1../a.jpg",
+    "https://0177.0.0.1/a.jpg",
+    "https://0X7F.0.0.0X1/a.jpg",
+    "https://017700000001/a.jpg",
+    "https://224.0.0.1/a.jpg",
+    "https://100.64.0.1/a.jpg",
+    "https://[fe80::1%25eth0]/a.jpg",
+    "https://[2606:4700::1111%25eth0]/a.jpg",
+    "https://[::127.0.0.1]/a.jpg",
+    "https://[64:ff9b::7f00:1]/a.jpg",
+    "https://[2002:7f00:1::]/a.jpg",
+    "https://[2001:0:7f00:1::]/a.jpg",
+    "https://[ff0e::1]/a.jpg",
+    "https://[v1.a]/a.jpg",
+]
+
+
+@pytest.mark.parametrize("url", DISGUISES, ids=ascii)
+def test_a_host_that_two_readers_see_differently_is_refused(url: str) -> None:
+    """What is checked is what is connected to: backslashes, escapes, user names, other digits, other notations."""
+    with pytest.raises(ImageError):
+        checked_url(url, allow_local=False)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:{port}\\.files.example", "127.0%2e0.%31:{port}", "127.0.0.1.:{port}"])
+def test_nothing_connects_to_this_machine_in_disguise(tmp_path: Path, host: str) -> None:
+    """Whoever listens here is not even knocked at, when the provider is elsewhere."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"https://{host.format(port=server.getsockname()[1])}/a.jpg"
+        with pytest.raises(ImageError):
+            Downloader(allow_local=False, doze=Naps()).fetch(url, tmp_path, deadline=soon(2.0))
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+
+
+def test_a_redirect_to_this_machine_in_disguise_is_refused() -> None:
+    """The same check, with the same eyes, holds for where a redirect leads."""
+    for to in ("https://files.example\\@127.0.0.1/a.jpg", "//files.example%40127.0.0.1/", "/a\\b"):
+        with pytest.raises(ImageError):
+            redirected("https://files.example/a.jpg", Head(302, {"location": to}), allow_local=False)
 
 
 def test_this_machine_is_allowed_where_the_provider_is_on_it() -> None:
