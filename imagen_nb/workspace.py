@@ -6,6 +6,7 @@ import functools
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -52,6 +53,10 @@ _simulator_lock = threading.Lock()
 _simulator: Any = None
 
 
+_workspaces: weakref.WeakSet[Workspace] = weakref.WeakSet()
+_inherited: list[Any] = []
+
+
 def _with_options_of(model: Callable[_P, Any]) -> Callable[[Callable[..., _R]], Callable[_P, _R]]:
     """Give a function that passes its options on the signature of the one that takes them."""
 
@@ -96,6 +101,7 @@ class Workspace:
         self._log: Log | None = None
         self._edges: Edges | None = None
         self._sweeps: list[Runs] = []
+        _workspaces.add(self)
 
     def __repr__(self) -> str:
         return f"Workspace(home={str(self.home)!r}, provider={self.settings.provider.name!r}, model={self.model!r})"
@@ -294,6 +300,15 @@ class Workspace:
             sweep.cancel()
             raise
 
+    def _part(self) -> None:
+        """In a forked child: open a log and connections of its own, and leave the parent's sweeps to the parent.
+
+        What was open is kept, unused and unclosed: to close an inherited SQLite file may undo what the parent writes.
+        """
+        _inherited.append((self._log, self._edges, self._sweeps))
+        self._lock = threading.RLock()  # a thread of the parent may have held the one before
+        self._log, self._edges, self._sweeps = None, None, []
+
     # -- the log -------------------------------------------------------------------------------------------------
 
     def frame(self, experiment: str | None = None, status: str | None = None) -> pd.DataFrame:
@@ -361,6 +376,15 @@ def _waited(runs: Runs) -> Runs:
         runs.cancel()
         runs.sweep.wait(3.0)
         raise
+
+
+def _part_all() -> None:
+    for workspace in list(_workspaces):
+        workspace._part()  # noqa: SLF001 - it is this module's own
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_part_all)
 
 
 def _simulator_url() -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import os
 import threading
 import time
 import zlib
@@ -95,12 +96,12 @@ class Head:
 
 
 class Line:
-    """Connections to any origin, with one way to authenticate; safe to use from many threads."""
+    """Connections to any origin, with one way to authenticate; safe to use from many threads, and after a fork."""
 
     def __init__(self, auth: AuthBase) -> None:
         self._session = requests.Session()
         self._session.auth = auth
-        self._adapter = _Adapter(pool_maxsize=POOL)
+        self._adapters = [(os.getpid(), _Adapter(pool_maxsize=POOL))]
         self._surroundings: dict[str, dict[str, Any]] = {}
 
     def exchange(
@@ -135,8 +136,20 @@ class Line:
         raise interruption
 
     def close(self) -> None:
-        """Close the pooled connections."""
-        self._adapter.close()
+        """Close the pooled connections of this process."""
+        self._adapter().close()
+
+    def _adapter(self) -> _Adapter:
+        """The connections of this process.
+
+        A forked child would read the replies to its parent's requests, so it opens its own. What it inherited is kept
+        unused: closing it may need a lock that a thread of the parent held.
+        """
+        pid, adapter = self._adapters[-1]
+        if pid != os.getpid():
+            adapter = _Adapter(pool_maxsize=POOL)
+            self._adapters.append((os.getpid(), adapter))
+        return adapter
 
     def _exchange(
         self,
@@ -155,9 +168,8 @@ class Line:
         )
         left = call.left()
         _calls.now = call
-        response = self._adapter.send(
-            prepared, stream=True, timeout=(min(CONNECT_S, left), left), **self._surroundings_of(url)
-        )
+        surroundings = self._surroundings_of(str(prepared.url))
+        response = self._adapter().send(prepared, stream=True, timeout=(min(CONNECT_S, left), left), **surroundings)
         try:
             head = Head(response.status_code, {name.lower(): value for name, value in response.headers.items()})
             if begin is not None:

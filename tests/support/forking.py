@@ -1,0 +1,86 @@
+"""A process with a workspace in use, and the children it forks, all of which make an image at once.
+
+`python forking.py HOME BASE_URL COUNT` prints a line for each image, made by the parent or a child: the prompt, what
+became of it, and the session that drove it. With the word `line` for HOME there is no workspace, only a connection:
+each process asks over it for a path of its own, and prints the path and the reply.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from imagen_nb.wire.transport import Anonymous, Call, Line
+from imagen_nb.workspace import Workspace
+
+PATIENCE_S = 60.0
+
+
+def made(workspace: Workspace, prompt: str) -> None:
+    """Make one image and say how that went, in one write."""
+    try:
+        status = str(workspace.generate(prompt, timeout=30.0).status)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the test is to see it
+        status = repr(error)
+    os.write(1, f"{prompt}|{status}|{workspace.log.session.id}\n".encode())
+
+
+def asked(line: Line, base_url: str, path: str) -> None:
+    """Ask for a path and say what came."""
+    body = bytearray()
+    line.exchange("GET", base_url + path, Call(time.monotonic() + 10.0), sink=body.extend)
+    os.write(1, f"{path}|{body.decode()}\n".encode())
+
+
+def forked(*acts: Callable[[], object]) -> int:
+    """The process id of a child that does these things and ends."""
+    pid = os.fork()
+    if pid == 0:
+        for act in acts:
+            act()
+        os._exit(0)
+    return pid
+
+
+def awaited(pids: list[int]) -> None:
+    """Wait for the children, and end those that do not come to an end."""
+    until = time.monotonic() + PATIENCE_S
+    while pids and time.monotonic() < until:
+        pids = [pid for pid in pids if os.waitpid(pid, os.WNOHANG)[0] == 0]
+        time.sleep(0.02)
+    for pid in pids:
+        os.kill(pid, 9)
+
+
+def share_a_workspace(home: str, base_url: str, count: int) -> None:
+    with Workspace(Path(home), provider=base_url, settle_s=0.6) as workspace:
+        made(workspace, "before")
+        pids = [forked(partial(made, workspace, f"child {number}"), workspace.close) for number in range(count)]
+        made(workspace, "meanwhile")
+        awaited(pids)
+        made(workspace, "after")
+
+
+def share_a_line(base_url: str, count: int) -> None:
+    line = Line(Anonymous())
+    asked(line, base_url, "/files/before")
+    pids = [forked(partial(asked, line, base_url, f"/files/{number}"), line.close) for number in range(count)]
+    asked(line, base_url, "/files/meanwhile")
+    awaited(pids)
+    asked(line, base_url, "/files/after")
+
+
+def main() -> None:
+    home, base_url, count = sys.argv[1:]
+    if home == "line":
+        share_a_line(base_url, int(count))
+    else:
+        share_a_workspace(home, base_url, int(count))
+
+
+if __name__ == "__main__":
+    main()
