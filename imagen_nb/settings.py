@@ -67,6 +67,10 @@ class Secret:
         """The text without the token, should a foreign message have repeated it."""
         return text.replace(self._text, "[token]")
 
+    def mask_bytes(self, data: bytearray) -> bytearray:
+        """The same for bytes, which are copied only where the token is in them."""
+        return data.replace(self._text.encode(), b"[token]") if self._text.encode() in data else data
+
     def __repr__(self) -> str:
         return "Secret([token])"
 

@@ -5,7 +5,7 @@ What comes is streamed into a temporary file and believed only when Pillow has d
 
 from __future__ import annotations
 
-import base64
+import binascii
 import hashlib
 import itertools
 import os
@@ -44,6 +44,7 @@ TRIES = 4
 PATIENCE_S = 90.0
 """How long one try may take, in seconds."""
 
+PIECE = 64 * 1024
 REDIRECTS = 3
 GONE = (403, 404, 410)
 """How file hosts answer for what they have deleted, or for a signed URL that has expired."""
@@ -148,16 +149,30 @@ class Downloader:
 
 def decoded_data(uri: str, cap: int = BYTE_CAP) -> bytes:
     """The bytes of a `data:` URI, base64 or percent-encoded. Raises `ImageError`."""
-    head, comma, text = uri.partition(",")
-    if not comma or len(text) > 2 * cap:
+    start = uri.find(",") + 1
+    if not start or len(uri) - start > 2 * cap:
         raise ImageError("the data: URI of an output is malformed or too long", LATER_HINT)
-    data = unquote_to_bytes(text)
-    if not head.lower().endswith(";base64"):
-        return data
+    text = uri[start:]
+    if not uri[: start - 1].lower().endswith(";base64"):
+        return _unquoted(text)
     try:
-        return base64.b64decode(data)
+        return binascii.a2b_base64(
+            _unquoted(text) if "%" in text else text
+        )  # reads text as it is, where base64.b64decode makes a copy first
     except ValueError:
         raise ImageError("the data: URI of an output is not base64", LATER_HINT) from None
+
+
+def _unquoted(text: str) -> bytes:
+    """The bytes of percent-encoded text, a piece at a time: all at once, each escape would take a hundred bytes."""
+    data, start = bytearray(), 0
+    while start < len(text):
+        end = start + PIECE
+        cut = text.find("%", end - 2, end)  # an escape that the next piece has the rest of
+        end = cut if cut >= 0 else end
+        data += unquote_to_bytes(text[start:end])
+        start = end
+    return bytes(data)
 
 
 class _Failed(Exception):  # noqa: N818 - a signal within this module

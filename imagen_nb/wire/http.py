@@ -18,13 +18,11 @@ from typing import Any
 from imagen_nb.core.pacing import Quota, backoff
 from imagen_nb.errors import InputError, ProviderError, ThrottledError, UncertainError, UnreachableError
 from imagen_nb.settings import Provider
+from imagen_nb.wire.bodies import Body
 from imagen_nb.wire.gate import Doze, Gate, doze, gate_for
-from imagen_nb.wire.losses import Lost, Unreadable
+from imagen_nb.wire.losses import Lost, Unreadable, loss_of
 from imagen_nb.wire.replies import Reply, read_reply, refusal_of
 from imagen_nb.wire.transport import Anonymous, Bearer, Call, Line
-
-BODY_CAP = 32 * 1024 * 1024
-"""The most bytes of a reply that are read."""
 
 TRIES = 4
 """How often a call is made at most before its failure comes out; 429 does not count."""
@@ -117,19 +115,16 @@ class Http:
     def _exchange(
         self, method: str, path: str, call: Call, body: bytes | None, headers: Mapping[str, str]
     ) -> Reply | Lost:
-        received = bytearray()
-
-        def sink(piece: bytes) -> None:
-            received.extend(piece)
-            if len(received) > BODY_CAP:
-                raise Unreadable(f"the provider's reply is larger than {BODY_CAP // 1024**2} MB")
-
-        head = self._line.exchange(method, self._base + path, call, sink=sink, body=body, headers=headers)
+        received = Body(self._token)
+        url = self._base + path
+        head = self._line.exchange(method, url, call, sink=received.sink, body=body, headers=headers)
         if isinstance(head, Lost):
             return head
-        text = received.decode("utf-8-sig", "replace")
-        # A provider that echoes the token must not carry it into the log.
-        return read_reply(head.status, head.headers, self._token.mask(text) if self._token else text)
+        try:
+            text = received.text()
+        except Unreadable as failure:
+            return loss_of(failure, url, is_sent=True)
+        return read_reply(head.status, head.headers, text.text, text.number)
 
     def _stopper(self, stop: threading.Event | None) -> Callable[[], bool]:
         if stop is None:

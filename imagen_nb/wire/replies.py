@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from http import HTTPStatus
@@ -46,11 +46,11 @@ class Reply:
         return 200 <= self.status < 300  # noqa: PLR2004 - HTTP's own numbers
 
 
-def read_reply(status: int, headers: Mapping[str, str], text: str) -> Reply:
-    """The reply with its JSON parsed, tolerating what is none."""
+def read_reply(status: int, headers: Mapping[str, str], text: str, number: Callable[[str], Any] | None = None) -> Reply:
+    """The reply with its JSON parsed, tolerating what is none; `number` reads fractions, by default as floats."""
     date = http_date(headers.get("date"))
     try:
-        return Reply(status, headers, json.loads(text), date=date)
+        return Reply(status, headers, json.loads(text, parse_float=number), date=date)
     except (ValueError, RecursionError):
         return Reply(status, headers, None, text[:KEPT], date)
 

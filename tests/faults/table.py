@@ -227,7 +227,11 @@ ROWS: dict[int, Row] = {
     24: Row(
         "a bomb, a body without end, an image of 200 megapixels",
         "capped in bytes, pixels and seconds; memory rises by 80 MB at most",
-        (f"{IMAGES}test_an_image_without_measure_is_capped", f"{MEMORY}test_no_reply_makes_memory_grow"),
+        (
+            f"{IMAGES}test_an_image_without_measure_is_capped",
+            f"{MEMORY}test_no_reply_makes_memory_grow",
+            f"{MEMORY}test_one_large_reply_takes_little_more_than_its_size",
+        ),
     ),
     25: Row(
         "redirects: in circles, of a create, to other hosts, to this network, to files",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import monsters
 import pytest
-from acts import Act, bomb, endless, reply
+from acts import Act, Script, bomb, endless, reply
 from ledger import books
-from origin import Origin
+from origin import Origin, Seen
 
 MOST_MB = 80
 BOMB = bomb(200)
@@ -38,6 +39,38 @@ def test_no_reply_makes_memory_grow(home: Path, kinds: list[str]) -> None:
         assert set(ends) <= {"succeeded", "failed", "unknown"}
         assert all(fault.played for fault in api._faults), "not every reply was met"
         books(home, api).check()
+
+
+LARGE: dict[str, Callable[[], bytes]] = {
+    "an image in base64": lambda: monsters.embedded(is_base64=True),
+    "an image in escapes": lambda: monsters.embedded(is_base64=False),
+    "a wide text that is read": lambda: monsters.wide(5.5),
+    "a wide text that is not": lambda: monsters.wide(15.9),
+    "a wide text in ASCII": lambda: monsters.wide(15.9).replace("\U0001f600".encode(), rb"\ud83d\ude00"),
+    "nothing but objects": lambda: monsters.crowded(b'{"":{}}'),
+    "nothing but lists": lambda: monsters.crowded(b"[[]]"),
+    "nothing but numbers": lambda: monsters.crowded(b"1.5"),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_one_large_reply_takes_little_more_than_its_size(home: Path, name: str) -> None:
+    """Just under what is read at most, valid and of whatever kind: the peak rises by 80 MB at most."""
+    body = LARGE[name]()
+
+    def large(seen: Seen) -> Script:
+        return [reply(body.replace(b'"ID"', b'"%b"' % seen.path.split("/")[-1].encode(), 1))]
+
+    with Origin(latency=0.5) as api, started(home, api.base_url, 1) as process:
+        assert process.stdout.readline() == "ready\n"
+        api.fault("get", instead=large, times=1)
+        first, last, *ends = process.communicate("go\n", timeout=120)[0].split()
+        assert float(last) - float(first) <= MOST_MB
+        assert ends == ["succeeded", "succeeded"]
+        assert api._faults[0].played == 1
+        ledger = books(home, api)
+        ledger.balance(2)
+        assert (ledger.rows[1].images[0].width > 64) == ("image" in name)
 
 
 def started(home: Path, base_url: str, count: int) -> subprocess.Popen[str]:

@@ -6,7 +6,9 @@ most memory it ever had before and after them, in MB, and how each ended.
 
 from __future__ import annotations
 
+import base64
 import io
+import random
 import re
 import resource
 import sys
@@ -15,7 +17,39 @@ from pathlib import Path
 
 from PIL import Image
 
+from imagen_nb.wire.bodies import BODY_CAP
 from imagen_nb.workspace import Workspace
+
+
+@cache
+def embedded(*, is_base64: bool) -> bytes:
+    """A whole reply a little below the cap: a large image as a `data:` URI, beside a prompt that is not ASCII."""
+    side = 2040 if is_base64 else 1340
+    file = io.BytesIO()
+    Image.frombytes("RGB", (side, side), random.Random(0).randbytes(side * side * 3)).save(file, "PNG")  # noqa: S311
+    data = file.getvalue()
+    uri = b";base64," + base64.b64encode(data) if is_base64 else b"," + b"%" + data.hex("%").encode()
+    before = '"status": "succeeded", "input": {"prompt": "\U0001f98a"}, "output": "data:image/png'
+    return _prediction(before, uri, '"')
+
+
+@cache
+def wide(megabytes: float) -> bytes:
+    """A reply with a log of so many MB, in which one letter takes four bytes in memory."""
+    return _prediction('"logs": "', b"a" * int(megabytes * 1024 * 1024), '\U0001f600"')
+
+
+@cache
+def crowded(piece: bytes) -> bytes:
+    """A reply that holds as many small things as there is room for."""
+    return _prediction('"metrics": [', b",".join([piece] * ((BODY_CAP - 1024) // (len(piece) + 1))), "]")
+
+
+def _prediction(before: str, filling: bytes, after: str) -> bytes:
+    """A prediction whose id is `ID`, until somebody gives it another."""
+    body = b'{"id": "ID", ' + before.encode() + filling + after.encode() + b"}"
+    assert len(body) < BODY_CAP
+    return body
 
 
 @cache

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote_from_bytes
 
 import psutil
 import pytest
@@ -24,7 +25,7 @@ from PIL import Image, ImageFile
 from providers import Naps, soon
 
 from imagen_nb.errors import ImageError, ImageGoneError, ImagenError, LogError, ProviderError, UncertainError
-from imagen_nb.wire import pictures
+from imagen_nb.wire import downloads, pictures
 from imagen_nb.wire.addresses import checked_url, redirected
 from imagen_nb.wire.downloads import Downloader, decoded_data
 from imagen_nb.wire.pictures import examined
@@ -513,6 +514,16 @@ def test_an_embedded_image_is_kept(tmp_path: Path, uri: str) -> None:
     """A data: URI, base64 or percent-encoded, whatever type it claims."""
     got = Downloader(allow_local=False).fetch(uri, tmp_path, deadline=soon())
     assert (got.path.read_bytes(), got.mime, got.url) == (JPEG, "image/jpeg", None)
+
+
+@pytest.mark.parametrize("piece", [3, 4, 5, 64])
+@pytest.mark.parametrize("is_base64", [True, False])
+def test_an_escape_may_lie_anywhere(piece: int, monkeypatch: pytest.MonkeyPatch, *, is_base64: bool) -> None:
+    """A data: URI is decoded in pieces, and no escape is cut in two."""
+    monkeypatch.setattr(downloads, "PIECE", piece)
+    text = base64.b64encode(JPEG).decode().replace("A", "%41") if is_base64 else quote_from_bytes(JPEG)
+    assert decoded_data(f"data:image/jpeg{';base64' if is_base64 else ''},{text}") == JPEG
+    assert decoded_data("data:,%4") == b"%4"
 
 
 @pytest.mark.parametrize(

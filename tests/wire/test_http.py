@@ -23,7 +23,7 @@ from imagen_nb.errors import (
     UncertainError,
     UnreachableError,
 )
-from imagen_nb.wire import http as http_module
+from imagen_nb.wire import bodies
 from imagen_nb.wire.gate import Gate
 
 HTML = page(502, "Bad gateway")
@@ -242,7 +242,7 @@ def test_a_storm_of_failures_is_not_amplified(origin: Origin) -> None:
 
 def test_an_endless_reply_is_capped(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reply larger than its cap is given up on, once."""
-    monkeypatch.setattr(http_module, "BODY_CAP", 1024 * 1024)
+    monkeypatch.setattr(bodies, "BODY_CAP", 1024 * 1024)
     origin.fault("get", instead=[endless(b"[" * 65536)])
     with pytest.raises(UncertainError, match="larger than 1 MB"):
         api_of(origin, doze=Naps()).get("abc", deadline=soon())
