@@ -35,6 +35,7 @@ _CHUNK = 100
 _MOST_TOGETHER = 32
 _COMMIT_WAIT_S = 0.05
 _ASK_AGAIN_S = (0.001, 0.006)
+_FORK_WAIT_S = 5.0
 
 
 class Database:
@@ -65,6 +66,7 @@ class Database:
         except BaseException:
             self.close()
             raise
+        _opened.add(self)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sa.Connection]:
@@ -90,6 +92,19 @@ class Database:
             self._is_closed = True
             self._users.wait_for(lambda: self._in_use == 0, timeout=_WAIT_S)
         self._end()
+
+    def _rest(self) -> None:
+        """Before a fork: let transactions end, close every connection, and keep new ones from being made.
+
+        SQLite notes in the process which locks it holds on a file. A child would inherit the notes without the locks,
+        and then wait for its parent's transaction for ever, or take for locked what is not.
+        """
+        self._users.acquire()
+        self._users.wait_for(lambda: self._in_use == 0, timeout=_FORK_WAIT_S)
+        self._engine.dispose()
+
+    def _go_on(self) -> None:
+        self._users.release()
 
     @contextlib.contextmanager
     def _turn(self) -> Iterator[_Together]:
@@ -289,6 +304,23 @@ def _begin_writing(connection: Any) -> None:
 def _dispose(engine: sa.Engine, pid: int) -> None:
     if os.getpid() == pid:  # the connections of a forked child are its parent's
         engine.dispose()
+
+
+def _rest_all() -> None:
+    _resting[:] = _opened
+    for database in _resting:
+        database._rest()  # noqa: SLF001 - it is this module's own
+
+
+def _go_on_all() -> None:
+    while _resting:
+        _resting.pop()._go_on()  # noqa: SLF001 - it is this module's own
+
+
+_opened: weakref.WeakSet[Database] = weakref.WeakSet()
+_resting: list[Database] = []
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_rest_all, after_in_parent=_go_on_all, after_in_child=_go_on_all)
 
 
 def _ensure_schema(conn: sa.Connection, path: Path) -> None:

@@ -14,6 +14,8 @@ from acts import Act, pause, reply
 from ledger import books
 from origin import Origin, Seen, picture
 
+from imagen_nb.store.log import Log
+
 COUNT = 3
 CHILDREN = [f"child {number}" for number in range(COUNT)]
 PARENT = ["before", "meanwhile", "after"]
@@ -56,9 +58,20 @@ def test_a_connection_is_not_shared_with_a_child() -> None:
     assert all(path == got for path, got in lines)
 
 
-def _said(home: str, api: Origin) -> list[list[str]]:
+def test_a_fork_in_the_middle_of_a_write_blocks_nobody(home: Path) -> None:
+    """While a thread of the parent writes without a pause, each child can write to the same log at once."""
+    seconds = [float(line[0]) for line in _said(str(home), "log", 8)]
+    assert len(seconds) == 8
+    assert max(seconds) < 20.0
+    with Log(home) as log:
+        assert log.verify() == []
+        assert log.count(text="a fox") == 8
+
+
+def _said(home: str, api: Origin | str, count: int = COUNT) -> list[list[str]]:
     """What the processes printed, by the field."""
-    command = [sys.executable, forking.__file__, home, api.base_url, str(COUNT)]
+    base_url = api if isinstance(api, str) else api.base_url
+    command = [sys.executable, forking.__file__, home, base_url, str(count)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stderr
     return [line.split("|") for line in done.stdout.splitlines()]

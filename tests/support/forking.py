@@ -2,18 +2,22 @@
 
 `python forking.py HOME BASE_URL COUNT` prints a line for each image, made by the parent or a child: the prompt, what
 became of it, and the session that drove it. With the word `line` for HOME there is no workspace, only a connection:
-each process asks over it for a path of its own, and prints the path and the reply.
+each process asks over it for a path of its own, and prints the path and the reply. With `log` for BASE_URL there is
+only a log, to which a thread of the parent writes over and over: each child writes a row and prints how long it took.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from imagen_nb.core.records import Request
+from imagen_nb.store.log import Log
 from imagen_nb.wire.transport import Anonymous, Call, Line
 from imagen_nb.workspace import Workspace
 
@@ -40,9 +44,11 @@ def forked(*acts: Callable[[], object]) -> int:
     """The process id of a child that does these things and ends."""
     pid = os.fork()
     if pid == 0:
-        for act in acts:
-            act()
-        os._exit(0)
+        try:
+            for act in acts:
+                act()
+        finally:
+            os._exit(0)
     return pid
 
 
@@ -74,8 +80,36 @@ def share_a_line(base_url: str, count: int) -> None:
     asked(line, base_url, "/files/after")
 
 
+def written(home: str) -> None:
+    """Write a row to a log of one's own, and say how long that took."""
+    began = time.monotonic()
+    with Log(Path(home)) as log:
+        log.intend([Request("some/model", {"prompt": "a fox"}, "a fox")], provider="test")
+    os.write(1, f"{time.monotonic() - began:.3f}\n".encode())
+
+
+def share_a_log(home: str, count: int) -> None:
+    with Log(Path(home)) as log:
+        ended = threading.Event()
+
+        def write() -> None:
+            while not ended.is_set():
+                log.intend([Request("some/model", {"prompt": "a cat"}, "a cat")] * 500, provider="test")
+                time.sleep(0.01)  # as any writer leaves the others a chance
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        for _ in range(count):
+            awaited([forked(partial(written, home))])
+        ended.set()
+        writer.join()
+
+
 def main() -> None:
     home, base_url, count = sys.argv[1:]
+    if base_url == "log":
+        share_a_log(home, int(count))
+        return
     if home == "line":
         share_a_line(base_url, int(count))
     else:
