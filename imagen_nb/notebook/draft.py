@@ -58,6 +58,11 @@ class Draft:
         return self.plan is not None and not self.problems
 
     @property
+    def offer(self) -> tuple[int, float | None] | None:
+        """What a press of the button agrees to: how many requests, and their estimate in US dollars; None for none."""
+        return None if self.plan is None else (len(self.plan), self.plan.cost)
+
+    @property
     def label(self) -> str:
         """What the button says: `Generate 8, about $0.32`."""
         if self.plan is None:
@@ -93,6 +98,16 @@ def text_of(request: Request) -> str:
     if not template.slots and template.render({}) == request.prompt:
         return request.template
     return escape(request.prompt)
+
+
+def variables_of(prompt: str, namespace: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+    """The variables that a prompt names, each with what changes when it is assigned anew or a list of it grows."""
+    try:
+        names = [slot.name for slot in parse(prompt).slots]
+    except ImagenError:
+        return {}
+    values = {name: namespace[name] for name in names if name in namespace}
+    return {name: (id(value), len(value) if isinstance(value, list) else 0) for name, value in values.items()}
 
 
 def _planned(

@@ -196,6 +196,7 @@ class Panel(w.VBox):  # type: ignore[misc] # ipywidgets has no types
             self._jobs.popleft()()
         self._lacking |= self._queue.draw()
         if self._queue.has_news or self._is_stale or time.monotonic() - self._read_at > IDLE_S:
+            self._form.look_again()
             self._read()
         self._mirror()
         self._bring_thumbnails()

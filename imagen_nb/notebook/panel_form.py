@@ -12,9 +12,9 @@ import ipywidgets as w  # type: ignore[import-untyped]  # it has no types
 from imagen_nb.core.models import ModelSpec, check_model_name, known_models
 from imagen_nb.errors import ImagenError, InputError
 from imagen_nb.notebook.controls import Field, close_all, field_of, message
-from imagen_nb.notebook.draft import Draft, Entries, draft, text_of
+from imagen_nb.notebook.draft import Draft, Entries, draft, text_of, variables_of
 from imagen_nb.notebook.markup import fill
-from imagen_nb.view.words import dollars, seconds
+from imagen_nb.view.words import count, dollars, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,6 +52,8 @@ class Form:
         self._fields: dict[str, Field] = {}
         self._spec: ModelSpec | None = None
         self._draft = Draft()
+        self._judged_with: dict[str, Any] = {}
+        self._notice = ""
         self._make_controls()
         self._follow_model()
         for control in self._plain_controls():
@@ -80,6 +82,12 @@ class Form:
         """Complete the experiment's name from these."""
         if tuple(names) != tuple(self._experiment.options):
             self._experiment.options = names
+
+    def look_again(self) -> None:
+        """Judge anew where a variable that the prompt names was set, or has grown, since this was last done."""
+        with self._lock:
+            if variables_of(self._prompt.value, self._namespace()) != self._judged_with:
+                self._judge()
 
     # -- what it is made of --------------------------------------------------------------------------------------
 
@@ -131,6 +139,7 @@ class Form:
 
     def _changed(self, change: Any) -> None:
         with self._lock:
+            self._notice = ""
             if change["owner"] in (self._model, self._named):
                 self._follow_model()
             if change["owner"] not in (self._confirmed, self._experiment):
@@ -138,9 +147,15 @@ class Form:
             self._judge()
 
     def _pressed(self, _: Any) -> None:
+        """Send what the button says, and nothing else: a variable may have changed since it was written."""
         with self._lock:
+            shown = self._draft.offer
+            self._notice = ""
             self._judge()
-            if self._draft.is_ready:
+            if self._draft.offer != shown:
+                self._notice = _not_sent(self._draft)
+                self._say()
+            elif self._draft.is_ready:
                 self._submit(self._draft.plan, self._experiment.value.strip() or None)
                 self._confirmed.value = False
 
@@ -218,18 +233,19 @@ class Form:
         """Work out what Generate would do, and say it; nothing is sent by this."""
         if self._is_filling:
             return
+        shown = self._draft.offer
+        self._judged_with = variables_of(self._prompt.value, self._namespace())
+        self._draft = self._drafted()
+        if self._confirmed.value and self._draft.offer != shown:
+            self._confirmed.value = False  # another plan was confirmed; this judges once more
+        self._say()
+
+    def _drafted(self) -> Draft:
         problems = self._model_problems()
         entries, wrong = self._entries()
         if problems or wrong:
-            self._draft = Draft(problems={**problems, **wrong})
-        else:
-            self._draft = draft(
-                entries,
-                self._workspace,
-                namespace=self._namespace(),
-                confirm_above=self._confirm_above,
-            )
-        self._say()
+            return Draft(problems={**problems, **wrong})
+        return draft(entries, self._workspace, namespace=self._namespace(), confirm_above=self._confirm_above)
 
     def _model_problems(self) -> dict[str, str]:
         """Why a model asked for cannot be used, or not yet."""
@@ -269,7 +285,9 @@ class Form:
         now = self._draft
         places = {**self._places, **{name: field.message for name, field in self._fields.items()}}
         for name, place in places.items():
-            say(place, now.problems.get(name), is_alert=name != "prompt" or bool(self._prompt.value))
+            parts = [self._notice if name == "confirm" else "", now.problems.get(name, "")]
+            said = "\n".join(filter(None, parts))
+            say(place, said, is_alert=name != "prompt" or bool(self._prompt.value))
         _put(self._generate, "description", now.label)
         _put(self._generate, "disabled", not now.is_ready)
         _put(self._confirmed, "description", f"Send all {len(now.plan):,}" if now.plan else "Send them all")
@@ -286,6 +304,15 @@ def _put(widget: Any, trait: str, value: Any) -> None:
     """Set a trait where it differs, so that no message is sent for nothing."""
     if getattr(widget, trait) != value:
         setattr(widget, trait, value)
+
+
+def _not_sent(now: Draft) -> str:
+    """Why a press sent nothing, where the plan is no longer the one that the button named."""
+    if now.plan is None:
+        return "Nothing was sent: what the prompt names has changed."
+    cost = f", about {dollars(now.plan.cost)}" if now.plan.cost is not None else ""
+    many = count(len(now.plan), "request")
+    return f"Nothing was sent: what the prompt names has changed, and it is now {many}{cost}. Generate sends that."
 
 
 def _notes(spec: ModelSpec) -> list[str]:

@@ -143,6 +143,57 @@ def test_large_plan_is_sent_once_confirmed(opened: Any, workspace: Workspace) ->
     assert control(shown, "Generate 3").disabled
 
 
+def test_nothing_is_sent_but_what_the_button_says(opened: Any, simulator: Simulator) -> None:
+    """A variable that changed since the button was labelled sends nothing: the new label is shown, to be pressed."""
+    names: dict[str, Any] = {"styles": [f"style {n}" for n in range(25)]}
+    shown = opened(namespace=lambda: names)
+    shown._form.look_again = lambda: None  # as if the press came before the panel's next look
+    fill(shown, Prompt="a fox in {styles}")
+    fill(shown, Send_all_25=True)
+    button = control(shown, "Generate 25, about $1.00")
+    names["styles"] = [f"style {n}" for n in range(500)]
+    button.click()
+    assert (button.description, button.disabled) == ("Generate 500, about $20.00", True)
+    assert control(shown, "Send all 500").value is False
+    assert "Nothing was sent" in beside(shown, "Send all 500")
+    names["styles"] = ["oil", "ink"]
+    button.click()
+    assert (button.description, button.disabled) == ("Generate 2, about $0.08", False)
+    assert "now 2 requests, about $0.08" in text(shown)
+    assert simulator.predictions == []
+    button.click()
+    until(lambda: len(simulator.predictions) == 2)
+    assert "Nothing was sent" not in text(shown)
+
+
+def test_tick_is_for_the_plan_it_named(opened: Any, simulator: Simulator) -> None:
+    """The box is cleared where the plan is another one by the time it is ticked, or while it is."""
+    names: dict[str, Any] = {"styles": list(range(25))}
+    shown = opened(namespace=lambda: names)
+    shown._form.look_again()
+    fill(shown, Prompt="a fox in {styles}")
+    names["styles"] = list(range(500))
+    control(shown, "Send all").value = True
+    assert (control(shown, "Send all 500").value, control(shown, "Generate").disabled) == (False, True)
+    control(shown, "Send all 500").value = True
+    names["styles"].append("oil")
+    shown._look_again()
+    until(lambda: "Send all 501" in labels(shown))
+    assert (control(shown, "Send all 501").value, control(shown, "Generate 501").disabled) == (False, True)
+    assert simulator.predictions == []
+
+
+def test_variable_defined_later_turns_the_button_on(opened: Any) -> None:
+    """A slot that a later cell fills is noticed without touching the form."""
+    names: dict[str, Any] = {}
+    shown = opened(namespace=lambda: names)
+    fill(shown, Prompt="a fox in {style}")
+    assert control(shown, "Generate").disabled
+    names["style"] = "oil"
+    until(lambda: not control(shown, "Generate").disabled)
+    assert beside(shown, "Prompt") == ""
+
+
 def test_model_nobody_described_is_asked_for_meanwhile(home: Path, opened: Any) -> None:
     """The provider's schema of a model makes the form; where there is none, inputs go as given and a note says so."""
     with Simulator(latency=0.0) as simulator, Workspace(home, provider=simulator.base_url) as workspace:
