@@ -104,7 +104,7 @@ def reconcile(timeout: float = 600.0) -> Runs:
 
 
 def panel() -> Any:
-    """The panel on the default workspace: a form, what runs, and the history."""
+    """The panel on the default workspace: a form, what runs, and the history; with the limits of `%config`."""
     from imagen_nb.notebook.panel import panel as make_panel
 
     return make_panel()

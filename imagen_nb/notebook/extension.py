@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 from IPython.core.completer import context_matcher
 
+from imagen_nb import default
 from imagen_nb.notebook.arguments import keep_question_marks
 from imagen_nb.notebook.magic import ImagenMagics
 
@@ -38,7 +39,10 @@ _loaded: WeakKeyDictionary[Any, Loaded] = WeakKeyDictionary()
 
 
 def load(shell: Any) -> None:
-    """Add the magics, their completion, the display of running sweeps, `df.imagen`, and prompts that ask."""
+    """Add the magics, their completion, the display of running sweeps, `df.imagen`, and prompts that ask.
+
+    The default workspace is from now on the one that `%config ImagenMagics` asks for, whoever uses it.
+    """
     if shell in _loaded:
         return
     magics = ImagenMagics(shell)
@@ -49,11 +53,12 @@ def load(shell: Any) -> None:
     shell.Completer.custom_matchers.append(matcher)
     accessor = _accessor(shell)
     shell.events.register("pre_run_cell", accessor)
+    default.open_with(magics.opened)
     _loaded[shell] = Loaded(magics, matcher, accessor)
 
 
 def unload(shell: Any) -> None:
-    """Take it all out again; what runs goes on."""
+    """Take it all out again, the default workspace too; what runs goes on."""
     loaded = _loaded.pop(shell, None)
     if loaded is None:
         return
@@ -66,8 +71,15 @@ def unload(shell: Any) -> None:
     _displays(shell).pop("imagen_nb.runs.Runs", None)
     shell.Completer.custom_matchers.remove(loaded.matcher)
     shell.events.unregister("pre_run_cell", loaded.accessor)
+    default.open_no_more_with(loaded.magics.opened)
     if pair := sys.modules.get("imagen_nb.notebook.pair"):
         pair.unregister(shell)
+
+
+def limits(shell: Any) -> dict[str, Any]:
+    """The options of a panel that the shell's magics are configured with; none where they are not loaded."""
+    loaded = None if shell is None else _loaded.get(shell)
+    return {} if loaded is None else loaded.magics.limits
 
 
 def _displays(shell: Any) -> Any:

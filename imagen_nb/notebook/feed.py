@@ -43,9 +43,9 @@ class Standing:
 
 
 class Submission:
-    """One press of Generate: a plan, and what becomes of it."""
+    """One press of Generate: a plan, and what becomes of it. `budget` is what it may spend, in US dollars."""
 
-    def __init__(self, plan: Plan, experiment: str | None) -> None:
+    def __init__(self, plan: Plan, experiment: str | None, budget: float | None = None) -> None:
         self.number = next(_numbers)
         self.size = len(plan)
         self.title = plan[0].prompt if len(plan) == 1 else " / ".join(plan.templates)
@@ -53,6 +53,7 @@ class Submission:
         self.varies = tuple(axis.name for axis in plan.axes)
         """The names of what differs between its runs."""
         self._plan: Plan | None = plan
+        self._budget = budget
         self._asked_at = time.monotonic()
         self._runs: Runs | None = None
         self._is_canceled = threading.Event()
@@ -70,7 +71,7 @@ class Submission:
         try:
             if plan is None or self._is_canceled.is_set():
                 raise ImagenError("canceled before it was sent; nothing was asked for")  # noqa: TRY301 - one way to end
-            runs = workspace.submit(plan, experiment=self.experiment)
+            runs = workspace.submit(plan, experiment=self.experiment, budget=self._budget)
         except ImagenError as error:
             self._end(Standing(self._waiting(), error=error))
         except Exception as error:  # noqa: BLE001 - a thread's traceback would land in whatever cell runs now
@@ -114,9 +115,11 @@ class Feed:
         with self._lock:
             return list(self._submissions)
 
-    def submit(self, workspace: Workspace, plan: Plan, experiment: str | None) -> Submission:
-        """Begin to send a plan, on a thread of its own; returns at once."""
-        submission = Submission(plan, experiment)
+    def submit(
+        self, workspace: Workspace, plan: Plan, experiment: str | None, budget: float | None = None
+    ) -> Submission:
+        """Begin to send a plan, on a thread of its own; returns at once. `budget` is in US dollars."""
+        submission = Submission(plan, experiment, budget)
         with self._lock:
             ended = [each for each in self._submissions if each.standing().is_done]
             dropped = set(ended[KEPT - 1 :])

@@ -62,7 +62,7 @@ class ImagenMagics(Magics):
         super().__init__(shell, **options)
         self._opened: Workspace | None = None
         self._opened_with: dict[str, Any] = {}
-        self._told: set[str] = set()
+        self._told = ""
 
     @property
     def _shell(self) -> Any:
@@ -71,17 +71,28 @@ class ImagenMagics(Magics):
     # -- the workspace -------------------------------------------------------------------------------------------
 
     def workspace(self) -> Workspace:
-        """The notebook's workspace, opened anew where the settings here have changed. Raises `SettingsError`."""
-        from imagen_nb.default import default_workspace, set_default_workspace
+        """The notebook's workspace. Raises `SettingsError`."""
+        from imagen_nb.default import default_workspace
+
+        return default_workspace()
+
+    def opened(self, current: Workspace | None) -> Workspace:
+        """The current workspace where it is what the settings here ask for, else a new one. Raises `SettingsError`."""
         from imagen_nb.workspace import Workspace
 
         values = {name: copy(getattr(self, name)) for name in _WORKSPACE_SETTINGS}
         wanted = {name: value for name, value in values.items() if value != self.trait_defaults(name)}
-        if wanted != self._opened_with or (wanted and default_workspace() is not self._opened):
-            self._opened = Workspace(**wanted) if wanted else None
-            self._opened_with = wanted
-            set_default_workspace(self._opened)
-        return default_workspace()
+        is_right = wanted == self._opened_with and (not wanted or current is self._opened)
+        if current is not None and is_right:
+            return current
+        self._opened = Workspace(**wanted)
+        self._opened_with = wanted
+        return self._opened
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        """What a panel may send without a tick, and spend with one press, by the names of its options."""
+        return {"confirm_above": self.confirm_above, "budget": self.budget}
 
     def live_thumb(self) -> Thumb:
         """Thumbnails for live views."""
@@ -90,11 +101,13 @@ class ImagenMagics(Magics):
         return self.workspace().displays.thumb(THUMBNAIL_PX)
 
     def _tell(self, workspace: Workspace) -> None:
-        """Print the notices that were not printed yet."""
-        for notice in list(workspace.notices):
-            if notice not in self._told:
-                self._told.add(notice)
+        """Print the notices that were not printed yet; what a workspace begins with comes but once for several."""
+        while workspace.notices:
+            notice = workspace.notices.pop(0)
+            if notice != self._told:
                 print(notice)  # noqa: T201 - a notice is a line of the cell's output
+            if notice == workspace.settings.notice:
+                self._told = notice
 
     # -- the magics ----------------------------------------------------------------------------------------------
 
@@ -124,7 +137,9 @@ class ImagenMagics(Magics):
             print(log_manual())  # noqa: T201 - the manual is this cell's output
             return None
         last = asked_for.pop("last", None)
-        frame = self.workspace().frame(**asked_for)
+        workspace = self.workspace()
+        frame = workspace.frame(**asked_for)
+        self._tell(workspace)
         return frame if last is None else frame.tail(last)
 
     @no_var_expand
@@ -154,7 +169,7 @@ class ImagenMagics(Magics):
             raise InputError(f"%imagen_panel takes nothing, and {shortened(line.strip())} was given")
         from imagen_nb.notebook.panel import panel
 
-        return panel(self.workspace, confirm_above=self.confirm_above)
+        return panel(self.workspace, **self.limits)
 
     # -- one cell ------------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from imagen_nb.core.records import Image, Rendering, Run
 from imagen_nb.default import default_workspace
 from imagen_nb.errors import ImagenError, SettingsError
 from imagen_nb.notebook.controls import close_all, message
+from imagen_nb.notebook.extension import limits
 from imagen_nb.notebook.feed import feed_of
 from imagen_nb.notebook.markup import fill
 from imagen_nb.notebook.panel_details import Details, Wishes
@@ -30,6 +31,7 @@ from imagen_nb.notebook.panel_queue import Queue
 from imagen_nb.notebook.tiles import picture_key, pictures_of, short_path
 from imagen_nb.notebook.widgets import Gallery, Guard
 from imagen_nb.view.pictures import Picture, data_uri, picture
+from imagen_nb.view.words import dollars
 from imagen_nb.workspace import CONFIRM_ABOVE, Workspace
 
 if TYPE_CHECKING:
@@ -48,7 +50,12 @@ STILL, STILL_BOX = 4, 168
 
 
 class Panel(w.VBox):  # type: ignore[misc] # ipywidgets has no types
-    """The panel of one workspace, to be displayed in a notebook; `.close()` takes it away and lets what runs go on."""
+    """The panel of one workspace, to be displayed in a notebook; `.close()` takes it away and lets what runs go on.
+
+    `confirm_above` is the most requests that one press sends without a tick (None: any number), `budget` the most that
+    one press may spend, in US dollars (None: no limit), `namespace()` gives the variables that slots may name (default:
+    the notebook's).
+    """
 
     def __init__(
         self,
@@ -56,8 +63,10 @@ class Panel(w.VBox):  # type: ignore[misc] # ipywidgets has no types
         *,
         namespace: Callable[[], Mapping[str, Any]] | None = None,
         confirm_above: int | None = CONFIRM_ABOVE,
+        budget: float | None = None,
     ) -> None:
         self._workspace = workspace
+        self._budget = budget
         self._feed = feed_of(workspace)
         self._form = Form(
             workspace, self._submitted, namespace=namespace or _notebook_names, confirm_above=confirm_above
@@ -116,7 +125,8 @@ class Panel(w.VBox):  # type: ignore[misc] # ipywidgets has no types
 
     def _made(self) -> list[Any]:
         settings = self._workspace.settings
-        notes = [settings.provider.name, short_path(settings.home)]
+        limit = "" if self._budget is None else f"at most {dollars(self._budget)} each time"
+        notes = [note for note in (settings.provider.name, short_path(settings.home), limit) if note]
         head = w.HTML(fill("head.html", notes=notes, notice=settings.notice))
         work = w.Box([self._form.box, self._queue.box])
         work.add_class("inb-work")
@@ -127,7 +137,7 @@ class Panel(w.VBox):  # type: ignore[misc] # ipywidgets has no types
     # -- handlers: they may come on any thread, and return at once -------------------------------------------------
 
     def _submitted(self, plan: Plan, experiment: str | None) -> None:
-        self._feed.submit(self._workspace, plan, experiment)
+        self._feed.submit(self._workspace, plan, experiment, self._budget)
 
     def _picked(self, change: Any) -> None:
         if tuple(change["new"]) != self._picks:
@@ -268,10 +278,10 @@ class Unready(w.VBox):  # type: ignore[misc] # ipywidgets has no types
 def panel(workspace: Workspace | Callable[[], Workspace] = default_workspace, **options: Any) -> w.VBox:
     """The panel on a workspace, or on the one that a call gives (default: the notebook's own), ready to be displayed.
 
-    `confirm_above` is the most requests that are sent without being confirmed; `namespace()` gives the variables that
-    slots may name (default: the notebook's). Where a call says that the settings cannot be used, the panel says so in
-    place, and can try again.
+    The options are those of `Panel`; `confirm_above` and `budget` are by default what `%config ImagenMagics` says.
+    Where a call says that the settings cannot be used, the panel says so in place, and can try again.
     """
+    options = {**limits(get_ipython()), **options}
     if isinstance(workspace, Workspace):
         return Panel(workspace, **options)
     try:

@@ -36,6 +36,7 @@ _MOST_TOGETHER = 32
 _COMMIT_WAIT_S = 0.05
 _ASK_AGAIN_S = (0.001, 0.006)
 _FORK_WAIT_S = 5.0
+_LOST = "Run the cell again, or open a new Workspace: either begins a new log there."
 
 
 class Database:
@@ -68,6 +69,11 @@ class Database:
             raise
         _opened.add(self)
 
+    @property
+    def is_there(self) -> bool:
+        """Whether the file that was opened still is where it was."""
+        return self._file == _identity(self.path)
+
     @contextlib.contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A connection in a transaction that only reads. Raises `LogError`."""
@@ -79,10 +85,8 @@ class Database:
         """A connection in a transaction that holds the write lock; committed when this ends. Raises `LogError`."""
         with self._mapped(), self._use():
             with self._turn() as together, together.part():
-                if self._file is not None and self._file != _identity(self.path):
-                    raise LogError(
-                        f"the log was moved or deleted while it was open: {self.path}", "Open a new workspace."
-                    )
+                if self._file is not None and not self.is_there:
+                    raise LogError(f"the log was moved or deleted while it was open: {self.path}", _LOST)
                 yield together.conn
             self._await(together)
 

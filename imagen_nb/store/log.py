@@ -279,6 +279,11 @@ class Log:
 
     # What is in it.
 
+    @property
+    def is_there(self) -> bool:
+        """Whether the file is still where it was opened, and has not been moved or deleted."""
+        return self._database.is_there
+
     def get(self, run_id: str) -> Run:
         """One run."""
         with self._database.reading() as conn:

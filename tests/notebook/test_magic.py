@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import controls
 import pytest
 from markup import Markup
 from shells import Session, session
@@ -206,6 +207,56 @@ def test_settings_count_from_the_next_cell(notebook: Session, simulator: Simulat
     assert notebook.run("%imagen a fox") is not None
     assert len(simulator.predictions) == 2
     default_workspace().close()
+
+
+def test_settings_count_in_python_too(notebook: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`im.plan`, `im.frame` and `im.panel` use what `%config` says before any magic has run, whatever the tokens."""
+    monkeypatch.delenv("IMAGEN_NB_PROVIDER")
+    monkeypatch.setenv("REPLICATE_API_TOKEN", "r8_canary")
+    notebook.run("import imagen_nb as im")
+    notebook.run("%config ImagenMagics.provider = 'simulator'")
+    notebook.run("panel = im.panel()")
+    assert "simulator" in controls.text(notebook.value("panel"))
+    notebook.run("panel.close()")
+    notebook.run("%config ImagenMagics.model = 'google/imagen-4-fast'")
+    notebook.run("%config ImagenMagics.prices = {'google/imagen-4-fast': 2.5}")
+    notebook.run(f"%config ImagenMagics.home = {str(tmp_path / 'elsewhere')!r}")
+    plan = notebook.run("im.plan('a fox')")
+    assert (plan.models, plan.cost) == (("google/imagen-4-fast",), 2.5)
+    assert len(notebook.run("im.frame()")) == 0
+    assert (tmp_path / "elsewhere").is_dir()
+    assert not (tmp_path / "imagen_runs" / "log.sqlite").exists()
+    notebook.run("%unload_ext imagen_nb")
+    assert notebook.run("im.plan('a fox')").models == ("google/imagen-4",)
+
+
+@pytest.mark.parametrize("opening", ["im.panel()", "get_ipython().run_line_magic('imagen_panel', '')"])
+def test_limits_count_in_the_panel(notebook: Session, simulator: Simulator, opening: str) -> None:
+    """However a panel is opened, `confirm_above` asks for a tick in it and `budget` ends what one press may spend."""
+    notebook.run("%config ImagenMagics.confirm_above = 2")
+    notebook.run("%config ImagenMagics.budget = 0.05")
+    notebook.run(f"import imagen_nb as im; panel = {opening}")
+    panel = notebook.value("panel")
+    assert "at most $0.05 each time" in controls.text(panel)
+    controls.control(panel, "Prompt").value = "a {red|blue|white} fox"
+    assert controls.control(panel, "Generate 3").disabled
+    controls.control(panel, "Send all 3").value = True
+    controls.control(panel, "Generate 3").click()
+    controls.until(lambda: "Dismiss" in controls.labels(panel))
+    assert len(simulator.predictions) == 1
+    panel.close()
+
+
+def test_no_workspace_is_opened_beside_the_one_configured(notebook: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a login the configured provider counts, also where the environment alone would name none."""
+    monkeypatch.delenv("IMAGEN_NB_PROVIDER")
+    monkeypatch.setenv("IMAGEN_NB_TOKEN", "r8_canary")
+    monkeypatch.setattr("getpass.getpass", lambda _: "r8_canary")
+    notebook.run("%config ImagenMagics.provider = 'replicate'")
+    notebook.run("%imagen --dry-run a fox")
+    notebook.run("%imagen_login")
+    notebook.run("%imagen --dry-run a fox")
+    assert notebook.error is None
 
 
 def test_settings_are_listed(notebook: Session) -> None:
