@@ -19,7 +19,7 @@ from IPython import get_ipython
 from imagen_nb.core.plan import Plan
 from imagen_nb.core.records import Image, Rendering, Run
 from imagen_nb.default import default_workspace
-from imagen_nb.errors import ImagenError, SettingsError
+from imagen_nb.errors import ImagenError, LogError, SettingsError
 from imagen_nb.notebook.controls import close_all, message
 from imagen_nb.notebook.extension import limits
 from imagen_nb.notebook.feed import feed_of
@@ -215,10 +215,20 @@ class Panel(w.VBox):  # type: ignore[misc] # ipywidgets has no types
         """Show the log as it is now."""
         self._is_stale, self._read_at = False, time.monotonic()
         log = self._workspace.log
+        if not log.is_there:
+            self._lose()
         self._lacking[self._history.gallery] = self._history.read(log)
         self._form.offer_experiments(log.experiments())
         found = {run.id: run for run in log.runs(ids=self._picks)} if self._picks else {}
         self._details.show([found[run_id] for run_id in self._picks if run_id in found], self._first_image)
+
+    def _lose(self) -> None:
+        """Show no rows of a log that was moved or deleted, and say so. Raises `LogError`."""
+        self._is_stale = True
+        self._history.clear()
+        self._details.show([], self._first_image)
+        self._lacking.pop(self._history.gallery, None)
+        raise LogError("the log of this panel was moved or deleted", "Run the panel's cell again to begin a new one.")
 
     def _mirror(self) -> None:
         """Let every gallery know what is picked in any."""

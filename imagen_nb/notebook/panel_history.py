@@ -84,6 +84,13 @@ class History:
         self.gallery.still = {"text/plain": still_text(self._page)}
         return [pictures[key] for key in wanted]
 
+    def clear(self) -> None:
+        """Show nothing: the log is gone."""
+        self._page, self._has_more = [], False
+        self._say(View(), 0)
+        self.gallery.show([])
+        self.gallery.still = {"text/plain": still_text([])}
+
     # -- handlers ------------------------------------------------------------------------------------------------
 
     def _filtered(self, _: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -256,6 +257,30 @@ def test_no_workspace_is_opened_beside_the_one_configured(notebook: Session, mon
     notebook.run("%imagen --dry-run a fox")
     notebook.run("%imagen_login")
     notebook.run("%imagen --dry-run a fox")
+    assert notebook.error is None
+
+
+def test_deleted_home_is_begun_anew(notebook: Session, simulator: Simulator, tmp_path: Path) -> None:
+    """After `!rm -rf imagen_runs` the next cell begins a new log and says so in a line, each time and in any magic."""
+    notebook.run("%imagen -q a fox")
+    for cell, rows in (("%imagen an owl", 1), ("%imagen_log", 0), ("%imagen a cat", 1)):
+        shutil.rmtree(tmp_path / "imagen_runs")
+        notebook.run(cell)
+        assert notebook.error is None
+        assert notebook.out.count("was moved or deleted; a new one is begun") == 1
+        assert len(notebook.run("%imagen_log")) == rows
+        assert "moved" not in notebook.out
+    assert len(simulator.predictions) == 3
+
+
+def test_log_that_vanishes_meanwhile_names_a_way_on(notebook: Session, tmp_path: Path) -> None:
+    """A background sweep whose log is moved away stops with two lines, and doing as they say works."""
+    notebook.run("runs = %imagen -q --background -n 20 -j 1 a fox")
+    (tmp_path / "imagen_runs").rename(tmp_path / "elsewhere")
+    notebook.run("runs.wait()")
+    assert isinstance(notebook.error, errors.LogError)
+    assert notebook.error.hint.startswith("Run the cell again")
+    notebook.run("%imagen -q a fox")
     assert notebook.error is None
 
 

@@ -452,6 +452,17 @@ def test_file_that_is_gone_leaves_a_tile(opened: Any, workspace: Workspace) -> N
     assert list(strip.thumbs.values()) == [b""]
 
 
+def test_log_that_is_gone_is_shown_no_more(opened: Any, workspace: Workspace) -> None:
+    """Where the log is gone the panel shows none of its rows, and says what to do."""
+    workspace.generate("a fox")
+    shown = opened()
+    until(lambda: history(shown).items)
+    workspace.home.rename(workspace.home.with_name("elsewhere"))
+    until(lambda: not history(shown).items)
+    until(lambda: "Run the panel's cell again" in text(shown))
+    assert "of 1" not in text(shown)
+
+
 # -- settings that cannot be used --------------------------------------------------------------------------------------
 
 
