@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary, WeakSet
 from imagen_nb.core.plan import Plan
 from imagen_nb.core.records import Progress, Run
 from imagen_nb.errors import ImagenError
+from imagen_nb.view.cards import failures
 
 if TYPE_CHECKING:
     from imagen_nb.runs import Runs
@@ -33,10 +34,14 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How far a submission has come. `runs` are those that ended; of many, the last ones."""
+    """How far a submission has come. `runs` are those that ended; of many, the last ones.
+
+    `reasons` say of all of them how often there is no image, and why.
+    """
 
     progress: Progress
     runs: Sequence[Run] = ()
+    reasons: Sequence[tuple[int, str]] = ()
     error: ImagenError | None = None
     is_sent: bool = False
     is_done: bool = False
@@ -58,6 +63,7 @@ class Submission:
         self._runs: Runs | None = None
         self._is_canceled = threading.Event()
         self._last: Standing | None = None
+        self._counted: tuple[int, Sequence[tuple[int, str]]] = (0, ())
 
     def cancel(self) -> None:
         """Send nothing more and cancel what is in flight; returns at once."""
@@ -88,10 +94,17 @@ class Submission:
         if self._last is not None or runs is None:
             return self._last or Standing(self._waiting())
         is_done = runs.is_done
-        seen = Standing(runs.progress(), _shown(runs), _error(runs), is_sent=True, is_done=is_done)
+        seen = Standing(runs.progress(), _shown(runs), self._reasons(runs), _error(runs), is_sent=True, is_done=is_done)
         if is_done:
             self._end(seen)
         return seen
+
+    def _reasons(self, runs: Runs) -> Sequence[tuple[int, str]]:
+        """Counted anew only where more runs have ended: there may be thousands, and a card asks four times a second."""
+        ended = len(runs)
+        if self._counted[0] != ended:
+            self._counted = ended, failures(list(runs))
+        return self._counted[1]
 
     def _waiting(self) -> Progress:
         return Progress(total=self.size, elapsed=time.monotonic() - self._asked_at)

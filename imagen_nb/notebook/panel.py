@@ -98,13 +98,16 @@ class Panel(w.VBox):  # type: ignore[misc] # ipywidgets has no types
                 close_all(child)
         super().close()
 
+    def __repr__(self) -> str:
+        return f"<{'closed ' if self._is_closed else ''}panel on {short_path(self._workspace.home)}>"
+
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         live = super()._repr_mimebundle_(**kwargs) or {}
-        shown = {**live, **self._still()}
+        shown = {**live, **self.still()}
         self._wake.set()  # not sooner: what the updater needs for the log takes a while to import
         return shown
 
-    def _still(self) -> Rendering:
+    def still(self) -> Rendering:
         """What stands for the panel where no widget can live: the newest images where they are at hand, and a word."""
         text = f"The imagen_nb panel on {short_path(self._workspace.home)}; run this cell in a notebook to use it."
         return {"text/plain": text, "text/html": fill("still.html", pictures=self._newest(), text=text)}
@@ -268,21 +271,44 @@ class Unready(w.VBox):  # type: ignore[misc] # ipywidgets has no types
     """What stands for the panel while the settings cannot be used: why not, and a button to try again."""
 
     def __init__(self, error: SettingsError, opened: Callable[[], Workspace], options: Mapping[str, Any]) -> None:
+        self._error = error
         self._opened = opened
         self._options = options
+        self._panel: Panel | None = None
         self._said = message()
         self._again = w.Button(description="Try again", layout={"width": "auto"})
         self._again.on_click(self._pressed)
         say(self._said, str(error))
-        super().__init__([Guard(), self._said, self._again])
+        self._parts = [Guard(), self._said, self._again]
+        super().__init__(self._parts)
         self.add_class("inb")
         self.add_class("inb-panel")
 
+    def close(self) -> None:
+        """Take it away, and the panel that came in its place."""
+        for child in self.children:
+            child.close()
+        super().close()
+
+    def __repr__(self) -> str:
+        return repr(self._panel) if self._panel is not None else f"<no panel: {self._error.message}>"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        live = super()._repr_mimebundle_(**kwargs) or {}
+        said = {"text/plain": str(self._error), "text/html": self._said.value}
+        return {**live, **(self._panel.still() if self._panel is not None else said)}
+
     def _pressed(self, _: w.Button) -> None:
         try:
-            self.children = [Panel(self._opened(), **self._options)]
+            self._panel = Panel(self._opened(), **self._options)
         except SettingsError as error:
+            self._error = error
             say(self._said, str(error))
+        else:
+            self.remove_class("inb-panel")  # the panel has a frame of its own
+            self.children = [self._panel]
+            for part in self._parts:
+                close_all(part)
 
 
 def panel(workspace: Workspace | Callable[[], Workspace] = default_workspace, **options: Any) -> w.VBox:

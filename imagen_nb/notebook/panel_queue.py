@@ -13,7 +13,6 @@ from imagen_nb.notebook.feed import SHOWN, Feed, Standing, Submission
 from imagen_nb.notebook.markup import fill
 from imagen_nb.notebook.tiles import items_of, pictures_of, still_text
 from imagen_nb.notebook.widgets import Gallery
-from imagen_nb.view.cards import failures
 from imagen_nb.view.words import chip, count, dollars, joined, one_line, seconds, value, why
 
 ONE_TILE, MANY_TILE = 300, 128
@@ -46,6 +45,7 @@ class Card:
         if standing.is_done and not self._is_done:
             self._is_done = True
             self._button.description = "Dismiss"
+            self._button.disabled = False
             self._button.tooltip = "Take this card away; its runs stay in the log"
         items = _items(self.submission, standing.runs)
         display = None if items else "none"
@@ -176,7 +176,7 @@ def state_of(standing: Standing) -> tuple[str, str]:
     if now.total == 1 and standing.runs:
         state = chip(standing.runs[0])
         return state.word.capitalize(), state.tone
-    if any(run.status == "canceled" for run in standing.runs) or now.done < now.total:
+    if now.canceled or now.done < now.total:
         return "Canceled", "quiet"
     return ("Done" if now.succeeded else "Failed"), ("warn" if now.succeeded else "bad")
 
@@ -198,7 +198,7 @@ def _reasons(standing: Standing) -> Sequence[str]:
     message = [standing.progress.message] if standing.progress.message else []
     if standing.progress.total == 1:
         return message + [line for run in standing.runs if (reason := why(run)) for line in (reason.text, reason.next)]
-    return message + [f"{count(number, 'run')} {text}" for number, text in failures(standing.runs)]
+    return message + [f"{count(number, 'run')} {text}" for number, text in standing.reasons]
 
 
 def _whole(value: float | None) -> str:

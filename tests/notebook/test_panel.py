@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controls import beside, control, labels, of_kind, text, until
+from controls import beside, control, labels, of_kind, text, until, walk
+from IPython.core.formatters import DisplayFormatter
 from markup import Markup
 
 from imagen_nb.core.records import Request
@@ -240,6 +241,21 @@ def test_each_submission_has_its_own_cancel(home: Path, opened: Any) -> None:
             "a fox": "succeeded",
         }
         assert "Canceled" in text(shown)
+
+
+def test_canceled_card_counts_all_and_can_be_dismissed(home: Path, opened: Any) -> None:
+    """After Cancel the card says of every run, and not of the last few, what became of it, and it can be taken away."""
+    with Simulator(latency=0.1) as simulator, Workspace(home, provider=simulator.base_url) as workspace:
+        shown = opened(workspace)
+        generate(shown, "a fox [stuck]", Repeats=16)
+        until(lambda: len(simulator.predictions) == 16)
+        control(shown, "Cancel").click()
+        until(lambda: "Dismiss" in labels(shown))
+        assert "16 of 16" in text(shown)
+        assert "16 runs canceled" in text(shown)
+        assert not control(shown, "Dismiss").disabled
+        control(shown, "Dismiss").click()
+        until(lambda: "Dismiss" not in labels(shown))
 
 
 def test_reason_of_a_failure_is_on_its_card(opened: Any, workspace: Workspace) -> None:
@@ -477,7 +493,35 @@ def test_missing_token_is_said_in_place(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setenv("IMAGEN_NB_PROVIDER", "simulator")
     control(shown, "Try again").click()
     assert control(shown, "Generate").disabled
+    assert [each for each in walk(shown) if "inb-panel" in each._dom_classes] == [shown.children[0]], "one frame"
     shown.children[0].close()
+
+
+def test_its_text_is_a_line(opened: Any, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Printed, or displayed after it was closed, a panel says in a line what it is."""
+    monkeypatch.chdir(workspace.home.parent)
+    shown = opened()
+    assert str(shown) == "<panel on imagen_runs>"
+    shown.close()
+    plain, _ = DisplayFormatter().format(shown)
+    assert plain["text/plain"] == "<closed panel on imagen_runs>"
+
+
+def test_text_of_a_panel_that_is_not_ready_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In a terminal the two lines of the error stand where the panel would be, and then the panel's own text."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IMAGEN_NB_PROVIDER", "replicate")
+    shown = panel()
+    first, second = shown._repr_mimebundle_()["text/plain"].splitlines()
+    assert first == "no token for the provider replicate"
+    assert "REPLICATE_API_TOKEN" in second
+    assert "REPLICATE_API_TOKEN" in Markup.of(shown._repr_mimebundle_()["text/html"]).text
+    assert str(shown) == "<no panel: no token for the provider replicate>"
+    monkeypatch.setenv("IMAGEN_NB_PROVIDER", "simulator")
+    control(shown, "Try again").click()
+    assert "run this cell in a notebook" in shown._repr_mimebundle_()["text/plain"]
+    shown.close()
+    assert str(shown) == "<closed panel on imagen_runs>"
 
 
 @pytest.mark.parametrize("name", ["gallery.js", "lightbox.js", "compare.js", "copy.js", "guard.js"])
