@@ -71,6 +71,8 @@ class Field:
         except InputError:
             return False
         self.control.value = _for_control(self.control, made)
+        if isinstance(made, str) and isinstance(self.control, w.Text) and self.given not in (made, None):
+            self.control.value = json.dumps(made, ensure_ascii=False)  # else it would be read as what it spells
         return True
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,12 +13,16 @@ from imagen_nb.core.options import TABLE, Options
 from imagen_nb.core.plan import Plan
 from imagen_nb.core.prompts import escape, parse
 from imagen_nb.core.records import Request
+from imagen_nb.core.values import spells_json
 from imagen_nb.errors import ImagenError, InputError
 from imagen_nb.view.words import count, dollars
 
 if TYPE_CHECKING:
     from imagen_nb.workspace import Workspace
 
+_MARK = re.compile(r"[;\r\n]")
+_VALUE_BEGINS = re.compile(r"[^=;\r\n]*=[ \t]*(?=[\"\[{])")
+_PART_ENDS = re.compile(r"[ \t]*(?=[;\r\n]|$)")
 _VARY, _SETTING = (next(option for option in TABLE if option.name == name) for name in ("vary", "param"))
 
 
@@ -92,6 +98,11 @@ def draft(
     return _planned(entries, options, workspace, namespace, confirm_above)
 
 
+def settings_text(values: Mapping[str, Any]) -> str:
+    """Inputs as `NAME=VALUE; NAME=VALUE`, to be read again as just these values."""
+    return "; ".join(f"{name}={_written(value)}" for name, value in values.items())
+
+
 def text_of(request: Request) -> str:
     """What to write into the form so that it asks for the same prompt again: braces that would be slots are doubled."""
     template = parse(request.template)
@@ -165,14 +176,52 @@ def _varied(entries: Entries, spec: ModelSpec) -> tuple[tuple[str, str], ...]:
 
 def _others(entries: Entries, spec: ModelSpec) -> tuple[tuple[str, str], ...]:
     """`NAME=VALUE; NAME=VALUE`. Raises `InputError` for what the model has not, or does not allow."""
-    settings = tuple(_read(_SETTING.read, part) for part in _parts(entries.others))
+    read = [_read(_SETTING.read, part) for part in _parts(entries.others)]
+    settings = tuple((name, _bare(text)) for name, text in read)
     for name, text in settings:
         spec.known(name).parse(text)
     return settings
 
 
 def _parts(text: str) -> list[str]:
-    return [part.strip() for part in text.replace("\n", ";").split(";") if part.strip()]
+    """What stands between semicolons and line breaks, but for those within a JSON value."""
+    parts, place = [], 0
+    while place < len(text):
+        end = _part_end(text, place)
+        parts.append(text[place:end].strip())
+        place = end + 1
+    return [part for part in parts if part]
+
+
+def _part_end(text: str, place: int) -> int:
+    """Where the part that begins at `place` ends."""
+    if found := _VALUE_BEGINS.match(text, place):
+        try:
+            _, end = json.JSONDecoder().raw_decode(text, found.end())
+        except (ValueError, RecursionError):
+            end = place
+        if end > place and (ended := _PART_ENDS.match(text, end)):
+            return ended.end()
+    found = _MARK.search(text, place)
+    return found.start() if found else len(text)
+
+
+def _written(value: Any) -> str:
+    """A value as it is typed: text as it stands where that is read as the same text, all else as JSON."""
+    if isinstance(value, str) and not spells_json(value) and not _needs_quotes(value):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _bare(text: str) -> str:
+    """The text within a JSON string that had to be one; what spells JSON itself is for the parameter to read."""
+    inner = json.loads(text) if text.lstrip().startswith('"') and spells_json(text) else None
+    return inner if inner is not None and not spells_json(inner) and _needs_quotes(inner) else text
+
+
+def _needs_quotes(text: str) -> bool:
+    """Whether a text that is no JSON would be read as another one without quotes around it."""
+    return text != text.strip() or bool(_MARK.search(text)) or text.startswith(('"', "[", "{"))
 
 
 def _read(reader: Callable[[str], Any], text: str) -> Any:

@@ -12,7 +12,7 @@ import ipywidgets as w  # type: ignore[import-untyped]  # it has no types
 from imagen_nb.core.models import ModelSpec, check_model_name, known_models
 from imagen_nb.errors import ImagenError, InputError
 from imagen_nb.notebook.controls import Field, close_all, field_of, message
-from imagen_nb.notebook.draft import Draft, Entries, draft, text_of, variables_of
+from imagen_nb.notebook.draft import Draft, Entries, draft, settings_text, text_of, variables_of
 from imagen_nb.notebook.markup import fill
 from imagen_nb.view.words import count, dollars, seconds
 
@@ -75,7 +75,7 @@ class Form:
             others = {name: value for name, value in request.params.items() if name not in self._fields}
             for name, field in self._fields.items():
                 field.put(request.params.get(name))
-            self._others.value = "; ".join(f"{name}={value}" for name, value in others.items())
+            self._others.value = settings_text(others)
             self._repeat.value = 1
 
     def offer_experiments(self, names: list[str]) -> None:

@@ -9,13 +9,19 @@ from typing import Any
 
 import pytest
 from controls import beside, control, labels, of_kind, text, until, walk
+from hypothesis import given
+from hypothesis import strategies as st
 from IPython.core.formatters import DisplayFormatter
 from markup import Markup
 
+from imagen_nb.core.models import ParamSpec
 from imagen_nb.core.records import Request
+from imagen_nb.notebook.controls import field_of
+from imagen_nb.notebook.draft import Entries, draft, settings_text
 from imagen_nb.notebook.frontend import script
 from imagen_nb.notebook.panel import Panel, panel
 from imagen_nb.simulator import Simulator
+from imagen_nb.specs import Specs
 from imagen_nb.workspace import Workspace
 
 # ipywidgets 8.1.0, the lowest supported, calls traitlets in a way that is deprecated meanwhile
@@ -378,6 +384,63 @@ def test_picked_run_is_loaded_back(opened: Any, workspace: Workspace) -> None:
     until(is_done(workspace, 3))
     again = workspace.log.runs()[-1].request
     assert (again.model, again.input) == (first.request.model, first.request.input)
+
+
+AWKWARD = {
+    "flag": True,
+    "off": False,
+    "tags": ["a; b", "c"],
+    "shape": {"w": 3, "note": 'a "b"; c'},
+    "text": "3",
+    "spelled": "[1, 2]",
+    "style": "red; blue",
+    "lines": "one\ntwo",
+    "spaced": " oil ",
+    "quoted": 'say "hi"',
+    "opened": '"unclosed',
+    "bracket": "[draft] of a fox",
+    "json_text": '"a; b"',
+    "empty": "",
+    "steps": 4,
+    "scale": 2.5,
+}
+
+
+def test_other_inputs_come_back_as_they_were(opened: Any, workspace: Workspace) -> None:
+    """Loaded into the form, the inputs of a model that nobody described are sent again unchanged, each as its type."""
+    plan = workspace.plan("a fox", model="somebody/unheard-of", params={**AWKWARD, "tags": [AWKWARD["tags"]]})
+    assert dict(plan[0].params) == AWKWARD
+    (first,) = workspace.log.intend(plan, provider="simulator")
+    workspace.log.settle(first, "failed", error="for the test")
+    shown = opened()
+    until(lambda: history(shown).items)
+    history(shown).picked = [first]
+    until(lambda: "Load into form" in labels(shown))
+    control(shown, "Load").click()
+    until(lambda: not control(shown, "Generate").disabled)
+    control(shown, "Generate").click()
+    until(is_done(workspace, 2))
+    assert workspace.log.runs()[-1].request.params == AWKWARD
+
+
+@given(st.dictionaries(st.sampled_from(["one", "two", "three"]), st.text(' ;"[]{}\\=\n\r|a3,:', min_size=1)))
+def test_any_text_can_be_another_input(values: dict[str, str]) -> None:
+    """Whatever marks a text has, it is read from the form's line as it was written there."""
+    with Workspace(provider="http://127.0.0.1:9") as nowhere:
+        nowhere._specs = Specs(lambda _: None, {}, lambda _: None)
+        entries = Entries("a fox", "somebody/unheard-of", others=settings_text(values))
+        made = draft(entries, nowhere)
+    assert made.plan is not None, made.problems
+    assert dict(made.plan[0].params) == values
+
+
+@pytest.mark.parametrize("value", ["3", '"3"', "a", "oil; ink", "true"])
+def test_text_input_comes_back_as_text(value: str) -> None:
+    """A text that spells a number or the like stays text in its control."""
+    for kind in ("string", "any"):
+        field = field_of(ParamSpec("style", kind))
+        assert field.put(value)
+        assert field.given == value
 
 
 def test_loading_a_run_of_the_same_model_leaves_the_controls_in_place(opened: Any, workspace: Workspace) -> None:
