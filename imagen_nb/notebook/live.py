@@ -9,8 +9,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from imagen_nb.core.records import Rendering, Run
 from imagen_nb.errors import Interrupted
@@ -19,6 +20,8 @@ from imagen_nb.notebook.surfaces import NOTHING, Surface, surface
 if TYPE_CHECKING:
     from imagen_nb.runs import Runs
     from imagen_nb.view import LiveTile, Thumb
+
+_Result = TypeVar("_Result")
 
 SLICE_S = 0.25
 """How long the main thread waits at a time, and the least time between two refreshes, in seconds."""
@@ -104,13 +107,33 @@ def watch(runs: Runs, view: LiveView) -> None:
     try:
         _follow(runs, view)
     except KeyboardInterrupt:
-        _cancelled(runs, view)
-        view.freeze()
-        raise Interrupted(*stopped_words(runs), runs=runs) from None
+        raise interrupted(runs, view) from None
     except BaseException:
         view.freeze()
         raise
     view.summarize()
+
+
+def interrupted(runs: Runs, view: LiveView | None = None) -> Interrupted:
+    """The error for an interrupted sweep, which is canceled here and waited for a little; its view is left as it is.
+
+    Further interrupts end the waiting and nothing else, so that the summary is always there.
+    """
+    to_the_end(runs.cancel)
+    with suppress(KeyboardInterrupt):
+        _settled(runs, view)
+    if view is not None:
+        to_the_end(view.freeze)
+    return Interrupted(*to_the_end(lambda: stopped_words(runs)), runs=runs)
+
+
+def to_the_end(act: Callable[[], _Result]) -> _Result:
+    """What `act` gives; it is begun again for as long as interrupts come in between, so it must bear that."""
+    while True:
+        try:
+            return act()
+        except KeyboardInterrupt:
+            continue
 
 
 def show_running(runs: Runs, thumb: Thumb, shell: Any) -> None:
@@ -173,16 +196,13 @@ def _follow(runs: Runs, view: LiveView) -> None:
     runs.wait()
 
 
-def _cancelled(runs: Runs, view: LiveView) -> None:
-    """Cancel, and wait a little for what that settles; a second interrupt ends the waiting."""
+def _settled(runs: Runs, view: LiveView | None) -> None:
+    """Wait a little for what canceling settles."""
     ends = time.monotonic() + SETTLE_S
-    try:
-        runs.cancel()
-        while not runs.is_done and time.monotonic() < ends:
+    while not runs.is_done and time.monotonic() < ends:
+        if view is not None:
             view.refresh()
-            runs.sweep.wait(SLICE_S)
-    except KeyboardInterrupt:
-        runs.cancel()
+        runs.sweep.wait(SLICE_S)
 
 
 def _fill_in(runs: Runs, view: LiveView) -> None:

@@ -124,7 +124,10 @@ class ImagenMagics(Magics):
         try:
             return self._bind(options, self._result(options, prompt, local_ns))
         except Interrupted as error:
-            self._bind(options, error.runs)
+            from imagen_nb.notebook.live import to_the_end
+
+            runs = error.runs
+            to_the_end(lambda: self._bind(options, runs))
             raise
         except KeyboardInterrupt:
             raise Interrupted("while the cell began", "%imagen_log shows whether anything was sent.") from None
@@ -188,21 +191,26 @@ class ImagenMagics(Magics):
         return self._waited(runs, len(plan), options, workspace)
 
     def _waited(self, runs: Runs, count: int, options: Options, workspace: Workspace) -> Run | Runs:
-        """The result when it is there: one run for one request."""
-        from imagen_nb.notebook.live import THUMBNAIL_PX, LiveView, watch
+        """The result when it is there: one run for one request. Raises `Interrupted`, with the runs, from here on."""
+        from imagen_nb.notebook.live import THUMBNAIL_PX, LiveView, interrupted, watch
         from imagen_nb.notebook.surfaces import NoSurface, surface
 
-        on = NoSurface() if options.quiet else surface(self.shell)
-        view = LiveView(runs, workspace.displays.thumb(THUMBNAIL_PX), on)
+        view = None
         try:
+            on = NoSurface() if options.quiet else surface(self.shell)
+            view = LiveView(runs, workspace.displays.thumb(THUMBNAIL_PX), on)
             watch(runs, view)
             result = runs.only() if count == 1 and len(runs) == 1 else runs
+            if not options.quiet and (hook := result_hook(self._shell)):
+                hook.before(result, view.clear)
+            return self._shown(result, options)
+        except Interrupted:
+            raise
+        except KeyboardInterrupt:  # before the view began, or after it ended
+            raise interrupted(runs, view) from None
         except Exception:
             self._bind(options, runs)
             raise
-        if not options.quiet and (hook := result_hook(self._shell)):
-            hook.before(result, view.clear)
-        return self._shown(result, options)
 
     def _shown(self, result: _Result, options: Options) -> _Result:
         """The result; with --quiet this cell does not show it."""

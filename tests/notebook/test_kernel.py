@@ -165,6 +165,22 @@ def test_second_interrupt_does_not_wait(kernel: Kernel, service: Simulator) -> N
     kernel.run("import time; time.sleep(0.5)")
 
 
+def test_quick_second_interrupt_loses_nothing(kernel: Kernel) -> None:
+    """Two interrupts in a row end the cell with the counts, the runs and the images that were there."""
+    cell, images = kernel.start("%imagen -o part -j 4 a {red|blue|white|[stuck]} fox"), 0
+    while images < 3:
+        (update,) = kernel.until(cell, "update_display_data").of("update_display_data")
+        images = update["data"]["text/html"].count("data:image")
+    kernel.interrupt()
+    kernel.interrupt()
+    ended = kernel.end(cell)
+    (error,) = ended.of("error")
+    assert error["ename"] == "Interrupted"
+    assert "3 of 4 finished and logged" in ended.traceback[0]
+    assert left(ended)[0]["text/html"].count("data:image") == 3
+    assert value(kernel, "[str(run.status) for run in part][:3]") == ["succeeded"] * 3
+
+
 def test_interrupt_under_verbose_tracebacks(kernel: Kernel, service: Simulator) -> None:
     """Under `%xmode Verbose` the interrupted cell is still two lines, without frames and their variables."""
     kernel.run("%xmode Verbose")

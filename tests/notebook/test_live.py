@@ -176,6 +176,32 @@ def test_second_interrupt_ends_the_waiting() -> None:
     assert sweep.raising == []
 
 
+class Impatient(Recorder):
+    """A surface in whose last moments the user interrupts again."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.times = times
+
+    def end(self, rendering: Rendering, kept: Rendering | None = None) -> None:
+        self.times -= 1
+        if self.times >= 0:
+            raise KeyboardInterrupt
+        super().end(rendering, kept)
+
+
+def test_interrupts_while_it_sums_up_lose_nothing() -> None:
+    """However often the user interrupts, the view is left in its last state and the error has counts and runs."""
+    on = Impatient(3)
+    sweep = Sweep(Progress(total=5, done=2, left=8.3), KeyboardInterrupt(), KeyboardInterrupt())
+    runs = runs_of(sweep, [run(0), run(1)])
+    with pytest.raises(Interrupted, match="2 of 5 finished and logged") as caught:
+        watch(runs, LiveView(runs, pixels, on))
+    assert caught.value.runs is runs
+    assert on.left is not None
+    assert "data:image" in on.left["text/html"]
+
+
 def test_a_stopped_sweep_raises_its_error() -> None:
     """What stopped the sweep comes out; without images nothing else is left."""
     sweep = Sweep(Progress(total=2, done=1), error=CreditError("no credit"))

@@ -186,6 +186,25 @@ def test_background_returns_at_once(notebook: Session) -> None:
     assert len(runs.wait()) == 3
 
 
+@pytest.mark.parametrize("place", ["surfaces.surface", "live.LiveView.summarize", "magic.result_hook"])
+def test_interrupt_beside_the_waiting_keeps_the_runs(
+    notebook: Session, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """An interrupt just before or after the waiting says what was done too, and binds -o."""
+
+    with monkeypatch.context() as patch:
+
+        def interrupting(*_: Any) -> None:
+            patch.undo()
+            raise KeyboardInterrupt
+
+        patch.setattr(f"imagen_nb.notebook.{place}", interrupting)
+        notebook.run("%imagen -o part -n 2 a fox")
+    assert isinstance(notebook.error, errors.Interrupted)
+    assert "of 2 finished and logged" in notebook.error.message
+    assert notebook.value("part") is notebook.error.runs
+
+
 # -- settings ---------------------------------------------------------------------------------------------------------
 
 
