@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from imagen_nb.carrier import Ticket
+from imagen_nb.core.plan import Plan
 from imagen_nb.core.records import Prediction, Request, Status
 from imagen_nb.store.leftovers import Leftover, ResumeState
 from imagen_nb.store.log import Log
+
+MOST_COUNTED = 100_000
+"""Requests of a plan that is looked up in the log before it is confirmed; a larger one is confirmed as a whole."""
 
 
 def plan_tickets(requests: Iterable[Request]) -> Iterator[Ticket]:
@@ -59,3 +64,16 @@ def _picked_up(index: int, row: Leftover, *, may_send: bool) -> Ticket:
         may_send=may_send,
         intended_at=row.intended_at,
     )
+
+
+def remaining(plan: Plan, log: Log, experiment: str, provider: str) -> Plan:
+    """The requests of the plan that have not succeeded yet: what resuming may send, to be counted and confirmed.
+
+    A plan of more than `MOST_COUNTED` requests is given back whole.
+    """
+    if len(plan) > MOST_COUNTED:
+        return plan
+    done = log.resume_state(experiment, provider).succeeded
+    indices = range(len(plan)) if plan.chosen is None else plan.chosen
+    left = tuple(index for index, request in zip(indices, plan, strict=True) if request.key not in done)
+    return replace(plan, chosen=left)

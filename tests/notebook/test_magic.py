@@ -112,6 +112,32 @@ def test_experiment_tag_and_resume(notebook: Session, simulator: Simulator) -> N
     assert len(notebook.run("%imagen_log --status failed")) == 0
 
 
+def test_resuming_counts_what_is_left(notebook: Session, simulator: Simulator) -> None:
+    """With --resume a dry run says what the log has already, and only the rest needs a yes."""
+    notebook.run("%imagen -q -e zoo -n 18 a fox")
+    notebook.run("%imagen --resume --dry-run -e zoo -n 18 a fox")
+    assert "18 of the 18 requests are in the log already; --resume sends none." in notebook.out
+    notebook.run("%imagen --resume --dry-run -e zoo -n 21 a fox")
+    assert "18 of the 21 requests are in the log already; --resume sends 3, about $0.12." in notebook.out
+    notebook.run("%imagen --resume -e zoo -n 50 a fox")
+    assert isinstance(notebook.error, errors.ConfirmationError)
+    assert "this would send 32 requests for about $1.28" in notebook.error.message
+    assert len(simulator.predictions) == 18
+    notebook.run("%imagen --resume -e zoo -n 21 a fox")
+    assert notebook.error is None
+    assert len(simulator.predictions) == 21
+    notebook.run("%imagen --resume --dry-run -e another -n 21 a fox")
+    assert "0 of the 21" in notebook.out
+
+
+def test_resuming_a_huge_plan_is_not_looked_up(notebook: Session, tmp_path: Path) -> None:
+    """A plan too large to be expanded is confirmed as a whole, at once."""
+    (tmp_path / "imagen_runs").mkdir()
+    notebook.run("%imagen --resume -e zoo -n 10000000 a fox")
+    assert isinstance(notebook.error, errors.ConfirmationError)
+    assert "10,000,000 requests" in notebook.error.message
+
+
 # -- what comes back --------------------------------------------------------------------------------------------------
 
 
