@@ -61,7 +61,7 @@ class LiveView:
         """The bar, the counts and the newest images."""
         from imagen_nb.view import live
 
-        return live(self._runs.progress(), self._newest())
+        return live(self._runs.progress(), self._newest(), self._surface.width)
 
     def summarize(self) -> None:
         """Leave a line that says what became of it, with the reasons of failures."""

@@ -20,7 +20,10 @@ _lingering: list[WidgetSurface] = []
 
 
 class Surface(Protocol):
-    """One changing output."""
+    """One changing output. `width` is how many characters a line of it holds; None where lines are broken there."""
+
+    @property
+    def width(self) -> int | None: ...
 
     def update(self, rendering: Rendering) -> None:
         """Show this instead."""
@@ -35,6 +38,8 @@ class Surface(Protocol):
 class NoSurface:
     """Shows nothing."""
 
+    width = None
+
     def update(self, rendering: Rendering) -> None:
         pass
 
@@ -47,14 +52,14 @@ class TerminalSurface:
 
     def __init__(self, stream: TextIO | None = None, width: int | None = None) -> None:
         self._stream = stream or sys.stderr
-        self._width = width or shutil.get_terminal_size().columns - 1
+        self.width = width or shutil.get_terminal_size().columns - 1
         self._below = 0
 
     def update(self, rendering: Rendering) -> None:
-        self._write(rendering["text/plain"].partition("\n")[0][: self._width])
+        self._write(rendering["text/plain"].partition("\n")[0][: self.width])
 
     def end(self, rendering: Rendering, kept: Rendering | None = None) -> None:  # noqa: ARG002 - no reload
-        lines = [line[: self._width] for line in rendering["text/plain"].splitlines()]
+        lines = [line[: self.width] for line in rendering["text/plain"].splitlines()]
         self._write("".join(f"{line}\n" for line in lines))
         self._below = len(lines)
 
@@ -68,6 +73,8 @@ class TerminalSurface:
 
 class OutputSurface:
     """A cell's output, replaced in place by its display id."""
+
+    width = None
 
     def __init__(self) -> None:
         self._handle: Any = None
@@ -88,6 +95,8 @@ class WidgetSurface:
 
     The widget is kept until the next one begins: a page that was reloaded meanwhile shows it still.
     """
+
+    width = None
 
     def __init__(self) -> None:
         from ipywidgets import HTML  # type: ignore[import-untyped]  # it has no types

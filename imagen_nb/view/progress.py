@@ -12,6 +12,12 @@ from imagen_nb.view.words import Chip, chip, count, dollars, joined, one_line, s
 
 LIVE_BOX, MOST_LIVE = 96, 24
 
+BAR, LEAST_BAR = 24, 6
+"""How many characters a terminal's bar has, and with how few it is still one."""
+
+_LEAST_FIRST = ("in_flight", "skipped", "elapsed", "message", "canceled", "state", "cost", "failed", "left")
+"""In which order the parts of a line are left out where it is too long."""
+
 
 @dataclass(frozen=True, slots=True)
 class LiveTile:
@@ -31,8 +37,8 @@ def live_tile(run: Run, thumb: Thumb) -> LiveTile:
     return LiveTile(shown, chip(run), f"{text}: {one_line(reason.text, 160)}" if reason else text)
 
 
-def live(progress: Progress, tiles: Sequence[LiveTile] = ()) -> Rendering:
-    """The state of a sweep. `tiles` come newest first; the first 24 are shown."""
+def live(progress: Progress, tiles: Sequence[LiveTile] = (), width: int | None = None) -> Rendering:
+    """The state of a sweep. `tiles` come newest first; the first 24 are shown. `width` is that of a terminal's line."""
     html = fill(
         "live.html",
         good=_share(progress.succeeded, progress),
@@ -43,32 +49,53 @@ def live(progress: Progress, tiles: Sequence[LiveTile] = ()) -> Rendering:
         tiles=tiles[:MOST_LIVE],
         earlier=_earlier(progress.succeeded + progress.failed - min(len(tiles), MOST_LIVE)),
     )
-    return {"text/plain": progress_text(progress), "text/html": html}
+    return {"text/plain": progress_text(progress, width), "text/html": html}
 
 
 def progress_line(progress: Progress) -> str:
     """`37 of 120 done · 2 failed · 16 in flight · 48 s elapsed · about 1 min 50 s left · $1.48 so far`."""
+    return joined(_counts(progress).values())
+
+
+def progress_text(progress: Progress, width: int | None = None) -> str:
+    """The same for a terminal, on one line, with a bar.
+
+    Where that is more than `width` characters (None: as long as it is), the bar is shorter or left out, and then the
+    parts that matter least, each as a whole.
+    """
+    parts = {
+        **_counts(progress),
+        "state": _STATES.get(progress.state, progress.state),
+        "message": one_line(progress.message or "", 200),
+    }
+    line = terminal([joined(parts.values())])
+    for name in _LEAST_FIRST:
+        if width is None or len(line) <= width:
+            break
+        parts[name] = ""
+        line = terminal([joined(parts.values())])
+    room = BAR if width is None else min(BAR, width - len(line) - len("[] "))
+    return f"[{_bar(progress, room)}] {line}" if room >= LEAST_BAR else line[:width]
+
+
+def _counts(progress: Progress) -> dict[str, str]:
+    """What there is to count, each as words; empty where there is nothing to say."""
     left = seconds(progress.left) if progress.state == "running" and progress.left is not None else ""
-    return joined(
-        [
-            f"{progress.done:,} of {progress.total:,} done",
-            f"{progress.failed:,} failed" if progress.failed else "",
-            f"{progress.canceled:,} canceled" if progress.canceled else "",
-            f"{progress.skipped:,} skipped" if progress.skipped else "",
-            f"{progress.in_flight:,} in flight" if progress.in_flight else "",
-            f"{seconds(progress.elapsed)} elapsed",
-            f"about {left} left" if left else "",
-            f"{dollars(progress.cost)} so far" if progress.cost is not None else "",
-        ]
-    )
+    return {
+        "done": f"{progress.done:,} of {progress.total:,} done",
+        "failed": f"{progress.failed:,} failed" if progress.failed else "",
+        "canceled": f"{progress.canceled:,} canceled" if progress.canceled else "",
+        "skipped": f"{progress.skipped:,} skipped" if progress.skipped else "",
+        "in_flight": f"{progress.in_flight:,} in flight" if progress.in_flight else "",
+        "elapsed": f"{seconds(progress.elapsed)} elapsed",
+        "left": f"about {left} left" if left else "",
+        "cost": f"{dollars(progress.cost)} so far" if progress.cost is not None else "",
+    }
 
 
-def progress_text(progress: Progress, width: int = 24) -> str:
-    """The same for a terminal, on one line, with a bar of `width` characters."""
+def _bar(progress: Progress, width: int) -> str:
     full = min(width, width * progress.done // progress.total) if progress.total else width
-    state = _STATES.get(progress.state, progress.state)
-    bar = "#" * full + "." * (width - full)
-    return terminal([joined([f"[{bar}] {progress_line(progress)}", state, one_line(progress.message or "", 200)])])
+    return "#" * full + "." * (width - full)
 
 
 _STATES = {

@@ -237,6 +237,16 @@ def test_terminal_line_is_written_over() -> None:
     assert stream.getvalue() == "\r\x1b[J0 of 2 and\r\x1b[Jdone\nreason\n\r\x1b[2A\x1b[J"
 
 
+def test_terminal_line_says_time_left_and_cost_in_whole() -> None:
+    """In a terminal of 80 columns no figure is cut off."""
+    stream = io.StringIO()
+    progress = Progress(total=120, done=38, failed=2, in_flight=16, elapsed=48.2, left=110.0, cost=1.48)
+    LiveView(runs_of(Sweep(progress), []), pixels, TerminalSurface(stream, width=79)).refresh()
+    line = stream.getvalue().removeprefix("\r\x1b[J")
+    assert line.endswith("about 1 min 50 s left · $1.48 so far")
+    assert len(line) <= 79
+
+
 def test_no_terminal_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nobody looks (no kernel, stderr not a terminal), nothing is shown."""
     monkeypatch.setattr("sys.stderr", io.StringIO())

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import re
+
 from markup import Markup
 from sample_runs import pixel, run, unseen
 
 from imagen_nb import view
 from imagen_nb.core.records import Progress
-from imagen_nb.view.progress import progress_text
+from imagen_nb.view.progress import progress_line, progress_text
 
 HALF = Progress(
     120, done=38, succeeded=34, failed=2, canceled=1, skipped=1, in_flight=16, elapsed=48.2, left=110, cost=1.48
@@ -21,6 +23,20 @@ def test_the_live_view_counts_everything() -> None:
     )
     assert expected in Markup.of(shown["text/html"]).text
     assert shown["text/plain"] == f"[#######.................] {expected}"
+
+
+def test_a_narrow_terminal_loses_whole_parts() -> None:
+    """The bar goes first, then what matters least; the time left and the cost stay, and no figure is ever cut."""
+    whole = set(progress_line(HALF).split(" · "))
+    assert progress_text(HALF, 200) == progress_text(HALF)
+    assert progress_text(HALF, 79) == ("38 of 120 done · 2 failed · 1 canceled · about 1 min 50 s left · $1.48 so far")
+    for width in range(14, 160):
+        text = progress_text(HALF, width)
+        assert len(text) <= width
+        assert set(re.sub(r"^\[[#.]{6,24}\] ", "", text).split(" · ")) <= whole
+    few = Progress(18, done=4, in_flight=14, elapsed=2.4, left=8.3, cost=0.16)
+    assert progress_text(few, 79) == progress_line(few)
+    assert progress_text(few, 90) == f"[##........] {progress_line(few)}"
 
 
 def test_the_bar_is_as_long_as_the_work_done() -> None:
