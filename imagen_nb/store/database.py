@@ -36,7 +36,6 @@ _MOST_TOGETHER = 32
 _COMMIT_WAIT_S = 0.05
 _ASK_AGAIN_S = (0.001, 0.006)
 _FORK_WAIT_S = 5.0
-_LOST = "Run the cell again, or open a new Workspace: either begins a new log there."
 
 
 class Database:
@@ -85,8 +84,8 @@ class Database:
         """A connection in a transaction that holds the write lock; committed when this ends. Raises `LogError`."""
         with self._mapped(), self._use():
             with self._turn() as together, together.part():
-                if self._file is not None and not self.is_there:
-                    raise LogError(f"the log was moved or deleted while it was open: {self.path}", _LOST)
+                if self._is_lost:
+                    raise _lost(self.path)
                 yield together.conn
             self._await(together)
 
@@ -167,7 +166,11 @@ class Database:
         try:
             yield
         except (exc.SQLAlchemyError, sqlite3.Error) as error:
-            raise log_error(error, self.path) from None
+            raise (_lost(self.path) if self._is_lost else log_error(error, self.path)) from None
+
+    @property
+    def _is_lost(self) -> bool:
+        return self._file is not None and not self.is_there
 
 
 class _Together:
@@ -213,6 +216,13 @@ class _Together:
         finally:
             self.conn.close()
             self.ended.set()
+
+
+def _lost(path: Path) -> LogError:
+    return LogError(
+        f"the log was moved or deleted while it was open: {path}",
+        "Run the cell again, or open a new Workspace: either begins a new log there.",
+    )
 
 
 def _interrupted() -> LogError:
