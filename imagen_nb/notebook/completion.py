@@ -2,7 +2,7 @@
 
 A matcher of IPython's second kind, because it alone can complete past the `:` of `16:9` and keep Python names out of an
 option's value. It asks nobody: models come from the catalogue and from what the workspace has met, experiments from a
-log that is there already. Whatever goes wrong in it, Tab offers nothing and nothing is shown.
+log that is there already. Whatever goes wrong in it, Tab offers nothing new and nothing is shown.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from IPython.core.completer import SimpleCompletion
 
 from imagen_nb.core.grammar import Option, Place
 from imagen_nb.core.models import ModelSpec, ParamSpec, known_models
-from imagen_nb.core.options import LOG_TABLE, TABLE, cell_prompt, place
+from imagen_nb.core.options import DEFAULT_TIMEOUT_S, LOG_TABLE, TABLE, cell_prompt, place
 from imagen_nb.core.prompts import parse as parse_template
 from imagen_nb.core.records import Status
 from imagen_nb.settings import KNOWN_PROVIDERS
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 _CELL = re.compile(r"\s*%%imagen(?=\s|$)")
 _LINE = re.compile(r"\s*(?:[^\W\d][\w.,\s\[\]'\"]*=\s*)?%(imagen|imagen_log|imagen_login)\s")
+_LAST_WORD = re.compile(r"\S+[ \t]*\Z")
 _OPEN_SLOT = re.compile(r"(?<!\{)\{(\w*)$")
+# What most would want for an option whose value may be any number.
+_USUAL = {"timeout": (f"{DEFAULT_TIMEOUT_S:g}",), "jobs": ("16",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ class Sources:
 
 
 def answer(context: CompletionContext, sources: Sources) -> dict[str, Any]:
-    """The matcher's answer, in the form that IPython wants it; an empty one where there is nothing to say."""
+    """The matcher's answer, in the form that IPython wants it; an empty one outside of the magics."""
     try:
         offer = offered(context.full_text, context.cursor_line, context.cursor_position, sources)
     except Exception:  # noqa: BLE001 - a mistake here must never get between the user and the cell
@@ -102,10 +105,22 @@ def answer(context: CompletionContext, sources: Sources) -> dict[str, Any]:
 
 
 def offered(full_text: str, line: int, column: int, sources: Sources) -> Offer | None:
-    """What to offer at a position of a cell; None where it is not ours to say."""
+    """What to offer at a position of a cell; None where it is not ours to say.
+
+    In a magic something is offered always: IPython takes an empty answer for a sign to ask its other matchers, which
+    know Python's names. Where there is nothing to say it is the word that stands there already.
+    """
     where = here(full_text, line, column)
     if where is None:
         return None
+    try:
+        offer = _offer(where, sources)
+    except Exception:  # noqa: BLE001 - settings that cannot be used are said by the cell, and not by Tab
+        offer = None
+    return offer if offer is not None and offer.texts else _as_it_stands(where)
+
+
+def _offer(where: Here, sources: Sources) -> Offer | None:
     if where.magic == "imagen_login":
         return _from(where.text.lstrip(), KNOWN_PROVIDERS)
     if where.is_body:
@@ -116,6 +131,13 @@ def offered(full_text: str, line: int, column: int, sources: Sources) -> Offer |
     if at.kind == "prompt":
         return _slots(where, at.given, sources) if where.magic == "imagen" else None
     return _values(at, where, sources)
+
+
+def _as_it_stands(where: Here) -> Offer:
+    """The last word with the space behind it: JupyterLab would show an empty text as an empty entry."""
+    found = _LAST_WORD.search(where.text)
+    fragment = found[0] if found else ""
+    return Offer(fragment, (fragment,))
 
 
 def here(full_text: str, line: int, column: int) -> Here | None:
@@ -153,14 +175,18 @@ def _values(at: Place, where: Here, sources: Sources) -> Offer | None:
         return _models(_last(at.fragment, ","), sources.models())
     if kind in ("param", "vary"):
         return _named(at, where, sources, kind)
-    if kind == "experiment":
-        return _from(at.fragment, sources.experiments())
-    if kind == "variable":
-        return _from(at.fragment, sources.variables())
-    if kind == "status":
-        return _from(at.fragment, map(str, Status))
+    if kind in ("experiment", "variable", "status"):
+        return _from(at.fragment, _names(kind, sources))
+    if option and option.name in _USUAL:
+        return _from(at.fragment, _USUAL[option.name])
     spec = sources.spec(model) if kind else None
     return _from(_last(at.fragment, ","), _choices(spec.param(kind))) if spec else None
+
+
+def _names(kind: str, sources: Sources) -> Iterable[str]:
+    if kind == "status":
+        return map(str, Status)
+    return sources.experiments() if kind == "experiment" else sources.variables()
 
 
 def _named(at: Place, where: Here, sources: Sources, kind: str) -> Offer | None:

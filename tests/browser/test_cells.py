@@ -107,6 +107,20 @@ def test_completion_pops_up(notebook: Open, shot: Shot) -> None:
     expect(editor).to_have_text("%imagen -a 16:9")
 
 
+def test_completion_in_a_prompt_has_no_names(notebook: Open) -> None:
+    """Tab in the words of a prompt offers no Python names, and changes nothing."""
+    book = notebook("%load_ext imagen_nb", "%imagen a red f")
+    book.run(0)
+    keyboard, popup = book.page.keyboard, book.page.locator(".jp-Completer:visible")
+    editor = book.cell(1).locator(".cm-content")
+    editor.click()
+    keyboard.press("End")
+    keyboard.press("Tab")
+    expect(popup.locator(".jp-Completer-item")).to_have_count(1)
+    keyboard.press("Enter")
+    expect(editor).to_have_text("%imagen a red f")
+
+
 def test_untrusted_notebook_still_shows_pictures(lab: Lab, notebook: Open, shot: Shot) -> None:
     """Opened from a stranger's file, pictures and texts are there without running anything, and nothing active is."""
     book = notebook("%load_ext imagen_nb", "%imagen a fox <img src=x onerror=alert(1)>", "%imagen_panel")

@@ -92,15 +92,47 @@ def test_single_dash_offers_both_forms(notebook: Session) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["imagen -a 16:", "print('%imagen -a 16:", "%imagen a red fo", "%imagen a {{an", "%imagen x {an} b", "%time -"],
+    ["imagen -a 16:", "print('%imagen -a 16:", "%time -", "%imagen\nfo"],
 )
 def test_elsewhere_it_is_silent(notebook: Session, text: str) -> None:
-    """Outside of the magics, and in the words of a prompt, nothing of ours is offered."""
+    """Outside of the magics nothing of ours is offered."""
     (matcher,) = notebook.shell.Completer.custom_matchers
     from IPython.core.completer import CompletionContext
 
-    context = CompletionContext(token="", full_text=text, cursor_position=len(text), cursor_line=0, limit=None)
+    *above, last = text.split("\n")
+    context = CompletionContext(token="", full_text=text, cursor_position=len(last), cursor_line=len(above), limit=None)
     assert matcher(context) == {"completions": []}
+
+
+@pytest.mark.parametrize(
+    ("text", "stands"),
+    [
+        ("%imagen a red f", "f"),
+        ("%imagen a red ", "red "),
+        ("%imagen a {{an", "{{an"),
+        ("%imagen x {an} b", "b"),
+        ("%imagen a fox named an", "an"),
+        ("%imagen -n ", "-n "),
+        ("%imagen -n 1", "1"),
+        ("%imagen -t an", "an"),
+        ("%imagen -m zzz", "zzz"),
+        ("%imagen -a 7:", "7:"),
+        ("%imagen --vary 'style=an", "'style=an"),
+        ("%imagen --zzz", "--zzz"),
+        ("%%imagen\na red f", "f"),
+        ("%%imagen\na red fox\nin ", "in "),
+        ("%%imagen\na red fox\n", ""),
+        ("%imagen_log x", "x"),
+        ("%imagen_log --last ", "--last "),
+        ("%imagen_login zzz", "zzz"),
+        ("%imagen --timeout ", "600"),
+        ("%imagen --jobs ", "16"),
+    ],
+)
+def test_no_name_of_python_is_mixed_in(notebook: Session, text: str, stands: str) -> None:
+    """Where there is nothing to offer in a magic, Tab leaves what stands there, and Python's names stay out."""
+    notebook.shell.Completer.use_jedi = True
+    assert notebook.complete(text) == [stands]
 
 
 def test_it_makes_no_home_and_asks_nobody(notebook: Session, tmp_path: Path) -> None:
