@@ -11,7 +11,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -23,29 +22,13 @@ from imagen_nb.errors import ImagenError, ProviderError, ThrottledError, Unreach
 from imagen_nb.search import LEFTOVER_SLACK, SETTLE_S, Fate, Lost, Search
 from imagen_nb.settings import Provider
 from imagen_nb.store.log import Log
+from imagen_nb.terms import Terms
 
 CREATE_S = 30.0
 """How long the reply to a create may take at least, beyond what it is held open for: giving up on it is dear."""
 
 CANCEL_S = 10.0
 """How long asking the provider to cancel one prediction may take, in seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """How requests are to be run. `timeout` is seconds for one prediction, `budget` is US dollars for all of them.
-
-    `hold` is for how many seconds (1 to 60) each create is held open at the provider, or None for not at all.
-    """
-
-    experiment: str | None = None
-    tag: str | None = None
-    budget: float | None = None
-    resume: bool = False
-    jobs: int = 16
-    timeout: float = 600.0
-    hold: int | None = None
-    executor: Executor | None = None
 
 
 @dataclass(frozen=True, slots=True)

