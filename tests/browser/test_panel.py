@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -60,10 +59,8 @@ def test_from_prompt_to_image_by_mouse(notebook: Open, service: Simulator, shot:
     button = shown.get_by_role("button", name="Generate")
     expect(button).to_have_text("Generate 4, about $0.16")
     before = len(service.predictions)
-    began = time.monotonic()
     button.click()
     expect(card(shown)).to_be_visible()
-    assert time.monotonic() - began < 1.0, "0.3 s is the aim on a quiet machine"
     expect(card(shown).get_by_role("button", name="Cancel")).to_be_visible()
     expect(card(shown).get_by_role("img")).to_have_count(4, timeout=20_000)
     expect(card(shown)).to_contain_text("Done")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -74,14 +73,14 @@ def test_mistake_is_two_lines_and_the_kernel_lives(kernel: Kernel, service: Any)
     assert kernel.run("1").status == "ok"
 
 
-def test_background_returns_at_once_and_fills_in(kernel: Kernel) -> None:
+def test_background_returns_at_once_and_fills_in(kernel: Kernel, service: Any) -> None:
     """`--background` returns before the images are there; `.wait()` has them all."""
-    began = time.monotonic()
-    cell = kernel.run("%imagen --background -e back -n 4 -j 1 -o later a red fox")
+    before = len(service.predictions)
+    cell = kernel.run("%imagen --background -e back -n 8 -j 1 -o later a red fox")
     assert cell.status == "ok", cell.traceback
-    assert time.monotonic() - began < 1.2
+    assert len(service.predictions) < before + 8
     assert kernel.run("later.wait()").status == "ok"
-    assert value(kernel, "[str(run.status) for run in later]") == ["succeeded"] * 4
+    assert value(kernel, "[str(run.status) for run in later]") == ["succeeded"] * 8
 
 
 def test_log_is_a_frame_and_the_accessor_shows_it(kernel: Kernel) -> None:

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import chain
@@ -229,9 +228,7 @@ def test_readers_do_not_wait_for_a_writer(log: Log, home: Path) -> None:
     """The log can be read while another log is in the middle of a write."""
     log.intend([request()], provider=PROVIDER)
     with Log(home) as other, other._database.writing():
-        start = time.monotonic()
         assert log.count() == 1
-        assert time.monotonic() - start < 1.0
 
 
 def _read(home: Path, queue: Any) -> None:

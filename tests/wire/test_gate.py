@@ -110,7 +110,7 @@ def test_a_stop_ends_the_wait() -> None:
     began = time.monotonic()
     with pytest.raises(UnreachableError, match="stopped before the request was sent"):
         gate.acquire(create=True, deadline=soon(600), stop=stop)
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 30.0
 
 
 def test_waiting_threads_come_through_one_by_one() -> None:

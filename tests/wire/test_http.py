@@ -93,7 +93,7 @@ def test_one_exchange_does_not_wait_for_a_far_deadline(origin: Origin, monkeypat
     began = time.monotonic()
     with pytest.raises(UncertainError):
         api_of(origin).create(fox(), deadline=soon(600))
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 20.0
 
 
 # -- looks -------------------------------------------------------------------------------------------------------------
@@ -125,10 +125,10 @@ def test_a_look_that_keeps_failing_ends(origin: Origin) -> None:
 def test_no_repeat_passes_the_deadline(origin: Origin) -> None:
     """A gap that would end after the deadline is not slept through."""
     origin.fault("get", instead=[HTML])
-    began = time.monotonic()
+    naps = Naps()
     with pytest.raises(UncertainError):
-        api_of(origin, rng=lambda: 1.0).get("abc", deadline=soon(0.4))
-    assert time.monotonic() - began < 0.4
+        api_of(origin, doze=naps, rng=lambda: 1.0).get("abc", deadline=soon(0.4))
+    assert naps.seconds == []
 
 
 def test_a_cancel_is_repeated(origin: Origin) -> None:
@@ -202,7 +202,7 @@ def test_a_wait_of_a_day_stops_with_a_message(origin: Origin) -> None:
     assert caught.value.retry_after == 86400.0
     with pytest.raises(ThrottledError, match=r"in 86400 s, and it may wait for 600 s"):
         client.create(fox(), deadline=soon(600))
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 30.0
     assert len(origin.seen) == 1
 
 
@@ -285,12 +285,11 @@ def test_a_dripping_reply_does_not_hold_up_others(origin: Origin) -> None:
     client = api_of(origin)
     created = client.create(fox(), deadline=soon())
     origin.fault("get", instead=[drip(b"HTTP/1.1 200 OK\r\n" * 9, every=0.1)], times=1)
-    slow = threading.Thread(target=lambda: _ignoring(lambda: client.get(created.id, deadline=soon(1.0))))
+    slow = threading.Thread(target=lambda: _ignoring(lambda: client.get(created.id, deadline=soon(5.0))))
     slow.start()
     eventually(lambda: len(origin.of("get")) == 1)
-    began = time.monotonic()
     client.get(created.id, deadline=soon())
-    assert time.monotonic() - began < 0.5
+    assert slow.is_alive()
     slow.join()
 
 
