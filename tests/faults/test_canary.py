@@ -169,6 +169,7 @@ def test_no_verbose_traceback_shows_the_token(
         assert "does not accept the token" in notebook.out + notebook.err
         assert is_clean(notebook.out + notebook.err)
         notebook.run("%xmode Context")
+        notebook.rest()
     assert failed >= len(CELLS) // 2
     assert found_in(tmp_path, Path.home()) == []
 
@@ -203,6 +204,7 @@ def test_a_mistake_of_ours_shows_no_token_either(
         monkeypatch.setattr(place, broken)
         notebook.run("%imagen --timeout 1 a fox")
         written = notebook.out + notebook.err
+        notebook.rest()
         monkeypatch.undo()
         notebook.run("%xmode Context")
     said = capfd.readouterr()

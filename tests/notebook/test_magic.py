@@ -476,4 +476,5 @@ def test_verbose_tracebacks_hold_no_token(notebook: Session, monkeypatch: pytest
             notebook.run("%imagen a fox")
             assert notebook.error is not None
             assert "canary" not in notebook.out + notebook.err
+            notebook.rest()
     notebook.run("%xmode Context")

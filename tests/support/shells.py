@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,13 @@ class Session:
             done = self.shell.run_cell(cell, store_history=True)
         self.out, self.err, self.error = written.stdout, written.stderr, done.error_in_exec or done.error_before_exec
         return done.result
+
+    def rest(self) -> None:
+        """Wait until no worker of a sweep is left: one that broke has said its last words then."""
+        deadline = time.monotonic() + 30.0
+        while any(thread.name.startswith("imagen-run") for thread in threading.enumerate()):
+            assert time.monotonic() < deadline, "a worker goes on and on"
+            time.sleep(0.01)
 
     def value(self, name: str) -> Any:
         """A variable of the notebook."""
