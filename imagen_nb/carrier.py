@@ -12,14 +12,14 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 
 from imagen_nb.collect import SLICE_S, Edges, Task, delegate, gather, unfinished
 from imagen_nb.core.models import ModelSpec, cost_of
 from imagen_nb.core.records import Outcome, Prediction, Request, Run, Status
 from imagen_nb.errors import ImagenError, ProviderError, ThrottledError, UnreachableError
-from imagen_nb.search import LEFTOVER_SLACK, SETTLE_S, Fate, Lost, Search
+from imagen_nb.search import LEFTOVER_SLACK, SETTLE_S, Awaited, Fate, Lost, Search
 from imagen_nb.settings import Provider
 from imagen_nb.store.log import Log
 from imagen_nb.terms import Terms
@@ -39,6 +39,7 @@ class Desk:
     edges: Edges
     log: Log
     spec: Callable[[str], ModelSpec]
+    awaited: Awaited = field(default_factory=Awaited)
     settle_s: float = SETTLE_S
 
 
@@ -77,11 +78,10 @@ class Carrier:
             desk.provider.name,
             desk.spec,
             stop=stop,
-            awaited=self._awaited,
+            awaited=desk.awaited,
             settle_s=desk.settle_s,
         )
-        self._lock = threading.Lock()
-        self._held: dict[str, Lost] = {}
+        self._held = Awaited()
         self._durations: dict[str, deque[float]] = {}
 
     def intend(self, ticket: Ticket) -> Run | None:
@@ -127,15 +127,10 @@ class Carrier:
             return log.get(run_id), None
         return self._recorded(ticket, ticket.outcome or self._gathered(ticket, prediction)), None
 
-    def _awaited(self) -> list[Lost]:
-        """The creates whose replies may still come."""
-        with self._lock:
-            return list(self._held.values())
-
     def cancel_held(self) -> None:
         """Cancel what creates still held open have become: their ids are not known yet, so they are looked up."""
         try:
-            for prediction in self._search.glance(self._awaited()).values():
+            for prediction in self._search.glance(self._held.all()).values():
                 self._desk.edges.api.cancel(prediction.id, deadline=time.monotonic() + CANCEL_S)
         except ImagenError:
             return  # then they end by themselves, and are logged as they end
@@ -151,6 +146,9 @@ class Carrier:
             lost = Lost(run_id, ticket.request, _utc(), desk.edges.api.provider_time(now), now)
             if (prediction := self._asked(ticket, lost)) is not None:
                 return prediction
+        if ticket.is_lost:
+            # Not waited for any more: whoever looks for an equal one need not leave it a prediction.
+            desk.log.mark_unknown(run_id, lost.cause, is_final=False)
         while True:
             lost = replace(lost, lost_at=time.monotonic(), finding=None, settled=threading.Event())
             finding = self._search.find(lost)
@@ -164,8 +162,8 @@ class Carrier:
 
     def _asked(self, ticket: Ticket, lost: Lost) -> Prediction | None:
         """The prediction of one create, once the log has it; None where the reply was lost, or named another row's."""
-        with self._lock:
-            self._held[lost.run_id] = lost
+        self._held.add(lost)
+        self._desk.awaited.add(lost)
         try:
             prediction = self._posted(ticket, lost)
             return prediction if prediction is not None and self._accepted(ticket, prediction) else None
@@ -173,8 +171,8 @@ class Carrier:
             self._answered(lost.run_id)
 
     def _answered(self, run_id: str) -> None:
-        with self._lock:
-            self._held.pop(run_id, None)
+        self._held.drop(run_id)
+        self._desk.awaited.drop(run_id)
 
     def _posted(self, ticket: Ticket, lost: Lost) -> Prediction | None:
         """The reply to the one POST, or None where it was lost."""
@@ -229,10 +227,12 @@ class Carrier:
                 outcomes.append(gather(self._desk.edges, prediction, deadline=time.monotonic()))
 
         fetching = threading.Thread(target=fetch, name="imagen-fetch", daemon=True)
-        fetching.start()
+        with suppress(RuntimeError):  # without a thread to be had it is fetched afterwards
+            fetching.start()
         is_ours = self._desk.log.accept(run_id, prediction)
         self._answered(run_id)
-        fetching.join()
+        if fetching.ident is not None:
+            fetching.join()
         ticket.outcome = outcomes[0] if outcomes and is_ours else None
         return is_ours
 

@@ -35,10 +35,11 @@ def resumed_tickets(requests: Iterable[Request], log: Log, experiment: str, prov
             yield _resumed(index, request, log, log.resume_state(experiment, provider, request=request))
 
 
-def leftover_tickets(log: Log, provider: str) -> list[Ticket]:
-    """A ticket for each row that nobody drives any more, only to be settled: nothing is sent again."""
-    adopted = log.adopt_rows([row.run_id for row in log.leftovers(provider)])
-    return [_picked_up(index, row, may_send=False) for index, row in enumerate(adopted)]
+def leftover_tickets(rows: Iterable[Leftover], log: Log) -> Iterator[Ticket]:
+    """A ticket for each of the rows that nobody drives when its turn comes, only to be settled: nothing is sent."""
+    for index, row in enumerate(rows):
+        for adopted in log.adopt_rows([row.run_id]):
+            yield _picked_up(index, adopted, may_send=False)
 
 
 def _resumed(index: int, request: Request, log: Log, state: ResumeState) -> Ticket:

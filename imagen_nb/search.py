@@ -75,6 +75,26 @@ class Lost:
         self.settled.set()
 
 
+class Awaited:
+    """The creates of one workspace whose replies may still come; safe to use from many threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._creates: dict[str, Lost] = {}
+
+    def add(self, create: Lost) -> None:
+        with self._lock:
+            self._creates[create.run_id] = create
+
+    def drop(self, run_id: str) -> None:
+        with self._lock:
+            self._creates.pop(run_id, None)
+
+    def all(self) -> list[Lost]:
+        with self._lock:
+            return list(self._creates.values())
+
+
 class Search:
     """Looks for lost creates on behalf of many threads; its own thread lives only while something is lost."""
 
@@ -86,16 +106,15 @@ class Search:
         spec: Callable[[str], ModelSpec],
         *,
         stop: threading.Event,
-        awaited: Callable[[], Iterable[Lost]] = tuple,
+        awaited: Awaited | None = None,
         settle_s: float = SETTLE_S,
     ) -> None:
-        """`awaited` are the creates of this search's owner whose replies may still come."""
         self._api = api
         self._log = log
         self._provider = provider
         self._spec = spec
         self._stop = stop
-        self._awaited = awaited
+        self._awaited = awaited or Awaited()
         self._called: dict[str, frozenset[str]] = {}
         self._settle_s = settle_s
         self._lock = threading.Lock()
@@ -108,7 +127,11 @@ class Search:
             self._entries.append(lost)
             if self._thread is None:
                 thread = threading.Thread(target=self._look, name="imagen-search", daemon=True)
-                thread.start()
+                try:
+                    thread.start()
+                except RuntimeError:  # the system gives no more threads
+                    self._entries.remove(lost)
+                    return Fate.UNSEEN
                 self._thread = thread
         lost.settled.wait()
         assert lost.finding is not None  # noqa: S101 - end() sets it before the event
@@ -117,31 +140,35 @@ class Search:
     def glance(self, held: Iterable[Lost]) -> dict[str, Prediction]:
         """One look that claims nothing: what creates that are still held open have become, by run id.
 
-        One that another session may as well be waiting for is left out.
+        One that another create may as well have become is left out.
         """
         wanted = [self._wanted(one) for one in held]
         if not wanted:
             return {}
         listed, _ = self._listed(wanted)
-        elsewhere = self._elsewhere(wanted)
+        mine = {one.run_id for one in wanted}
+        others = [one for one in self._others(wanted) if one.run_id not in mine]
         listed = self._unclaimed(listed)
-        theirs = match(elsewhere, listed).values()
+        theirs = match(others, listed).values()
         found = match(wanted, _without(listed, theirs))
         return {one.run_id: found[one.run_id] for one in wanted if one.run_id in found and not _any(one, theirs)}
 
     def _look(self) -> None:
         gap = 0.25
-        while entries := self._open_entries():
-            try:
-                self._list_for(entries)
-            except ImagenError:
-                _end_all(entries, Fate.UNSEEN)
-            except BaseException:
-                _end_all(entries, Fate.UNSEEN)  # a mistake of ours must not leave anybody waiting
-                raise
-            if self._stop.wait(gap):
-                _end_all(entries, Fate.STOPPED)
-            gap = min(2.0, gap * 1.5)
+        try:
+            while entries := self._open_entries():
+                try:
+                    self._list_for(entries)
+                except ImagenError:
+                    _end_all(entries, Fate.UNSEEN)
+                if self._stop.wait(gap):
+                    _end_all(entries, Fate.STOPPED)
+                gap = min(2.0, gap * 1.5)
+        except BaseException:  # a mistake of ours must not leave anybody waiting, now or later
+            with self._lock:
+                self._thread = None
+                _end_all(self._entries, Fate.UNSEEN)
+            raise
 
     def _open_entries(self) -> list[Lost]:
         with self._lock:
@@ -152,10 +179,11 @@ class Search:
 
     def _list_for(self, entries: list[Lost]) -> None:
         began = time.monotonic()
+        self._called = {model: names for model, names in self._called.items() if names}  # others may be known by now
         wanted = [self._wanted(one) for one in entries]
-        listed, failure = self._listed(wanted)
+        listed, failure = self._listed(wanted, self._stop)
         # In this order: a create that is answered meanwhile has its prediction in the log.
-        others = [*map(self._wanted, self._awaited()), *self._elsewhere(wanted)]
+        others = self._others(wanted)
         listed = self._unclaimed(listed)
         theirs = match(others, listed).values()
         found = match(wanted, _without(listed, theirs))
@@ -164,7 +192,7 @@ class Search:
             prediction = found.get(one.run_id)
             if prediction is not None:
                 self._claim(one, prediction)
-            elif fate := _fate(failure, began - one.lost_at, self._settle_s, _doubt(asked, rest, theirs)):
+            elif fate := _fate(failure, began - one.lost_at, self._settle_s, self._doubt(one, asked, rest, theirs)):
                 one.failure = None if failure is None else failure.message
                 one.end(fate)
 
@@ -175,13 +203,28 @@ class Search:
         elif self._log.get(one.run_id).prediction_id is not None:
             one.end(Fate.HELD)
 
-    def _elsewhere(self, wanted: Sequence[Wanted]) -> list[Wanted]:
-        """What other living sessions have asked for with the same prompts, and wait for the reply to."""
-        prompts = {one.request.prompt for one in wanted}
-        rows = [row for row in self._log.awaited(self._provider) if row.request.prompt in prompts]
-        return [self._wanted(Lost(row.run_id, row.request, row.intended_at)) for row in rows]
+    def _doubt(
+        self, one: Lost, asked: Wanted, rest: Iterable[Prediction], theirs: Iterable[Prediction]
+    ) -> _Doubt | None:
+        """Why the create may be among the listed predictions, though it has not got one."""
+        if any(may_be(asked, each) for each in rest):
+            return _Doubt.LASTING
+        # What was made when the create had long been lost is another's; in a long sweep there always is some.
+        lost_at = self._api.provider_time(one.lost_at)
+        latest = None if lost_at is None else lost_at + SLACK + timedelta(seconds=self._settle_s)
+        early = [each for each in theirs if latest is None or each.created_at is None or each.created_at <= latest]
+        return _Doubt.PASSING if _any(asked, early) else None
 
-    def _listed(self, wanted: Sequence[Wanted]) -> tuple[list[Prediction], ProviderError | None]:
+    def _others(self, wanted: Sequence[Wanted]) -> list[Wanted]:
+        """The creates with the same prompts whose replies are awaited: in this workspace, and in other sessions."""
+        prompts = {one.request.prompt for one in wanted}
+        rows = self._log.awaited(self._provider)
+        elsewhere = [Lost(row.run_id, row.request, row.intended_at) for row in rows]
+        return [self._wanted(each) for each in (*self._awaited.all(), *elsewhere) if each.request.prompt in prompts]
+
+    def _listed(
+        self, wanted: Sequence[Wanted], stop: threading.Event | None = None
+    ) -> tuple[list[Prediction], ProviderError | None]:
         """The predictions that might be wanted, and what kept the list from being whole.
 
         The rest of a long list is not kept in memory.
@@ -190,7 +233,8 @@ class Search:
         prompts = {spaced(one.request.prompt) for one in wanted}
         similar: dict[str, Prediction] = {}
         try:
-            for each in self._api.list(created_after=since, deadline=time.monotonic() + LISTING_S, pages=PAGES):
+            deadline = time.monotonic() + LISTING_S
+            for each in self._api.list(created_after=since, deadline=deadline, pages=PAGES, stop=stop):
                 if "prompt" not in each.input:
                     similar[each.id] = replace(each, input={}, raw={})  # removed: there may be very many
                 elif spaced(each.input["prompt"]) in prompts:
@@ -206,7 +250,7 @@ class Search:
 
     def _wanted(self, lost: Lost) -> Wanted:
         model = lost.request.model
-        if not self._called.get(model):
+        if model not in self._called:
             self._called[model] = frozenset(self._log.called(self._provider, model))
         return Wanted(lost.run_id, lost.request, self._since(lost), self._spec(model).defaults, self._called[model])
 
@@ -227,12 +271,6 @@ class _Doubt(Enum):
 
     PASSING = "another create, whose reply is awaited, may be given what matches"
     LASTING = "nobody's prediction may be it"
-
-
-def _doubt(one: Wanted, rest: Iterable[Prediction], theirs: Iterable[Prediction]) -> _Doubt | None:
-    if any(may_be(one, each) for each in rest):
-        return _Doubt.LASTING
-    return _Doubt.PASSING if _any(one, theirs) else None
 
 
 def _any(one: Wanted, candidates: Iterable[Prediction]) -> bool:

@@ -39,6 +39,13 @@ class Specs:
                 self._found[name] = spec
         return self._priced(name, spec)
 
+    def at_hand(self, model: str) -> ModelSpec:
+        """The same; where it cannot be had now, nothing is known of the model, which may be told later."""
+        try:
+            return self.get(model)
+        except ProviderError:
+            return self._priced(model, unvalidated(model))
+
     def cached(self, model: str) -> ModelSpec | None:
         """The same, without asking anybody: None for a model not met yet."""
         spec = self._known(model)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from imagen_nb.collect import Edges
     from imagen_nb.core.models import ModelSpec
     from imagen_nb.runs import Runs
+    from imagen_nb.search import Awaited
     from imagen_nb.store.images import Images
     from imagen_nb.store.log import Log
 
@@ -96,6 +97,7 @@ class Workspace:
         self._lock = threading.RLock()
         self._log: Log | None = None
         self._edges: Edges | None = None
+        self._awaited: Awaited | None = None
         self._sweeps: list[Runs] = []
         _workspaces.add(self)
 
@@ -291,10 +293,12 @@ class Workspace:
         from imagen_nb.carrier import Desk
         from imagen_nb.runner import Sweep
         from imagen_nb.runs import Runs
+        from imagen_nb.search import Awaited
 
+        self._awaited = self._awaited or Awaited()
         runs = Runs(self._framed_runs, self._shown_runs)
         options = {} if self._settle_s is None else {"settle_s": self._settle_s}
-        desk = Desk(self.provider, self.edges, self.log, self.spec, **options)
+        desk = Desk(self.provider, self.edges, self.log, self._specs.at_hand, self._awaited, **options)
         sweep = Sweep(tickets, total, terms, desk, lambda index, run: runs.add(index, self._displayed(run)))
         self._sweeps = [each for each in self._sweeps if not each.is_done] + [runs]
         try:
@@ -310,7 +314,7 @@ class Workspace:
         """
         _inherited.append((self._log, self._edges, self._sweeps))
         self._lock = threading.RLock()  # a thread of the parent may have held the one before
-        self._log, self._edges, self._sweeps = None, None, []
+        self._log, self._edges, self._awaited, self._sweeps = None, None, None, []
 
     # -- the log -------------------------------------------------------------------------------------------------
 
@@ -337,13 +341,8 @@ class Workspace:
         from imagen_nb.resume import leftover_tickets
 
         terms = Terms(timeout=positive("timeout", timeout), jobs=MOST_AT_ONCE)
-        tickets = leftover_tickets(self.log, self.provider.name)
-        runs = self._started(iter(tickets), len(tickets), terms)
-        try:
-            return _waited(runs)
-        finally:
-            if runs.is_done:  # those that were not come to are leftovers again
-                self.log.release([str(ticket.run_id) for ticket in tickets])
+        rows = self.log.leftovers(self.provider.name)
+        return _waited(self._started(leftover_tickets(rows, self.log), len(rows), terms))
 
     # -- how it looks --------------------------------------------------------------------------------------------
 

@@ -113,6 +113,7 @@ class Api:
         created_before: datetime | None = None,
         deadline: float,
         pages: int = 20,
+        stop: threading.Event | None = None,
     ) -> Iterator[Prediction]:
         """Predictions, newest first; `created_after` is inclusive, `created_before` exclusive, `pages` the most pages.
 
@@ -124,7 +125,7 @@ class Api:
         asked: set[str] = set()
         while query not in asked and len(asked) < pages:
             asked.add(query)
-            body = self._listed(query, deadline)
+            body = self._listed(query, deadline, stop)
             yield from _parsed(body["results"])
             if not body.get("next"):
                 return
@@ -156,9 +157,9 @@ class Api:
         """End the calls under way and close the connections."""
         self._http.close()
 
-    def _listed(self, query: str, deadline: float) -> Mapping[str, Any]:
+    def _listed(self, query: str, deadline: float, stop: threading.Event | None) -> Mapping[str, Any]:
         try:
-            reply: Reply = self._http.send("GET", f"{PATH}?{query}" if query else PATH, deadline=deadline)
+            reply: Reply = self._http.send("GET", f"{PATH}?{query}" if query else PATH, deadline=deadline, stop=stop)
         except UncertainError as error:
             if is_page(error):
                 raise _unlisted(error) from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 LOST = "tests/faults/test_lost_creates.py::"
+SEARCH = "tests/faults/test_search.py::"
 NEAR = "tests/faults/test_near_misses.py::"
 BESIDE = "tests/faults/test_neighbours.py::"
 WORKERS = "tests/faults/test_executors.py::"
@@ -92,6 +93,9 @@ ROWS: dict[int, Row] = {
             f"{NEAR}test_a_near_miss_in_the_list_is_no_proof_of_absence",
             f"{NEAR}test_a_name_that_the_provider_gave_the_model_before_is_understood",
             f"{NEAR}test_a_crash_of_yesterday_is_not_billed_again",
+            f"{SEARCH}test_a_mistake_in_it_leaves_nobody_waiting",
+            f"{SEARCH}test_a_model_whose_schema_is_refused_keeps_no_other_from_being_found",
+            f"{SEARCH}test_a_cancel_ends_a_list_that_hangs",
             f"{LOST}test_a_list_that_lags_is_given_time",
             f"{LOST}test_without_a_list_a_lost_create_stays_unknown_and_is_never_repeated",
             f"{LOST}test_a_part_of_a_list_is_never_taken_for_the_whole",
@@ -107,6 +111,8 @@ ROWS: dict[int, Row] = {
             f"{NEAR}test_what_a_create_under_way_may_be_given_is_left_to_it",
             f"{BESIDE}test_reconciling_does_not_take_what_a_create_of_another_notebook_waits_for",
             f"{BESIDE}test_a_cancel_leaves_an_equal_request_of_another_notebook_alone",
+            f"{BESIDE}test_a_cancel_leaves_an_equal_request_of_another_cell_alone",
+            f"{SEARCH}test_a_long_sweep_of_equal_requests_does_not_put_off_a_missing_one",
             f"{LOST}test_a_lost_create_belongs_to_whoever_looks_for_it",
             f"{LOST}test_reconcile_is_safe_twice_and_beside_a_sweep",
         ),

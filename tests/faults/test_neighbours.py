@@ -110,3 +110,61 @@ def test_a_search_ends_for_a_row_that_got_its_prediction_meanwhile(ws: Workspace
     assert search.find(Lost(run.id, run.request, datetime.now(timezone.utc))) is Fate.HELD
     assert ws.log.get(run.id) == run
     assert len(api.bills) == 3
+
+
+# -- two sweeps of one workspace are neighbours too --------------------------------------------------------------------
+
+
+def test_a_cancel_leaves_an_equal_request_of_another_cell_alone(ws: Workspace, api: Origin) -> None:
+    """Two cells hold a create open for the same prompt; canceling the second never ends the first."""
+    api.latency = 3.0
+    kept = ws.submit(ws.plan("a fox"))
+    until(lambda: len(api.bills) == 1)
+    dropped = ws.submit(ws.plan("a fox"))
+    until(lambda: len(api.bills) == 2)
+    dropped.cancel()
+    assert kept.wait(30.0)[0].status is Status.SUCCEEDED
+    assert api.bills[0].canceled is None
+
+
+def test_reconciling_does_not_take_what_another_cell_waits_for(home: Path, ws: Workspace, api: Origin) -> None:
+    """A leftover that was never sent, and its cell run again in the workspace that reconciles: one bill."""
+    hold = hold_at(api, "create", is_done=False, times=1)
+    dead = Workspace(home, provider=api.base_url, token=CANARY, settle_s=0.6)
+    dead.submit(dead.plan("a fox"))
+    assert hold.reached.wait(20.0)
+    abandon(dead)
+    hold.lift()
+    api.latency = 3.0
+    again = ws.submit(ws.plan("a fox"))
+    until(lambda: len(api.bills) == 1)
+    (left,) = ws.reconcile()
+    assert again.wait()[0].status is Status.SUCCEEDED
+    assert (left.status, left.prediction_id) == (Status.FAILED, None)
+    assert len(api.bills) == 1
+
+
+def test_reconcile_does_not_let_go_of_a_row_that_another_cell_has_taken_up(
+    home: Path, ws: Workspace, other: Workspace, api: Origin
+) -> None:
+    """It settles a row as never sent and goes on; --resume sends that row meanwhile: nobody else is offered it."""
+    api.latency = 6.0
+    hold = hold_at(api, "create", is_done=False, times=1, skip=1)
+    dead = Workspace(home, provider=api.base_url, token=CANARY, settle_s=0.6)
+    plan = dead.plan(["b", "a"])
+    dead.submit(plan, experiment="e", jobs=2, hold=0)
+    assert hold.reached.wait(20.0)
+    until(lambda: any(run.prediction_id for run in dead.log.runs()))
+    abandon(dead)
+    hold.lift()
+    reconciling = threading.Thread(target=ws.reconcile)
+    reconciling.start()
+    until(lambda: any(run.status is Status.FAILED for run in ws.log.runs()))
+    busy = hold_at(api, "create", is_done=False, times=1)
+    sent = ws.submit(ws.plan(["a"]), experiment="e", resume=True, hold=0)
+    assert busy.reached.wait(20.0)
+    reconciling.join(60.0)
+    assert other.log.leftovers() == []
+    busy.lift()
+    sent.wait()
+    assert len([bill for bill in api.bills if bill.input["prompt"] == "a"]) == 1
