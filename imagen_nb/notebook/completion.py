@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _CELL = re.compile(r"\s*%%imagen(?=\s|$)")
 _LINE = re.compile(r"\s*(?:[^\W\d][\w.,\s\[\]'\"]*=\s*)?%(imagen|imagen_log|imagen_login)\s")
-_LAST_WORD = re.compile(r"\S+[ \t]*\Z")
+_LAST_WORD = re.compile(r"\S+\Z")
 _OPEN_SLOT = re.compile(r"(?<!\{)\{(\w*)$")
 # What most would want for an option whose value may be any number.
 _USUAL = {"timeout": (f"{DEFAULT_TIMEOUT_S:g}",), "jobs": ("16",)}
@@ -134,7 +134,7 @@ def _offer(where: Here, sources: Sources) -> Offer | None:
 
 
 def _as_it_stands(where: Here) -> Offer:
-    """The last word with the space behind it: JupyterLab would show an empty text as an empty entry."""
+    """The unfinished word; behind a space nothing, so that accepting it changes nothing in any front end."""
     found = _LAST_WORD.search(where.text)
     fragment = found[0] if found else ""
     return Offer(fragment, (fragment,))

@@ -139,7 +139,6 @@ class Form:
 
     def _changed(self, change: Any) -> None:
         with self._lock:
-            self._notice = ""
             if change["owner"] in (self._model, self._named):
                 self._follow_model()
             if change["owner"] not in (self._confirmed, self._experiment):
@@ -150,7 +149,6 @@ class Form:
         """Send what the button says, and nothing else: a variable may have changed since it was written."""
         with self._lock:
             shown = self._draft.offer
-            self._notice = ""
             self._judge()
             if self._draft.offer != shown:
                 self._notice = _not_sent(self._draft)
@@ -234,6 +232,7 @@ class Form:
         if self._is_filling:
             return
         shown = self._draft.offer
+        self._notice = ""
         self._judged_with = variables_of(self._prompt.value, self._namespace())
         self._draft = self._drafted()
         if self._confirmed.value and self._draft.offer != shown:
@@ -312,7 +311,8 @@ def _not_sent(now: Draft) -> str:
         return "Nothing was sent: what the prompt names has changed."
     cost = f", about {dollars(now.plan.cost)}" if now.plan.cost is not None else ""
     many = count(len(now.plan), "request")
-    return f"Nothing was sent: what the prompt names has changed, and it is now {many}{cost}. Generate sends that."
+    following = " Generate sends that." if now.is_ready else ""
+    return f"Nothing was sent: what the prompt names has changed, and it is now {many}{cost}.{following}"
 
 
 def _notes(spec: ModelSpec) -> list[str]:

@@ -177,13 +177,13 @@ def state_of(standing: Standing) -> tuple[str, str]:
         state = chip(standing.runs[0])
         return state.word.capitalize(), state.tone
     if now.canceled or now.done < now.total:
-        return "Canceled", "quiet"
+        return ("Stopped", "warn") if now.message and not now.canceled else ("Canceled", "quiet")
     return ("Done" if now.succeeded else "Failed"), ("warn" if now.succeeded else "bad")
 
 
 def _figures(submission: Submission, standing: Standing) -> str:
     now = standing.progress
-    done = f"{now.done:,} of {now.total:,}" if now.total > 1 else ""
+    done = f"{now.done - now.canceled:,} of {now.total:,}" if now.total > 1 else ""
     failed = f"{now.failed:,} failed" if now.failed and now.total > 1 else ""
     hidden = f"the last {SHOWN} shown" if now.done > SHOWN else ""
     elapsed = seconds(now.elapsed) if standing.is_done else _whole(now.elapsed)

@@ -134,6 +134,8 @@ def summary_line(shown: Sequence[Run], progress: Progress | None = None) -> str:
 
     Of a sweep that found some of its runs in the log, the cost is what it added to it.
     """
+    if not shown and progress is not None and not progress.total:
+        return "Nothing was to be done."
     words = Counter(chip(run).word for run in shown)
     good = words.pop(str(Status.SUCCEEDED), 0)
     first = f"{good:,} of {len(shown):,} succeeded" if len(shown) != 1 or not good else "1 succeeded"

@@ -81,15 +81,16 @@ def progress_text(progress: Progress, width: int | None = None) -> str:
 def _counts(progress: Progress) -> dict[str, str]:
     """What there is to count, each as words; empty where there is nothing to say."""
     left = seconds(progress.left) if progress.state == "running" and progress.left is not None else ""
+    so_far = "" if progress.state == "ended" else " so far"
     return {
-        "done": f"{progress.done:,} of {progress.total:,} done",
+        "done": f"{progress.done - progress.canceled:,} of {progress.total:,} done",
         "failed": f"{progress.failed:,} failed" if progress.failed else "",
         "canceled": f"{progress.canceled:,} canceled" if progress.canceled else "",
         "skipped": f"{progress.skipped:,} skipped" if progress.skipped else "",
         "in_flight": f"{progress.in_flight:,} in flight" if progress.in_flight else "",
         "elapsed": f"{seconds(progress.elapsed)} elapsed",
         "left": f"about {left} left" if left else "",
-        "cost": f"{dollars(progress.cost)} so far" if progress.cost is not None else "",
+        "cost": f"{dollars(progress.cost)}{so_far}" if progress.cost is not None else "",
     }
 
 

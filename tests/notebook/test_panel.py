@@ -163,6 +163,7 @@ def test_nothing_is_sent_but_what_the_button_says(opened: Any, simulator: Simula
     assert (button.description, button.disabled) == ("Generate 500, about $20.00", True)
     assert control(shown, "Send all 500").value is False
     assert "Nothing was sent" in beside(shown, "Send all 500")
+    assert "Generate sends that" not in text(shown)  # not without the tick
     names["styles"] = ["oil", "ink"]
     button.click()
     assert (button.description, button.disabled) == ("Generate 2, about $0.08", False)
@@ -171,6 +172,30 @@ def test_nothing_is_sent_but_what_the_button_says(opened: Any, simulator: Simula
     button.click()
     until(lambda: len(simulator.predictions) == 2)
     assert "Nothing was sent" not in text(shown)
+
+
+def test_what_is_said_of_a_plan_goes_with_it(opened: Any) -> None:
+    """The variable changes and the press says so, sending nothing; it goes away, and what was said of it too."""
+    names: dict[str, Any] = {"styles": ["oil", "ink"]}
+    shown = opened(namespace=lambda: names)
+    fill(shown, Prompt="a fox in {styles}")
+    names["styles"] = ["oil", "ink", "wax"]
+    control(shown, "Generate").click()
+    assert "it is now 3 requests" in text(shown)
+    del names["styles"]
+    shown._form.look_again()
+    assert "Nothing was sent" not in text(shown)
+    assert "has no value" in beside(shown, "Prompt")
+
+
+def test_a_submission_that_its_budget_ends_was_stopped(opened: Any) -> None:
+    """Nobody canceled it, and the card says what did."""
+    shown = opened(budget=0.05)
+    fill(shown, Prompt="a {red|blue|green} fox")
+    control(shown, "Generate").click()
+    until(lambda: "the budget of $0.05 is reached" in text(shown))
+    until(lambda: "Stopped" in text(shown))
+    assert "Canceled" not in text(shown)
 
 
 def test_tick_is_for_the_plan_it_named(opened: Any, simulator: Simulator) -> None:

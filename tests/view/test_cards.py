@@ -10,6 +10,7 @@ from imagen_nb import view
 from imagen_nb.core.records import Image, Progress, Status
 from imagen_nb.errors import ImageError
 from imagen_nb.settings import SIMULATOR
+from imagen_nb.view.cards import summary_line
 from imagen_nb.view.words import TIMES
 
 HERE = Path("/home/me")
@@ -215,6 +216,11 @@ def test_long_texts_make_no_long_tiles() -> None:
     assert len(shown) < 6_000
     assert all(len(title) <= 400 for title in Markup.of(shown).attributes("title"))
     assert "no paint no…" in Markup.of(shown).text
+
+
+def test_a_sweep_of_nothing_says_so() -> None:
+    """reconcile() with no row open is no failure of none of none."""
+    assert summary_line([], Progress(0, state="ended")) == "Nothing was to be done."
 
 
 def test_an_empty_gallery_is_no_error() -> None:

@@ -18,18 +18,25 @@ def test_the_live_view_counts_everything() -> None:
     """Done, failed, canceled, in flight, elapsed, left and cost are said in words, in HTML and as text."""
     shown = view.live(HALF)
     expected = (
-        "38 of 120 done · 2 failed · 1 canceled · 1 skipped · 16 in flight · 48 s elapsed"
+        "37 of 120 done · 2 failed · 1 canceled · 1 skipped · 16 in flight · 48 s elapsed"
         " · about 1 min 50 s left · $1.48 so far"
     )
     assert expected in Markup.of(shown["text/html"]).text
     assert shown["text/plain"] == f"[#######.................] {expected}"
 
 
+def test_what_was_canceled_is_not_done() -> None:
+    """An interrupted sweep says how many ended by themselves, and what they cost is no longer "so far"."""
+    ended = Progress(12, done=12, succeeded=8, canceled=4, elapsed=3.0, cost=0.32, state="ended")
+    assert progress_line(ended).startswith("8 of 12 done · 4 canceled · ")
+    assert progress_line(ended).endswith("$0.32")
+
+
 def test_a_narrow_terminal_loses_whole_parts() -> None:
     """The bar goes first, then what matters least; the time left and the cost stay, and no figure is ever cut."""
     whole = set(progress_line(HALF).split(" · "))
     assert progress_text(HALF, 200) == progress_text(HALF)
-    assert progress_text(HALF, 79) == ("38 of 120 done · 2 failed · 1 canceled · about 1 min 50 s left · $1.48 so far")
+    assert progress_text(HALF, 79) == ("37 of 120 done · 2 failed · 1 canceled · about 1 min 50 s left · $1.48 so far")
     for width in range(14, 160):
         text = progress_text(HALF, width)
         assert len(text) <= width
