@@ -229,10 +229,12 @@ class Carrier:
         fetching = threading.Thread(target=fetch, name="imagen-fetch", daemon=True)
         with suppress(RuntimeError):  # without a thread to be had it is fetched afterwards
             fetching.start()
-        is_ours = self._desk.log.accept(run_id, prediction)
-        self._answered(run_id)
-        if fetching.ident is not None:
-            fetching.join()
+        try:
+            is_ours = self._desk.log.accept(run_id, prediction)
+        finally:
+            self._answered(run_id)
+            if fetching.ident is not None:
+                fetching.join()
         ticket.outcome = outcomes[0] if outcomes and is_ours else None
         return is_ours
 

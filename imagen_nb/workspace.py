@@ -121,7 +121,8 @@ class Workspace:
             if self._edges is not None:
                 self._edges.api.close()
                 self._edges.downloader.close()
-                self._edges.images.close()
+                if all(runs.is_done for runs in running):  # else their downloads still go there
+                    self._edges.images.close()
                 self._edges = None
             if self._log is not None:
                 self._log.close()

@@ -315,3 +315,12 @@ def test_one_request_that_was_not_taken_for_sure_raises_with_the_cause(
         row = ws.frame().iloc[0]
         assert (row.status, row.error) == (status, caught.value.message)
         assert broken.predictions == []
+
+
+def test_a_closed_workspace_leaves_no_lock_and_no_unfinished_file(home: Path, simulator: Simulator) -> None:
+    """Opened, used and closed several times, the home has its log and its images, and nothing else of a session."""
+    for _ in range(3):
+        with Workspace(home, provider=simulator.base_url) as ws:
+            ws.generate("a fox")
+    assert list((home / "sessions").glob("*.lock")) == []
+    assert not any((home / "temp").iterdir())

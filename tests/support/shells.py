@@ -23,6 +23,7 @@ class Session:
         self.out = ""
         self.err = ""
         self.error: BaseException | None = None
+        self._before = set(threading.enumerate())
 
     def run(self, cell: str) -> Any:
         """Run a cell and give its result; what it wrote is in `out` and `err`, what it raised in `error`."""
@@ -32,9 +33,9 @@ class Session:
         return done.result
 
     def rest(self) -> None:
-        """Wait until no worker of a sweep is left: one that broke has said its last words then."""
+        """Wait until no worker of this shell's sweeps is left: one that broke has said its last words then."""
         deadline = time.monotonic() + 30.0
-        while any(thread.name.startswith("imagen-run") for thread in threading.enumerate()):
+        while any(each.name.startswith("imagen-run") for each in set(threading.enumerate()) - self._before):
             assert time.monotonic() < deadline, "a worker goes on and on"
             time.sleep(0.01)
 
