@@ -253,6 +253,7 @@ def live() -> Iterator[Figure]:
 
     from imagen_nb.core.records import Progress
     from imagen_nb.notebook.live import LiveView
+    from imagen_nb.notebook.surfaces import NoSurface
 
     with logged(1000) as workspace:
         ended = workspace.log.runs(newest_first=True)
@@ -262,7 +263,7 @@ def live() -> Iterator[Figure]:
             progress=lambda: Progress(total=2000, done=1000, succeeded=1000),
         )
         pixel = "data:image/webp;base64," + "A" * 4000
-        view: Any = LiveView(runs, lambda _image: pixel, None)  # type: ignore[arg-type] # a stand-in
+        view: Any = LiveView(runs, lambda _image: pixel, NoSurface())  # type: ignore[arg-type] # a stand-in
         view.rendering()
         yield Figure("live view: one refresh at 1,000 runs", seconds(view.rendering, 50) * 1000, "ms", 20)
         yield Figure("live view: its size", len(view.rendering()["text/html"]) / 1000, "kB")
