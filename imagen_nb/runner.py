@@ -70,10 +70,6 @@ class Sweep:
     def is_done(self) -> bool:
         return self._ended_at is not None
 
-    @property
-    def is_canceled(self) -> bool:
-        return self._stop.is_set()
-
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until everything has ended, for `timeout` seconds at most; whether it has.
 

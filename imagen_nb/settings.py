@@ -63,12 +63,8 @@ class Secret:
         """The token itself, for the one header that needs it."""
         return self._text
 
-    def mask(self, text: str) -> str:
-        """The text without the token, should a foreign message have repeated it."""
-        return text.replace(self._text, "[token]")
-
     def mask_bytes(self, data: bytearray) -> bytearray:
-        """The same for bytes, which are copied only where the token is in them."""
+        """The bytes without the token, should a foreign message have repeated it; copied only where they have it."""
         return data.replace(self._text.encode(), b"[token]") if self._text.encode() in data else data
 
     def __repr__(self) -> str:

@@ -111,7 +111,7 @@ def test_a_secret_shows_itself_nowhere() -> None:
     assert secret is not None
     for text in (repr(secret), str(secret), f"{secret}", repr(provider), repr(_resolved({"KKIAI_API_KEY": CANARY}))):
         assert CANARY not in text
-    assert secret.mask(f"Invalid header {CANARY}") == "Invalid header [token]"
+    assert secret.mask_bytes(bytearray(f"Invalid header {CANARY}".encode())) == b"Invalid header [token]"
     assert pickle.loads(pickle.dumps(secret)) == secret  # noqa: S301 - our own bytes
 
 

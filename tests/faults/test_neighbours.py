@@ -43,8 +43,9 @@ def test_a_cancel_leaves_an_equal_request_of_another_notebook_alone(
     assert len(api.bills) == 2
 
 
+@pytest.mark.parametrize("is_same", [False, True], ids=["another notebook", "another cell"])
 def test_reconciling_does_not_take_what_a_create_of_another_notebook_waits_for(
-    home: Path, ws: Workspace, api: Origin
+    home: Path, ws: Workspace, other: Workspace, api: Origin, is_same: bool
 ) -> None:
     """A leftover that was never sent, and the same cell run again: the prediction stays the cell's, billed once."""
     hold = hold_at(api, "create", is_done=False, times=1)
@@ -56,8 +57,7 @@ def test_reconciling_does_not_take_what_a_create_of_another_notebook_waits_for(
     api.latency = 3.0
     again = ws.submit(ws.plan("a fox"))
     until(lambda: len(api.bills) == 1)
-    with Workspace(home, provider=api.base_url, token=CANARY, settle_s=0.6) as third:
-        (left,) = third.reconcile()
+    (left,) = (ws if is_same else other).reconcile()
     assert again.wait()[0].status is Status.SUCCEEDED
     assert (left.status, left.prediction_id) == (Status.FAILED, None)
     assert len(api.of("create")) == 2
@@ -125,23 +125,6 @@ def test_a_cancel_leaves_an_equal_request_of_another_cell_alone(ws: Workspace, a
     dropped.cancel()
     assert kept.wait(30.0)[0].status is Status.SUCCEEDED
     assert api.bills[0].canceled is None
-
-
-def test_reconciling_does_not_take_what_another_cell_waits_for(home: Path, ws: Workspace, api: Origin) -> None:
-    """A leftover that was never sent, and its cell run again in the workspace that reconciles: one bill."""
-    hold = hold_at(api, "create", is_done=False, times=1)
-    dead = Workspace(home, provider=api.base_url, token=CANARY, settle_s=0.6)
-    dead.submit(dead.plan("a fox"))
-    assert hold.reached.wait(20.0)
-    abandon(dead)
-    hold.lift()
-    api.latency = 3.0
-    again = ws.submit(ws.plan("a fox"))
-    until(lambda: len(api.bills) == 1)
-    (left,) = ws.reconcile()
-    assert again.wait()[0].status is Status.SUCCEEDED
-    assert (left.status, left.prediction_id) == (Status.FAILED, None)
-    assert len(api.bills) == 1
 
 
 def test_reconcile_does_not_let_go_of_a_row_that_another_cell_has_taken_up(
