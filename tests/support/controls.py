@@ -59,3 +59,20 @@ def until(ask: Callable[[], Any], *, timeout: float = 20.0) -> Any:
             return answer
         time.sleep(0.02)
     raise AssertionError(f"it did not come true within {timeout:g} s")
+
+
+def fill(shown: Any, **values: Any) -> None:
+    """Set controls by their labels, an underscore standing for a space."""
+    for label, value in values.items():
+        control(shown, label.replace("_", " ")).value = value
+
+
+def history(shown: Any) -> Any:
+    """The gallery of a panel's earlier runs."""
+    return next(each for each in of_kind(shown, "Gallery") if each.label == "Earlier runs")
+
+
+def generate(shown: Any, prompt: str = "a red fox", **values: Any) -> None:
+    """Set a prompt, and what else is given, and press Generate."""
+    fill(shown, Prompt=prompt, **values)
+    control(shown, "Generate").click()

@@ -1,0 +1,239 @@
+"""The panel and the log: earlier runs looked through, rated, compared, loaded back and copied as cells."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from controls import control, fill, history, labels, of_kind, text, until
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagen_nb.core.models import ParamSpec
+from imagen_nb.core.records import Request
+from imagen_nb.notebook.controls import field_of
+from imagen_nb.notebook.draft import Entries, draft, settings_text
+from imagen_nb.specs import Specs
+from imagen_nb.workspace import Workspace
+
+# ipywidgets 8.1.0, the lowest supported, calls traitlets in a way that is deprecated meanwhile
+pytestmark = pytest.mark.filterwarnings("ignore:Deprecated in traitlets 4.1:DeprecationWarning")
+
+
+def is_done(workspace: Workspace, count: int) -> Callable[[], bool]:
+    return lambda: sum(run.status.is_terminal for run in workspace.log.runs()) == count
+
+
+def logged(workspace: Workspace, count: int) -> None:
+    """So many rows in the log, without images."""
+    requests = [Request("google/imagen-4", {"prompt": f"fox {n}"}, f"fox {n}") for n in range(count)]
+    half = count // 2
+    for part, name in ((requests[:half], "early"), (requests[half:], "late")):
+        for run_id in workspace.log.intend(part, provider="simulator", experiment=name):
+            workspace.log.settle(run_id, "failed", error="for the test")
+
+
+def test_history_comes_in_pages_and_is_filtered(opened: Any, workspace: Workspace) -> None:
+    """The newest page first; older ones, one experiment, or prompts with a word, on request."""
+    logged(workspace, 60)
+    shown = opened()
+    until(lambda: len(history(shown).items) == 24)
+    assert history(shown).items[0]["alt"] == "fox 59"
+    assert "1 to 24 of 60" in text(shown)
+    control(shown, "Older").click()
+    until(lambda: history(shown).items[0]["alt"] == "fox 35")
+    control(shown, "Newer").click()
+    until(lambda: history(shown).items[0]["alt"] == "fox 59")
+    fill(shown, In_experiment="early")
+    until(lambda: "1 to 24 of 30" in text(shown))
+    fill(shown, Find="fox 1")
+    until(lambda: "1 to 11 of 11" in text(shown))
+    fill(shown, Find="wolf")
+    until(lambda: not history(shown).items)
+    assert history(shown).empty == "No run fits."
+
+
+def test_thousand_runs_do_not_make_it_slow(opened: Any, workspace: Workspace) -> None:
+    """The panel is there before the log was read; the first page follows."""
+    logged(workspace, 1000)
+    began = time.thread_time()
+    shown = opened()
+    shown._repr_mimebundle_()
+    assert time.thread_time() - began < 0.3
+    until(lambda: len(history(shown).items) == 24)
+    assert "of 1,000" in text(shown)
+
+
+def test_picked_run_is_loaded_back(opened: Any, workspace: Workspace) -> None:
+    """Its prompt, model and parameters fill the form, so that Generate makes the same request again."""
+    plan = workspace.plan("a {{literal}} {fox|owl}", model="black-forest-labs/flux-schnell", seed=7, go_fast=False)
+    first = workspace.run(plan)[0]
+    shown = opened()
+    until(lambda: history(shown).items)
+    fill(shown, Vary="aspect_ratio=1:1|16:9")
+    history(shown).picked = [first.id]
+    until(lambda: "Load into form" in labels(shown))
+    control(shown, "Load").click()
+    assert control(shown, "Prompt").value == "a {{literal}} fox"
+    control(shown, "Generate").click()
+    until(is_done(workspace, 3))
+    again = workspace.log.runs()[-1].request
+    assert (again.model, again.input) == (first.request.model, first.request.input)
+
+
+AWKWARD = {
+    "flag": True,
+    "off": False,
+    "tags": ["a; b", "c"],
+    "shape": {"w": 3, "note": 'a "b"; c'},
+    "text": "3",
+    "spelled": "[1, 2]",
+    "style": "red; blue",
+    "lines": "one\ntwo",
+    "spaced": " oil ",
+    "quoted": 'say "hi"',
+    "opened": '"unclosed',
+    "bracket": "[draft] of a fox",
+    "json_text": '"a; b"',
+    "empty": "",
+    "steps": 4,
+    "scale": 2.5,
+}
+
+
+def test_other_inputs_come_back_as_they_were(opened: Any, workspace: Workspace) -> None:
+    """Loaded into the form, the inputs of a model that nobody described are sent again unchanged, each as its type."""
+    plan = workspace.plan("a fox", model="somebody/unheard-of", params={**AWKWARD, "tags": [AWKWARD["tags"]]})
+    assert dict(plan[0].params) == AWKWARD
+    (first,) = workspace.log.intend(plan, provider="simulator")
+    workspace.log.settle(first, "failed", error="for the test")
+    shown = opened()
+    until(lambda: history(shown).items)
+    history(shown).picked = [first]
+    until(lambda: "Load into form" in labels(shown))
+    control(shown, "Load").click()
+    until(lambda: not control(shown, "Generate").disabled)
+    control(shown, "Generate").click()
+    until(is_done(workspace, 2))
+    assert workspace.log.runs()[-1].request.params == AWKWARD
+
+
+@given(st.dictionaries(st.sampled_from(["one", "two", "three"]), st.text(' ;"[]{}\\=\n\r|a3,:', min_size=1)))
+def test_any_text_can_be_another_input(values: dict[str, str]) -> None:
+    """Whatever marks a text has, it is read from the form's line as it was written there."""
+    with Workspace(provider="http://127.0.0.1:9") as nowhere:
+        nowhere._specs = Specs(lambda _: None, {}, lambda _: None)
+        entries = Entries("a fox", "somebody/unheard-of", others=settings_text(values))
+        made = draft(entries, nowhere)
+    assert made.plan is not None, made.problems
+    assert dict(made.plan[0].params) == values
+
+
+@pytest.mark.parametrize("value", ["3", '"3"', "a", "oil; ink", "true"])
+def test_text_input_comes_back_as_text(value: str) -> None:
+    """A text that spells a number or the like stays text in its control."""
+    for kind in ("string", "any"):
+        field = field_of(ParamSpec("style", kind))
+        assert field.put(value)
+        assert field.given == value
+
+
+def test_loading_a_run_of_the_same_model_leaves_the_controls_in_place(opened: Any, workspace: Workspace) -> None:
+    """Controls made anew would make the page jump under the mouse."""
+    first = workspace.generate("a fox", aspect_ratio="16:9")
+    shown = opened()
+    shape = control(shown, "Aspect ratio")
+    history(shown).picked = [first.id]
+    until(lambda: "Load into form" in labels(shown))
+    control(shown, "Load").click()
+    assert control(shown, "Prompt").value == "a fox"
+    assert control(shown, "Aspect ratio") is shape
+    assert shape.value == "16:9"
+
+
+def test_picked_run_is_rated_and_noted(opened: Any, workspace: Workspace) -> None:
+    """A rating and a note are written to the log at once, and shown in every panel."""
+    run = workspace.generate("a fox")
+    shown = opened()
+    until(lambda: history(shown).items)
+    history(shown).picked = [run.id]
+    until(lambda: "Rating" in labels(shown))
+    fill(shown, Rating=4)
+    fill(shown, Note="the best so far")
+    until(lambda: workspace.log.get(run.id).note)
+    assert (workspace.log.get(run.id).rating, workspace.log.get(run.id).note) == (4, "the best so far")
+    until(lambda: history(shown).items[0]["rating"] == 4)
+    fill(shown, Rating=0)
+    until(lambda: workspace.log.get(run.id).rating is None)
+    for stars in (5, 0, 3):  # quicker than the panel hears of it
+        fill(shown, Rating=stars)
+    until(lambda: workspace.log.get(run.id).rating == 3)
+    fill(shown, Rating=0)
+    until(lambda: workspace.log.get(run.id).rating is None)
+
+
+def test_picked_run_can_be_copied_as_a_cell(opened: Any, workspace: Workspace) -> None:
+    """The button has the text of the cell that makes the same request again."""
+    run = workspace.generate("a fox", aspect_ratio="16:9")
+    shown = opened()
+    until(lambda: history(shown).items)
+    history(shown).picked = [run.id]
+    (button,) = until(lambda: of_kind(shown, "CopyButton"))
+    assert until(lambda: button.text) == "%%imagen -m google/imagen-4 --aspect-ratio 16:9\na fox"
+
+
+def test_two_picked_runs_are_compared(opened: Any, workspace: Workspace) -> None:
+    """A slider between their images, the words and the settings that differ."""
+    runs = workspace.run(workspace.plan("a {red|blue} fox", aspect_ratio="16:9"))
+    shown = opened()
+    until(lambda: history(shown).items)
+    history(shown).picked = [runs[0].id]
+    until(lambda: "Compare with…" in labels(shown))
+    control(shown, "Compare").click()
+    until(lambda: history(shown).adding)
+    history(shown).picked = [run.id for run in runs]
+    (slider,) = until(lambda: of_kind(shown, "CompareSlider"))
+    assert [side["letter"] for side in slider.sides] == ["A", "B"]
+    assert slider.picture_a[:4] == slider.picture_b[:4] == b"RIFF"
+    assert "slot_1 red blue" in text(shown)
+    assert not history(shown).adding
+    control(shown, "Close").click()
+    until(lambda: not of_kind(shown, "CompareSlider"))
+
+
+def test_large_image_comes_on_request(opened: Any, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lightbox asks for an image that is on show, and gets it as a message; for others it gets nothing."""
+    workspace.generate("a fox")
+    shown = opened()
+    strip = until(lambda: history(shown) if history(shown).thumbs else None)
+    sent: list[Any] = []
+    monkeypatch.setattr(strip, "send", lambda content, buffers=None: sent.append((content, buffers)))
+    key = strip.items[0]["picture"]
+    strip._handle_custom_msg({"kind": "large", "key": "nothing"}, [])
+    strip._handle_custom_msg({"kind": "large", "key": key}, [])
+    content, buffers = until(lambda: sent)[0]
+    assert content == {"kind": "large", "keys": [key]}
+    assert len(buffers[0]) > len(strip.thumbs[key])
+    assert len(sent) == 1
+
+
+def test_file_that_is_gone_leaves_a_tile(opened: Any, workspace: Workspace) -> None:
+    """An image whose file was deleted is said to be missing; the rest is shown."""
+    run = workspace.generate("a fox")
+    run.images[0].path.unlink()
+    shown = opened()
+    strip = until(lambda: history(shown) if history(shown).thumbs else None)
+    assert list(strip.thumbs.values()) == [b""]
+
+
+def test_log_that_is_gone_is_shown_no_more(opened: Any, workspace: Workspace) -> None:
+    """Where the log is gone the panel shows none of its rows, and says what to do."""
+    workspace.generate("a fox")
+    shown = opened()
+    until(lambda: history(shown).items)
+    workspace.home.rename(workspace.home.with_name("elsewhere"))
+    until(lambda: not history(shown).items)
+    until(lambda: "Run the panel's cell again" in text(shown))
+    assert "of 1" not in text(shown)
