@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-    from imagen_nb.comparison import read_log
-    from imagen_nb.core.plan import Plan
-    from imagen_nb.core.records import Image, Request, Run, Status
-    from imagen_nb.runs import Runs
+    from imagen_nb.frames import read_log
+    from imagen_nb.planning.plan import Plan
+    from imagen_nb.records import Image, Request, Run, Status
+    from imagen_nb.sweeps.sweep import Runs
     from imagen_nb.workspace import Workspace
 
 __version__ = "0.1.0"
@@ -42,14 +42,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Image": "imagen_nb.core.records",
-    "Plan": "imagen_nb.core.plan",
-    "Request": "imagen_nb.core.records",
-    "Run": "imagen_nb.core.records",
-    "Runs": "imagen_nb.runs",
-    "Status": "imagen_nb.core.records",
+    "Image": "imagen_nb.records",
+    "Plan": "imagen_nb.planning.plan",
+    "Request": "imagen_nb.records",
+    "Run": "imagen_nb.records",
+    "Runs": "imagen_nb.sweeps.sweep",
+    "Status": "imagen_nb.records",
     "Workspace": "imagen_nb.workspace",
-    "read_log": "imagen_nb.comparison",
+    "read_log": "imagen_nb.frames",
 }
 
 
@@ -64,7 +64,7 @@ def __dir__() -> list[str]:
 
 
 def _workspace() -> Workspace:
-    from imagen_nb.default import default_workspace
+    from imagen_nb.workspace import default_workspace
 
     return default_workspace()
 
@@ -115,7 +115,7 @@ def login(provider: str | None = None, token: str | None = None) -> None:
 
     `provider` is a known name or a base URL (default: what `IMAGEN_NB_PROVIDER` names, else the first known one).
     """
-    from imagen_nb.default import login as log_in
+    from imagen_nb.workspace import login as log_in
 
     log_in(provider, token)
 

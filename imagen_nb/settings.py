@@ -14,6 +14,8 @@ from imagen_nb.errors import SettingsError
 DEFAULT_MODEL = "google/imagen-4"
 DEFAULT_HOME = "imagen_runs"
 SIMULATOR = "simulator"
+THUMBNAIL_PX = 512
+"""The longer side of a card's thumbnail in pixels: twice what it is shown at, so sharp on a dense screen."""
 
 
 @dataclass(frozen=True, slots=True)

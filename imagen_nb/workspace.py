@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import getpass
 import os
 import threading
 import time
@@ -13,29 +14,31 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from imagen_nb import settings
 from imagen_nb import settings as configuration
-from imagen_nb.core import plan as planning
-from imagen_nb.core.models import check_model_name
-from imagen_nb.core.plan import Plan
-from imagen_nb.core.records import Rendering, Run, shown_by
-from imagen_nb.core.values import label, mapping, positive, whole
-from imagen_nb.displays import CARD_PX, Displays, shown_plan
+from imagen_nb.api.schemas import Specs
 from imagen_nb.errors import InputError
+from imagen_nb.planning import plan as planning
+from imagen_nb.planning.models import check_model_name
+from imagen_nb.planning.options import TIMEOUT_S
+from imagen_nb.planning.plan import Plan
+from imagen_nb.planning.values import label, mapping, positive, whole
+from imagen_nb.records import Rendering, Run
 from imagen_nb.settings import Provider, Settings
-from imagen_nb.specs import Specs
-from imagen_nb.terms import TIMEOUT_S, Terms, terms_of
+from imagen_nb.views.pictures import set_card_px
 
 if TYPE_CHECKING:
     import pandas as pd
     from typing_extensions import Self
 
-    from imagen_nb.carrier import Ticket
-    from imagen_nb.collect import Edges
-    from imagen_nb.core.models import ModelSpec
-    from imagen_nb.runs import Runs
-    from imagen_nb.search import Awaited
-    from imagen_nb.store.images import Images
-    from imagen_nb.store.log import Log
+    from imagen_nb.log.images import Images
+    from imagen_nb.log.log import Log
+    from imagen_nb.planning.models import ModelSpec
+    from imagen_nb.sweeps.collect import Edges
+    from imagen_nb.sweeps.one_request import Terms, Ticket
+    from imagen_nb.sweeps.recover import Awaited
+    from imagen_nb.sweeps.sweep import Runs
+
 
 MOST_AT_ONCE = 64
 """How many leftovers are settled at once at most: those that are looked for wait together."""
@@ -82,7 +85,7 @@ class Workspace:
         jobs: int = 16,
         *,
         prices: Mapping[str, float] | None = None,
-        thumbnail: int = CARD_PX,
+        thumbnail: int = configuration.THUMBNAIL_PX,
         settle_s: float | None = None,
     ) -> None:
         self.settings: Settings = configuration.resolve(provider=provider, token=token, model=model, home=home)
@@ -91,7 +94,7 @@ class Workspace:
         self.jobs = whole("jobs", jobs)
         self.prices = dict(mapping("prices", prices))
         self.notices: list[str] = [self.settings.notice] if self.settings.notice else []
-        self.displays = Displays(lambda: self.images, whole("thumbnail", thumbnail))
+        set_card_px(self.home, whole("thumbnail", thumbnail))
         self._settle_s = None if settle_s is None else positive("settle_s", settle_s)
         self._specs = Specs(self._schema, self.prices, self.notices.append)
         self._lock = threading.RLock()
@@ -151,7 +154,7 @@ class Workspace:
         """The durable log, opened on first use. Raises `LogError` where the home cannot be used."""
         with self._lock:
             if self._log is None:
-                from imagen_nb.store.log import Log
+                from imagen_nb.log.log import Log
 
                 self._log = Log(self.home)
             return self._log
@@ -161,7 +164,7 @@ class Workspace:
         """The API, the downloader and the image files, opened on first use."""
         with self._lock:
             if self._edges is None:
-                from imagen_nb.collect import open_edges
+                from imagen_nb.sweeps.collect import open_edges
 
                 self._edges = open_edges(self.provider, self.home)
             return self._edges
@@ -197,14 +200,12 @@ class Workspace:
             mapping(name, names.get(name))
         if "spec" in names:  # plan() has a use of its own for that name
             names["slots"] = {**(names.get("slots") or {}), "spec": names.pop("spec")}
-        from imagen_nb.store.promptsets import plan_frame, table_of
+        from imagen_nb.planning.tables import table_of
 
         table = table_of(template)
         if table is not None:
-            made = planning.from_rows(table.rows, table.is_typed, spec=self.spec, **names)
-        else:
-            made = planning.plan(template, spec=self.spec, **names)
-        return replace(made, show=shown_plan, framer=lambda plan: plan_frame(plan.rows()))
+            return planning.from_rows(table.rows, table.is_typed, spec=self.spec, **names)
+        return planning.plan(template, spec=self.spec, **names)
 
     def generate(
         self,
@@ -250,6 +251,8 @@ class Workspace:
         `executor` any `concurrent.futures.Executor` to wait and fetch on. `hold` holds each create open for up to 60 s,
         which saves polling (default: a single request is held, several are not).
         """
+        from imagen_nb.sweeps.sweep import terms_of
+
         terms = terms_of(
             plan,
             experiment=experiment,
@@ -276,7 +279,7 @@ class Workspace:
         name = label("experiment", experiment)
         if name is None or not self.home.is_dir():
             return plan
-        from imagen_nb.resume import remaining
+        from imagen_nb.sweeps.resume import remaining
 
         return remaining(plan, self.log, name, self.settings.provider.name)
 
@@ -284,23 +287,22 @@ class Workspace:
         return self.edges.api.schema(model, deadline=time.monotonic() + SCHEMA_S)
 
     def _tickets(self, plan: Plan, terms: Terms) -> Iterator[Ticket]:
-        from imagen_nb.resume import plan_tickets, resumed_tickets
+        from imagen_nb.sweeps.resume import plan_tickets, resumed_tickets
 
         if terms.resume:
             return resumed_tickets(plan, self.log, str(terms.experiment), self.provider.name)
         return plan_tickets(plan)
 
     def _started(self, tickets: Iterator[Ticket], total: int, terms: Terms) -> Runs:
-        from imagen_nb.carrier import Desk
-        from imagen_nb.runner import Sweep
-        from imagen_nb.runs import Runs
-        from imagen_nb.search import Awaited
+        from imagen_nb.sweeps.one_request import Desk
+        from imagen_nb.sweeps.recover import Awaited
+        from imagen_nb.sweeps.sweep import Runs, Sweep
 
         self._awaited = self._awaited or Awaited()
         runs = Runs(self._framed_runs, self._shown_runs)
         options = {} if self._settle_s is None else {"settle_s": self._settle_s}
         desk = Desk(self.provider, self.edges, self.log, self._specs.at_hand, self._awaited, **options)
-        sweep = Sweep(tickets, total, terms, desk, lambda index, run: runs.add(index, self._displayed(run)))
+        sweep = Sweep(tickets, total, terms, desk, runs.add)
         self._sweeps = [each for each in self._sweeps if not each.is_done] + [runs]
         try:
             return runs.start(sweep)
@@ -325,7 +327,7 @@ class Workspace:
 
     def events(self) -> pd.DataFrame:
         """One row per status change of any run, oldest first."""
-        from imagen_nb.store.frame import events
+        from imagen_nb.log.frame import events
 
         return events(self.log)
 
@@ -339,7 +341,8 @@ class Workspace:
         Nothing is ever sent again by this: predictions are looked for by listing, waited for and fetched. Gives the
         runs it settled; a row that cannot be settled yet stays `unknown` and says why.
         """
-        from imagen_nb.resume import leftover_tickets
+        from imagen_nb.sweeps.one_request import Terms
+        from imagen_nb.sweeps.resume import leftover_tickets
 
         terms = Terms(timeout=positive("timeout", timeout), jobs=MOST_AT_ONCE)
         rows = self.log.leftovers(self.provider.name)
@@ -349,13 +352,14 @@ class Workspace:
 
     def show(self, run: Run) -> Rendering:
         """A run as a card: `text/plain` and `text/html`."""
-        return self.displays.run(run)
+        from imagen_nb.views.display import render_run
 
-    def _displayed(self, run: Run) -> Run:
-        return shown_by(run, self.displays.run, self.displays.image)
+        return render_run(run)
 
     def _shown_runs(self, runs: Runs) -> Rendering:
-        return self.displays.runs(list(runs), runs.progress())
+        from imagen_nb.views.display import render_runs
+
+        return render_runs(list(runs), runs.progress())
 
     def _framed_runs(self, run_ids: list[str]) -> pd.DataFrame:
         in_order: pd.DataFrame = _frame(self.log, ids=run_ids).loc[run_ids]
@@ -363,9 +367,7 @@ class Workspace:
 
 
 def _frame(log: Log, **filters: Any) -> pd.DataFrame:
-    """The log's frame; with it comes `df.imagen`, for this frame and any other."""
-    import imagen_nb.comparison  # noqa: F401 - registers the accessor
-    from imagen_nb.store.frame import frame
+    from imagen_nb.log.frame import frame
 
     return frame(log, **filters)
 
@@ -398,3 +400,69 @@ def _simulator_url() -> str:
 
             _simulator = Simulator()
         return str(_simulator.base_url)
+
+
+# ----------------------------------------------------------------------------------------------------
+# The workspace that a notebook's cells share: the magic, the panel and the package's functions all use it.
+
+Opener = Callable[[Workspace | None], Workspace]
+"""Gives the workspace it is handed where that still is the right one, else one that it opens."""
+
+_lock = threading.RLock()
+_default: Workspace | None = None
+_opener: Opener | None = None
+
+
+def default_workspace() -> Workspace:
+    """The notebook's workspace, opened on first use: as the notebook's extension is configured, else the environment.
+
+    One whose log was deleted or moved away is dropped, and a notice of the new one says so. Raises `SettingsError`.
+    """
+    global _default  # noqa: PLW0603 - one notebook, one default workspace
+    with _lock:
+        old = _default
+        is_lost = old is not None and old.is_open and not old.log.is_there
+        _default = (_opener or _from_environment)(None if is_lost else old)
+        if is_lost and old is not None:
+            _default.notices.append(f"The log in {old.home} was moved or deleted; a new one is begun.")
+        return _default
+
+
+def set_default_workspace(workspace: Workspace | None) -> None:
+    """Make `workspace` the default; None lets the next use open a fresh one."""
+    global _default  # noqa: PLW0603 - one notebook, one default workspace
+    with _lock:
+        _default = workspace
+
+
+def open_with(opener: Opener) -> None:
+    """Let `opener` decide from now on which workspace is the default one."""
+    global _opener  # noqa: PLW0603 - one notebook, one opener
+    with _lock:
+        _opener = opener
+
+
+def open_no_more_with(opener: Opener) -> None:
+    """Take `opener` back, and with it the workspace that it gave; what runs there goes on."""
+    global _opener  # noqa: PLW0603 - one notebook, one opener
+    with _lock:
+        if _opener == opener:
+            _opener = None
+            set_default_workspace(None)
+
+
+def login(provider: str | None = None, token: str | None = None) -> str:
+    """Ask for the token of `provider` with getpass and keep it in memory; gives the provider's name.
+
+    The default workspace is opened anew at its next use, so that the token counts at once.
+    """
+    name = provider or settings.login_provider()
+    if token is None:
+        token = getpass.getpass(f"Token for {name} (not shown): ")
+    settings.remember(name, token)
+    set_default_workspace(None)
+    return name
+
+
+def _from_environment(current: Workspace | None) -> Workspace:
+    return current or Workspace()

@@ -36,7 +36,7 @@ def isolation(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
     sys.modules["__main__"] = MAIN
     if remembered := sys.modules.get("imagen_nb.settings"):
         remembered.forget()
-    if default := sys.modules.get("imagen_nb.default"):
+    if default := sys.modules.get("imagen_nb.workspace"):
         if default._default is not None:
             default._default.close()
         default.set_default_workspace(None)

@@ -14,9 +14,9 @@ import pytest
 from shells import session
 
 import imagen_nb
-from imagen_nb.core.options import TABLE, manual
-from imagen_nb.core.plan import plan
-from imagen_nb.core.records import Status
+from imagen_nb.planning.options import TABLE, manual
+from imagen_nb.planning.plan import plan
+from imagen_nb.records import Status
 from imagen_nb.settings import KNOWN_PROVIDERS
 from imagen_nb.workspace import Workspace
 
@@ -111,7 +111,7 @@ def test_readme_names_exist() -> None:
     """Each `im.name`, `ws.name` and `df.imagen.name` of the README can be had."""
     import pandas as pd
 
-    importlib.import_module("imagen_nb.comparison")
+    importlib.import_module("imagen_nb.frames")
     assert set(re.findall(r"\bim\.(\w+)", README)) <= set(dir(imagen_nb))
     assert all(hasattr(Workspace, name) for name in re.findall(r"\bws\.(\w+)\(", README))
     accessor: Any = pd.DataFrame.imagen  # type: ignore[attr-defined] # given to it by the package

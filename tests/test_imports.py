@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import imagen_nb
-from imagen_nb import view
+from imagen_nb import views as view
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = {
@@ -118,10 +118,10 @@ def test_rooms_import_only_from_below() -> None:
 
 
 def test_only_the_named_rooms_import_the_named_libraries() -> None:
-    """requests stays in wire, SQLAlchemy in store, and the environment is read in settings alone."""
+    """requests stays in api, SQLAlchemy in log, and the environment is read in settings alone."""
     reads = re.compile(r"os\.environ(\.get|\[)|os\.getenv")
     for path in (ROOT / "imagen_nb").rglob("*.py"):
         text, room = path.read_text(), path.relative_to(ROOT / "imagen_nb").parts[0]
         assert room == "settings.py" or not reads.search(text), path
-        assert room == "wire" or not re.search(r"^\s*(import|from) requests", text, re.MULTILINE), path
-        assert room == "store" or not re.search(r"^\s*(import|from) sqlalchemy", text, re.MULTILINE), path
+        assert room == "api" or not re.search(r"^\s*(import|from) requests", text, re.MULTILINE), path
+        assert room == "log" or not re.search(r"^\s*(import|from) sqlalchemy", text, re.MULTILINE), path

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from imagen_nb import __version__
-from imagen_nb.cli import streams
-from imagen_nb.cli.shell import WHERE, in_shell
-from imagen_nb.core.records import Status
+from imagen_nb.cli import running as streams
+from imagen_nb.cli.running import WHERE, in_shell
 from imagen_nb.errors import ImagenError, InputError
+from imagen_nb.records import Status
 
 FAILED, REFUSED, INTERRUPTED = 1, 2, 130
 

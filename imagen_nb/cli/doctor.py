@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from imagen_nb.cli.shell import in_shell
+from imagen_nb.cli.running import in_shell
 from imagen_nb.errors import AuthenticationError, CreditError, ImagenError, NotFoundError
+from imagen_nb.log.database import has_safe_wal
+from imagen_nb.log.log import Log
 from imagen_nb.settings import SIMULATOR
-from imagen_nb.store.journal import has_safe_wal
-from imagen_nb.store.log import Log
-from imagen_nb.view.words import count
+from imagen_nb.views.words import count
 from imagen_nb.workspace import Workspace
 
 ANSWER_S = 20.0

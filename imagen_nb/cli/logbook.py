@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from imagen_nb.core.records import Run
 from imagen_nb.errors import InputError
+from imagen_nb.records import Run
 from imagen_nb.settings import DEFAULT_HOME
-from imagen_nb.view.words import chip, clip, count, dollars, one_line, seconds, why
+from imagen_nb.views.words import chip, clip, count, dollars, one_line, seconds, why
 from imagen_nb.workspace import Workspace
 
 Filters = Mapping[str, Any]
@@ -49,8 +49,8 @@ def _print(workspace: Workspace, filters: Filters, last: int | None) -> None:
 
 
 def _write(workspace: Workspace, filters: Filters, last: int | None, files: Mapping[str, str]) -> None:
-    import imagen_nb.comparison  # noqa: F401 - gives frames their .imagen
-    from imagen_nb.store.frame import frame
+    import imagen_nb.accessor  # noqa: F401 - gives frames their .imagen
+    from imagen_nb.log.frame import frame
 
     targets = [(_checked(path, kind), kind) for path, kind in files.items()]
     rows: Any = frame(workspace.log, **filters, last=last)

@@ -18,7 +18,7 @@ from typing import Any
 from imagen_nb.cli.logbook import show_log
 from imagen_nb.errors import InputError
 from imagen_nb.settings import SIMULATOR
-from imagen_nb.view.words import seconds, size
+from imagen_nb.views.words import seconds, size
 
 QUICKSTART, COMPARE = "01_quickstart.ipynb", "02_compare.ipynb"
 RUNS = "demo_runs"
@@ -140,7 +140,7 @@ def _output(output: str | None) -> Path:
 
 
 def _report(home: Path, target: Path) -> None:
-    import imagen_nb.comparison  # noqa: F401 - gives frames their .imagen
+    import imagen_nb.accessor  # noqa: F401 - gives frames their .imagen
     from imagen_nb.workspace import Workspace
 
     with Workspace(home=home, provider=SIMULATOR) as workspace:

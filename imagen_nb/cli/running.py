@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
+import re
 import shutil
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TextIO
 
-from imagen_nb import view
-from imagen_nb.cli.shell import RUN_TABLE, WHERE, in_shell
-from imagen_nb.core import grammar
-from imagen_nb.core.options import Options, option_lines
-from imagen_nb.core.records import Image, Progress, Run, Status
+from imagen_nb import views as view
 from imagen_nb.errors import ImagenError, InputError
-from imagen_nb.runs import Runs
-from imagen_nb.view.plans import resumed
-from imagen_nb.view.progress import progress_text
-from imagen_nb.view.words import why
+from imagen_nb.planning import grammar
+from imagen_nb.planning.grammar import Option
+from imagen_nb.planning.options import TABLE, Options, option_lines
+from imagen_nb.records import Image, Progress, Run, Status
+from imagen_nb.settings import KNOWN_PROVIDERS
+from imagen_nb.sweeps.sweep import Runs
+from imagen_nb.views.plans import resume_note
+from imagen_nb.views.progress import progress_text
+from imagen_nb.views.words import why
 from imagen_nb.workspace import CONFIRM_ABOVE, Workspace
 
 SEND = "Nothing has been sent. Take --dry-run away to send it."
@@ -73,7 +80,7 @@ def _run(workspace: Workspace, options: Options, prompt: str) -> int:
     _say_notices(workspace)
     left = workspace.remaining(plan, options.experiment) if options.resume else plan
     if options.dry_run:
-        notes = [] if left is plan else [resumed(plan, left)]
+        notes = [] if left is plan else [resume_note(plan, left)]
         sys.stdout.write(view.plan(plan, step=SEND, notes=notes)["text/plain"] + "\n")
         return 0
     left.confirm(CONFIRM_ABOVE, yes=options.yes)
@@ -164,3 +171,81 @@ def _card(run: Run) -> str:
 def _unseen(_: Image) -> str:
     """No thumbnail: text shows none."""
     return ""
+
+
+# ----------------------------------------------------------------------------------------------------
+# stdout and stderr as a shell hands them over: closed, full, or in an encoding that lacks some letters.
+
+
+def prepare() -> None:
+    """Let any text be written: a letter that the encoding lacks becomes `?`, and a closed stream takes it in silence.
+
+    The image may be paid for by the time it is spoken of, so no letter of its prompt may end the command.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - open until the end
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def say(message: str, hint: str = "") -> None:
+    """A mistake on stderr, in two lines at most."""
+    sys.stderr.write(f"imagen-nb: {message}\n" + (f"  {hint}\n" if hint else ""))
+
+
+def say_refused(error: OSError) -> None:
+    """Say what the system refused; nothing where who reads stdout has gone (`| head`)."""
+    _drop_output()
+    if isinstance(error, BrokenPipeError):
+        return
+    what = "the output cannot be written" if error.filename is None else f"{error.filename} cannot be used"
+    say(f"{what}: {error.strerror or error}", "Choose another place for it; what was run is in the log.")
+
+
+def _drop_output() -> None:
+    """Write out what stdout still holds, or forget it, or the interpreter fails on it as it ends."""
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        return
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+# ----------------------------------------------------------------------------------------------------
+# A shell's own words: the options that `imagen-nb run` has, and what the package says in those of a notebook.
+
+_LEFT_OUT = ("output", "background", "help")
+_OTHERWISE = {"yes": f"go on with a plan of more than {CONFIRM_ABOVE} requests", "quiet": "no progress, no result"}
+
+WHERE = (
+    Option("home", "", "DIR", "the folder with the log and the images (default: imagen_runs)"),
+    Option("provider", "", "NAME", "kkiai, replicate, simulator, or a base URL"),
+)
+"""The options that say which folder, and which provider."""
+
+RUN_TABLE = (
+    *(replace(each, help=_OTHERWISE.get(each.name, each.help)) for each in TABLE if each.name not in _LEFT_OUT),
+    *WHERE,
+    *(each for each in TABLE if each.name == "help"),
+)
+"""The options of the magic that mean something in a shell, and those that say where."""
+
+_VARIABLES = " or ".join(known.token_variable for known in KNOWN_PROVIDERS.values())
+_IN_SHELL = (
+    (r"%imagen_login or a token variable changes that", f"The variable {_VARIABLES} changes that"),
+    (r", or call %imagen_login", ""),
+    (r": %imagen_login, or its variable", " in its variable"),
+    (r"\bLog in with %imagen_login", "Set its token in its variable"),
+    (r"%imagen_login", "the variable of its token"),
+    (r"%config ImagenMagics\.prices, or Workspace", "in Python, Workspace"),
+    (r"\bimagen_nb\.reconcile\(\)", "imagen-nb reconcile"),
+    (r"\b(home|provider)=", r"--\1"),
+)
+
+
+def in_shell(text: str) -> str:
+    """A hint or a notice with what one types in a notebook put as one types it in a shell."""
+    for pattern, words in _IN_SHELL:
+        text = re.sub(pattern, words, text)
+    return text

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import SimpleCompletion
 
-from imagen_nb.core.grammar import Option, Place
-from imagen_nb.core.models import ModelSpec, ParamSpec, known_models
-from imagen_nb.core.options import DEFAULT_TIMEOUT_S, LOG_TABLE, TABLE, cell_prompt, place
-from imagen_nb.core.prompts import parse as parse_template
-from imagen_nb.core.records import Status
+from imagen_nb.planning.grammar import Option, Place
+from imagen_nb.planning.models import ModelSpec, ParamSpec, catalogue_names
+from imagen_nb.planning.options import LOG_TABLE, TABLE, TIMEOUT_S, cell_prompt, place
+from imagen_nb.planning.template import parse as parse_template
+from imagen_nb.records import Status
 from imagen_nb.settings import KNOWN_PROVIDERS
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _LINE = re.compile(r"\s*(?:[^\W\d][\w.,\s\[\]'\"]*=\s*)?%(imagen|imagen_log|imag
 _LAST_WORD = re.compile(r"\S+\Z")
 _OPEN_SLOT = re.compile(r"(?<!\{)\{(\w*)$")
 # What most would want for an option whose value may be any number.
-_USUAL = {"timeout": (f"{DEFAULT_TIMEOUT_S:g}",), "jobs": ("16",)}
+_USUAL = {"timeout": (f"{TIMEOUT_S:g}",), "jobs": ("16",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Sources:
 
     def models(self) -> Iterable[str]:
         workspace = self._workspace()
-        return dict.fromkeys([workspace.model, *known_models(), *workspace.prices])
+        return dict.fromkeys([workspace.model, *catalogue_names(), *workspace.prices])
 
     def spec(self, model: str | None) -> ModelSpec | None:
         return self._workspace().cached_spec(model)

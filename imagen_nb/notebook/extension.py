@@ -13,14 +13,13 @@ from weakref import WeakKeyDictionary
 
 from IPython.core.completer import context_matcher
 
-from imagen_nb import default
-from imagen_nb.notebook.arguments import keep_question_marks
-from imagen_nb.notebook.magic import ImagenMagics
+from imagen_nb import workspace as default
+from imagen_nb.notebook.magic import ImagenMagics, keep_question_marks
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext
 
-    from imagen_nb.runs import Runs
+    from imagen_nb.sweeps.sweep import Runs
 
 _FIRST = 100
 """The matcher's priority: above IPython's own, so that they are not even asked where it answers."""
@@ -48,7 +47,7 @@ def load(shell: Any) -> None:
     magics = ImagenMagics(shell)
     shell.register_magics(magics)
     shell.input_transformers_cleanup.append(keep_question_marks)
-    _displays(shell).for_type_by_name("imagen_nb.runs", "Runs", _running(magics))
+    _displays(shell).for_type_by_name("imagen_nb.sweeps.sweep", "Runs", _running(magics))
     matcher = _matcher(magics, shell)
     shell.Completer.custom_matchers.append(matcher)
     accessor = _accessor(shell)
@@ -68,11 +67,11 @@ def unload(shell: Any) -> None:
     shell.magics_manager.registry.pop(ImagenMagics.__name__, None)
     shell.configurables.remove(loaded.magics)
     shell.input_transformers_cleanup.remove(keep_question_marks)
-    _displays(shell).pop("imagen_nb.runs.Runs", None)
+    _displays(shell).pop("imagen_nb.sweeps.sweep.Runs", None)
     shell.Completer.custom_matchers.remove(loaded.matcher)
     shell.events.unregister("pre_run_cell", loaded.accessor)
     default.open_no_more_with(loaded.magics.opened)
-    if pair := sys.modules.get("imagen_nb.notebook.pair"):
+    if pair := sys.modules.get("imagen_nb.notebook.widgets"):
         pair.unregister(shell)
 
 
@@ -103,8 +102,8 @@ def _accessor(shell: Any) -> Callable[..., None]:
 
     def prepare(info: Any) -> None:
         if ".imagen" in (info.raw_cell or ""):
-            import imagen_nb.comparison  # noqa: F401 - registers the accessor
-            from imagen_nb.notebook import pair
+            import imagen_nb.accessor  # noqa: F401 - registers the accessor
+            from imagen_nb.notebook import widgets as pair
 
             pair.register(shell)
 

@@ -5,26 +5,29 @@ A magic parses, asks the workspace, waits in the main thread and hands back a va
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+import sys
+from collections.abc import Callable, Mapping
 from copy import copy
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from IPython.core.displayhook import CapturingDisplayHook, DisplayHook
+from IPython.core.inputtransformer2 import make_tokens_by_line
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, needs_local_scope, no_var_expand
 from traitlets import Dict, Float, Int, Unicode
 
-from imagen_nb.core.options import Options, log_manual, manual, parse_log
-from imagen_nb.core.words import listed, shortened
-from imagen_nb.errors import InputError, Interrupted, SettingsError
-from imagen_nb.notebook.arguments import asked
-from imagen_nb.notebook.display import result_hook
+from imagen_nb.errors import InputError, Interrupted, SettingsError, brief, comma_list
+from imagen_nb.planning.options import Options, cell_prompt, log_manual, manual, parse_line, parse_log
+from imagen_nb.settings import THUMBNAIL_PX
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from imagen_nb.core.plan import Plan
-    from imagen_nb.core.records import Run
-    from imagen_nb.runs import Runs
-    from imagen_nb.view import Thumb
+    from imagen_nb.planning.plan import Plan
+    from imagen_nb.records import Run
+    from imagen_nb.sweeps.sweep import Runs
+    from imagen_nb.views import Thumb
     from imagen_nb.workspace import Workspace
 
 _Result = TypeVar("_Result")
@@ -55,7 +58,10 @@ class ImagenMagics(Magics):
         value_trait=Float(), key_trait=Unicode(), help="US dollars an image by model name; overrides the list prices."
     ).tag(config=True)
     thumbnail = Int(
-        512, min=32, max=2048, help="The longer side, in pixels, of the picture in the notebook; files stay whole."
+        THUMBNAIL_PX,
+        min=32,
+        max=2048,
+        help="The longer side, in pixels, of the picture in the notebook; files stay whole.",
     ).tag(config=True)
 
     def __init__(self, shell: Any = None, **options: Any) -> None:
@@ -72,7 +78,7 @@ class ImagenMagics(Magics):
 
     def workspace(self) -> Workspace:
         """The notebook's workspace. Raises `SettingsError`."""
-        from imagen_nb.default import default_workspace
+        from imagen_nb.workspace import default_workspace
 
         return default_workspace()
 
@@ -97,8 +103,9 @@ class ImagenMagics(Magics):
     def live_thumb(self) -> Thumb:
         """Thumbnails for live views."""
         from imagen_nb.notebook.live import THUMBNAIL_PX
+        from imagen_nb.views.thumbnails import thumb
 
-        return self.workspace().displays.thumb(THUMBNAIL_PX)
+        return thumb(THUMBNAIL_PX)
 
     def _tell(self, workspace: Workspace) -> None:
         """Print the notices that were not printed yet; what a workspace begins with comes but once for several."""
@@ -152,14 +159,14 @@ class ImagenMagics(Magics):
 
         %imagen_login [PROVIDER]    kkiai, replicate or a base URL; default: the one in the settings
         """
-        from imagen_nb.default import login
         from imagen_nb.settings import KNOWN_PROVIDERS, SIMULATOR, login_provider
+        from imagen_nb.workspace import login
 
         named = line.strip() or (self.provider if self.provider != SIMULATOR else None) or login_provider()
         if named not in KNOWN_PROVIDERS and "://" not in named:
             raise InputError(
-                f"{shortened(named)} is no provider that takes a token",
-                f"Choose one of {listed(list(KNOWN_PROVIDERS))}, or give a base URL.",
+                f"{brief(named)} is no provider that takes a token",
+                f"Choose one of {comma_list(list(KNOWN_PROVIDERS))}, or give a base URL.",
             )
         name = login(named, _secret(f"Token for {named} (not shown): "))
         print(f"The token for {name} is kept in memory until the kernel ends.")  # noqa: T201 - this cell's output
@@ -169,7 +176,7 @@ class ImagenMagics(Magics):
     def imagen_panel(self, line: str) -> Any:
         """The panel: a form made from the model's schema, what runs, and the history."""
         if line.strip():
-            raise InputError(f"%imagen_panel takes nothing, and {shortened(line.strip())} was given")
+            raise InputError(f"%imagen_panel takes nothing, and {brief(line.strip())} was given")
         from imagen_nb.notebook.panel import panel
 
         return panel(self.workspace, **self.limits)
@@ -185,25 +192,24 @@ class ImagenMagics(Magics):
         left = workspace.remaining(plan, options.experiment) if options.resume else plan
         if options.dry_run:
             if left is not plan and not options.quiet:
-                from imagen_nb.view.plans import resumed
+                from imagen_nb.views.plans import resume_note
 
-                print(resumed(plan, left))  # noqa: T201 - a line of the cell's output
+                print(resume_note(plan, left))  # noqa: T201 - a line of the cell's output
             return self._shown(plan, options)
         left.confirm(self.confirm_above, options.yes)
         runs = workspace.submit(plan, **{**options.run_keywords(), "budget": options.budget or self.budget})
         if options.background:
             return self._shown(runs, options)
-        return self._waited(runs, len(plan), options, workspace)
+        return self._waited(runs, len(plan), options)
 
-    def _waited(self, runs: Runs, count: int, options: Options, workspace: Workspace) -> Run | Runs:
+    def _waited(self, runs: Runs, count: int, options: Options) -> Run | Runs:
         """The result when it is there: one run for one request. Raises `Interrupted`, with the runs, from here on."""
-        from imagen_nb.notebook.live import THUMBNAIL_PX, LiveView, interrupted, watch
-        from imagen_nb.notebook.surfaces import NoSurface, surface
+        from imagen_nb.notebook.live import LiveView, NoSurface, interrupted, surface, watch
 
         view = None
         try:
             on = NoSurface() if options.quiet else surface(self.shell)
-            view = LiveView(runs, workspace.displays.thumb(THUMBNAIL_PX), on)
+            view = LiveView(runs, self.live_thumb(), on)
             watch(runs, view)
             result = runs.only() if count == 1 and len(runs) == 1 else runs
             if not options.quiet and (hook := result_hook(self._shell)):
@@ -253,3 +259,115 @@ def _variables(shell: Any, local: Mapping[str, Any] | None) -> dict[str, Any]:
 
 ImagenMagics.imagen.__doc__ = manual()
 ImagenMagics.imagen_log.__doc__ = log_manual()
+
+
+# ----------------------------------------------------------------------------------------------------
+# What a magic was given, as IPython hands it over: a line, or a line and a cell's body.
+
+_QUESTION = re.compile(r"(?P<before>\s*(?:[^=%#]*[^=!<>%#]=\s*)?)%imagen[ \t]+(?P<text>[^?\s].*\?)\s*")
+
+
+def asked(line: str, cell: str | None) -> tuple[Options, str]:
+    """The options and the prompt of `%imagen` (without `cell`) or `%%imagen`; --help needs no prompt.
+
+    Raises `InputError` for a mistake in the options, an empty prompt, and text beside the options of a cell.
+    """
+    if cell is None and line.strip() in ("?", "??"):
+        return Options(help=True), ""
+    options, rest = parse_line(line)
+    if options.help:
+        return options, ""
+    if cell is None:
+        return options, _present(rest, "Write %imagen a red fox in snow; %imagen? is the manual.")
+    if rest:
+        raise InputError(
+            f"the first line of %%imagen holds options only, and {brief(rest)} is none",
+            "The prompt begins on the second line; %imagen with one % takes it on its own line.",
+        )
+    return options, _present(cell_prompt(cell), "Write it below the line with %%imagen.")
+
+
+def keep_question_marks(lines: list[str]) -> list[str]:
+    """The lines of a cell, with `%imagen … ?` written as a call.
+
+    IPython takes any line that ends in a question mark for a request for help, prompts included. Lines inside a string
+    or a cell magic are left alone.
+    """
+    first = next((line for line in lines if line.strip()), "")
+    if first.startswith("%%") or not any(_QUESTION.fullmatch(line) for line in lines):
+        return lines
+    rows = _magic_rows(lines)
+    return [_called(line) if number in rows else line for number, line in enumerate(lines, 1)]
+
+
+def _called(line: str) -> str:
+    found = _QUESTION.fullmatch(line)
+    if found is None:
+        return line
+    return f"{found['before']}get_ipython().run_line_magic('imagen', {found['text']!r})\n"
+
+
+def _magic_rows(lines: list[str]) -> set[int]:
+    """The numbers of the lines that hold `%imagen` as code, counted from 1."""
+    tokens = [token for row in make_tokens_by_line(lines) for token in row]
+    return {mark.start[0] for mark, name in pairwise(tokens) if (mark.string, name.string) == ("%", "imagen")}
+
+
+def _present(prompt: str, hint: str) -> str:
+    if not prompt.strip():
+        raise InputError("the prompt is empty", hint)
+    return prompt
+
+
+# ----------------------------------------------------------------------------------------------------
+# What a cell shows of a magic's result, decided where IPython decides it: in the display hook. A magic cannot
+# know whether its value will be shown (`%imagen …` alone) or kept (`r = %imagen …`). The hook can: it is called
+# with the value or it is not. So for the rest of the cell IPython's hook is wrapped; IPython puts its own back
+# when the cell ends.
+
+
+class ResultHook:
+    """A display hook that knows some values: those that stay silent, and those before which something is to be done."""
+
+    def __init__(self, shell: Any, hook: Callable[[Any], None]) -> None:
+        self._shell = shell
+        self._hook = hook
+        self._silent: list[Any] = []
+        self._before: list[tuple[Any, Callable[[], None]]] = []
+
+    def silence(self, value: Any) -> None:
+        """Keep this value out of the output; `_` and `Out` still get it."""
+        self._silent.append(value)
+
+    def before(self, value: Any, action: Callable[[], None]) -> None:
+        """Call `action` just before this value is shown, if it is."""
+        self._before.append((value, action))
+
+    def __call__(self, value: Any = None) -> None:
+        if any(value is each for each in self._silent):
+            remember(self._shell, value)
+            return
+        for each, action in self._before:
+            if value is each:
+                action()
+        self._hook(value)
+
+
+def result_hook(shell: Any) -> ResultHook | None:
+    """The hook in force for the rest of this cell; None outside of a cell, where nothing is displayed."""
+    current = sys.displayhook
+    if isinstance(current, ResultHook):
+        return current
+    if not isinstance(current, DisplayHook | CapturingDisplayHook):
+        return None
+    hook = ResultHook(shell, current)
+    sys.displayhook = hook
+    return hook
+
+
+def remember(shell: Any, value: Any) -> None:
+    """What IPython's hook does with a value besides showing it: `_`, `Out`, and the result of `run_cell`."""
+    hook = shell.displayhook
+    hook.check_for_underscore()
+    hook.update_user_ns(value)
+    hook.fill_exec_result(value)

@@ -7,15 +7,53 @@ places where no widget can live: an untrusted notebook, a terminal, a page that 
 
 from __future__ import annotations
 
+import base64
+import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import anywidget
 import traitlets as t
 
-from imagen_nb.core.records import Rendering
-from imagen_nb.notebook.frontend import script, style
+from imagen_nb.records import Image, Rendering, Run
+from imagen_nb.views.pages import fill_widget as fill
+from imagen_nb.views.words import chip, count, dollars, dot_list, one_line, seconds, why
+
+if TYPE_CHECKING:
+    from imagen_nb.frames.compare import Comparison
+
+# ----------------------------------------------------------------------------------------------------
+# The scripts and styles that widgets bring along: plain files in `assets/`, joined where one needs another. A
+# widget's script reaches the browser as one text, so a relative `import` cannot be followed there. Each file is
+# a valid module all the same; `script` puts what it imports in front of it.
+
+_IMPORT = re.compile(r'^import \{[^}]*\} from "\./([a-z]+\.js)";\n', re.MULTILINE)
+_EXPORT = re.compile(r"^export (?=function |const |class )", re.MULTILINE)
+
+
+@cache
+def script(name: str) -> str:
+    """The module `name` with the modules that it imports in front, as one text."""
+    text = _read(name)
+    parts = [_EXPORT.sub("", script(needed)) for needed in _IMPORT.findall(text)]
+    return "\n".join([*parts, _IMPORT.sub("", text)])
+
+
+@cache
+def style(*names: str) -> str:
+    """The style sheets one after another, the shared colours first."""
+    return "\n".join(_read(name) for name in ("theme.css", *names))
+
+
+def _read(name: str) -> str:
+    return resources.files("imagen_nb.notebook").joinpath("assets").joinpath(name).read_text("utf-8")
+
+
+# ----------------------------------------------------------------------------------------------------
 
 Item = Mapping[str, Any]
 """One tile, as `tiles.items_of` makes it."""
@@ -147,3 +185,139 @@ def _parcels(pictures: Mapping[str, bytes]) -> Iterable[list[str]]:
         weight += len(data)
     if parcel:
         yield parcel
+
+
+# ----------------------------------------------------------------------------------------------------
+# Runs as the values that the gallery and the slider show: plain dictionaries, text only, nothing to escape.
+
+CAPTION, ALT = 60, 400
+
+
+def picture_key(image: Image) -> str:
+    """What an image's thumbnail is asked for by: the same for the same bytes."""
+    return image.sha256[:24]
+
+
+def items_of(run: Run, caption: str | None = None) -> list[dict[str, Any]]:
+    """A tile for each image of the run, or one that says why there is none; the prompt is its caption by default."""
+    text = one_line(run.request.prompt, CAPTION) if caption is None else caption
+    return [_item(run, text, number, image) for number, image in enumerate(run.images)] or [_item(run, text, 0, None)]
+
+
+def pictures_of(runs: Iterable[Run]) -> dict[str, Image]:
+    """Every image of the runs by its key."""
+    return {picture_key(image): image for run in runs for image in run.images}
+
+
+def side_of(letter: str, run: Run) -> dict[str, Any]:
+    """One side of a comparison; its first image stands for the run."""
+    image = run.images[0] if run.images else None
+    reason = why(run)
+    return {
+        "letter": letter,
+        "alt": one_line(run.request.prompt, ALT),
+        "caption": dot_list([run.request.model, seconds(run.total_s), dollars(run.cost)]),
+        "why": "" if reason is None else reason.text,
+        "width": image.width if image else 1,
+        "height": image.height if image else 1,
+    }
+
+
+def short_path(path: Path) -> str:
+    """The path as it is named from the notebook's folder, where it lies in it."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(path)
+
+
+def still_text(runs: Iterable[Run]) -> str:
+    """What stands for a gallery in a terminal."""
+    shown = list(runs)
+    lines = [f"  {run.id}  {chip(run).word}  {one_line(run.request.prompt, 80)}" for run in shown]
+    return "\n".join([count(len(shown), "run"), *lines])
+
+
+def _item(run: Run, caption: str, number: int, image: Image | None) -> dict[str, Any]:
+    state, reason = chip(run), why(run)
+    return {
+        "key": f"{run.id}-{number}",
+        "run": run.id,
+        "picture": picture_key(image) if image else None,
+        "alt": one_line(run.request.prompt, ALT),
+        "caption": caption,
+        "word": state.word,
+        "tone": state.tone,
+        "why": one_line(reason.text, 200) if reason and run.status.is_terminal else "",
+        "figures": dot_list([seconds(run.total_s), dollars(run.cost)]) if number == 0 else "",
+        "rating": run.rating or 0,
+        "width": image.width if image else 1,
+        "height": image.height if image else 1,
+    }
+
+
+# ----------------------------------------------------------------------------------------------------
+# Two runs to compare in a live notebook: the slider, and under it what differs in words.
+
+
+def differences(a: Run, b: Run) -> str:
+    """The way from one prompt to the other, and the settings that differ, as HTML."""
+    from imagen_nb.frames.compare import prompt_diff, settings_diff
+
+    changes = prompt_diff(a.request.prompt, b.request.prompt)
+    return fill(
+        "comparison.html",
+        changes=changes,
+        is_same_prompt=all(change.kind == "same" for change in changes),
+        differences=[(each.name, each.a or "not set", each.b or "not set") for each in settings_diff(a, b)],
+    )
+
+
+def live(comparison: Comparison) -> Any:
+    """The comparison as a widget."""
+    import ipywidgets as w  # type: ignore[import-untyped]  # it has no types
+
+    slider = CompareSlider()
+    slider.show(
+        [side_of("A", comparison.a), side_of("B", comparison.b)],
+        [_bytes_of(source) for source in comparison.sources()],
+    )
+    box = w.VBox([slider, w.HTML(differences(comparison.a, comparison.b))])
+    box.add_class("inb")
+    box.add_class("inb-comparison")
+    return box
+
+
+def register(shell: Any) -> None:
+    """Let comparisons be live where a person looks; whatever a file keeps of them stays static."""
+    _formatter(shell).for_type_by_name(*_TYPE, _bundle(shell))
+
+
+def unregister(shell: Any) -> None:
+    """Take that out of the shell again."""
+    _formatter(shell).pop(".".join(_TYPE), None)
+
+
+_TYPE = ("imagen_nb.frames.compare", "Comparison")
+
+
+def _formatter(shell: Any) -> Any:
+    return shell.display_formatter.mimebundle_formatter
+
+
+def _bundle(shell: Any) -> Callable[..., Any]:
+    def bundle(comparison: Comparison, include: Any = None, exclude: Any = None) -> Any:
+        from imagen_nb.notebook.live import names_a_cell
+
+        still = comparison._repr_mimebundle_(include, exclude)
+        kernel = getattr(shell, "kernel", None)
+        if kernel is None or not names_a_cell(kernel):
+            return still
+        return {**live(comparison)._repr_mimebundle_(), **still}
+
+    return bundle
+
+
+def _bytes_of(source: str) -> bytes:
+    """The bytes of a base64 `data:` URI; none for none."""
+    return base64.b64decode(source.partition(",")[2])

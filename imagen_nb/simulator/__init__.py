@@ -7,8 +7,8 @@ Words in a prompt make a prediction end otherwise than well; see `WORDS`. Faults
 in `Faults`. Nothing here imports the rest of the package.
 """
 
-from imagen_nb.simulator.faults import Faults
 from imagen_nb.simulator.ledger import WORDS
 from imagen_nb.simulator.server import Simulator, serve
+from imagen_nb.simulator.service import Faults
 
 __all__ = ["WORDS", "Faults", "Simulator", "serve"]

@@ -1,7 +1,7 @@
 """The models that the simulator offers: their schemas, and what it makes of an input.
 
 `models.json` holds them in a short form of its own; `Model.schema` writes that out in the shape the service uses.
-It is apart from the catalogue in `imagen_nb.core` on purpose, so that a mistake in one cannot hide in the other.
+It is apart from the catalogue in `imagen_nb.planning` on purpose, so that a mistake in one cannot hide in the other.
 Inputs and values are those of the models' API pages on replicate.com, the pixel sizes those of their outputs.
 """
 

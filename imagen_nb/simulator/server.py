@@ -23,13 +23,12 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qsl
 
-from imagen_nb.simulator import painter, replies
-from imagen_nb.simulator.calls import Call
+from imagen_nb.simulator import bodies as replies
+from imagen_nb.simulator import painter
+from imagen_nb.simulator.bodies import Reply
 from imagen_nb.simulator.catalogue import offered
-from imagen_nb.simulator.faults import Faults
 from imagen_nb.simulator.ledger import Latency, Ledger
-from imagen_nb.simulator.replies import Reply
-from imagen_nb.simulator.service import Dropped, Paint, Service
+from imagen_nb.simulator.service import Call, Dropped, Faults, Paint, Service
 
 HOST = "127.0.0.1"
 LARGEST_BODY = 1_000_000

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import base64
 import hmac
+import json
+import math
+import random
 import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from datetime import datetime
+from typing import Any, NoReturn, Protocol
 from urllib.parse import urlencode
 
-from imagen_nb.simulator import replies
-from imagen_nb.simulator.calls import CREATE_KEYS, Call, Refused, body_of, cancel_after, hold_of, refuse, span_of
-from imagen_nb.simulator.catalogue import Model
-from imagen_nb.simulator.faults import Faults, Meter, chance
-from imagen_nb.simulator.ledger import Ledger, Row, Wall
-from imagen_nb.simulator.replies import Reply
+from imagen_nb.simulator import bodies as replies
+from imagen_nb.simulator.bodies import Reply
+from imagen_nb.simulator.catalogue import Model, Problem
+from imagen_nb.simulator.ledger import Ledger, Row, Span, Wall
 
 MEDIA = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 # Each picture takes several times its size while it is painted, so that many at once would fill the memory.
@@ -327,3 +329,180 @@ _ROUTES = (
     replace(_route("GET", "/files/{prediction_id}/{index}.{extension}", Service.file), is_api=False),
     replace(_route("GET", "/", Service.front), is_api=False),
 )
+
+
+# ----------------------------------------------------------------------------------------------------
+# What came in: one call, and what its headers, query and body ask for.
+
+CREATE_KEYS = frozenset({"input", "stream", "webhook", "webhook_completed", "webhook_events_filter"})
+LONGEST_HOLD_S = 60
+_HOLD = re.compile(r"(?:^|,)\s*(wait(?:=(\d{1,6}))?)\s*(?=,|;|$)", re.IGNORECASE)
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smh]))+|\d+(?:\.\d+)?")
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smh])?")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
+_TIME = re.compile(
+    r"(?P<day>\d{4}-\d\d-\d\d)(?:[T ](?P<clock>\d\d:\d\d:\d\d)(?P<fraction>\.\d{1,9})?)?(?P<zone>Z|[ +-]\d\d:?\d\d)?"
+)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request as it came in. Names of headers are in lower case; `query` has the first value of each name."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+
+@dataclass(frozen=True)
+class Hold:
+    """How long a create is to be held open; `text` is the preference as it was given."""
+
+    seconds: float
+    text: str
+
+
+class Refused(Exception):  # noqa: N818 - it carries a reply, and is none of the user's errors
+    """Ends a call with this reply."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply.status)
+        self.reply = reply
+
+
+def refuse(reply: Reply) -> NoReturn:
+    """Raise `Refused`, as an expression."""
+    raise Refused(reply)
+
+
+def body_of(call: Call, keys: frozenset[str]) -> Mapping[str, Any]:
+    """The body of a create: an object with an `input` object and no key that the service would refuse."""
+    try:
+        body = json.loads(call.body, parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        raise Refused(replies.problem(400, "The request body is not valid JSON.")) from None
+    if not isinstance(body, dict):
+        raise Refused(replies.refused([Problem("invalid_type", "(root)", "Invalid type. Expected: object")]))
+    problems = [
+        Problem("additional_property_not_allowed", "(root)", f"Additional property {key} is not allowed")
+        for key in body
+        if key not in keys
+    ]
+    if not isinstance(body.get("input"), dict):
+        problems.append(Problem("required", "(root)", "input is required, and is an object"))
+    if problems:
+        raise Refused(replies.refused(problems))
+    return body
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def hold_of(call: Call) -> Hold | None:
+    """What `Prefer: wait` or `Prefer: wait=N` asks for, at most a minute; None without it."""
+    asked = _HOLD.search(call.headers.get("prefer", ""))
+    if asked is None:
+        return None
+    return Hold(min(LONGEST_HOLD_S, max(1, int(asked[2] or LONGEST_HOLD_S))), asked[1])
+
+
+def cancel_after(call: Call) -> float:
+    """Seconds of a `Cancel-After` header such as `600s`, `1m` or `1h30m`; a bare number counts seconds."""
+    text = call.headers.get("cancel-after")
+    if text is None:
+        return math.inf
+    if not _DURATION.fullmatch(text.strip()):
+        detail = f"Cancel-After must be a duration such as 90s, 1m or 1h30m, not {text!r}."
+        raise Refused(replies.problem(422, detail, "Invalid header"))
+    return sum(float(number) * _UNITS[unit] for number, unit in _DURATION_PART.findall(text))
+
+
+def span_of(call: Call) -> Span:
+    """The times of creation that a list is limited to. Raises `ValueError` for one that cannot be read."""
+    since, before = call.query.get("created_after"), call.query.get("created_before")
+    return Span(
+        since_ms=-math.inf if since is None else unix_ms(since),
+        before_ms=math.inf if before is None else unix_ms(before),
+    )
+
+
+def unix_ms(text: str) -> float:
+    """Unix time in milliseconds of an ISO 8601 text. Raises `ValueError` when it is not one."""
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise ValueError(f"not a time: {text!r}")
+    # A + that was not quoted arrives as a space.
+    zone = (match["zone"] or "Z").replace("Z", "+0000").replace(" ", "+").replace(":", "")
+    whole = datetime.strptime(f"{match['day']}T{match['clock'] or '00:00:00'}{zone}", "%Y-%m-%dT%H:%M:%S%z")
+    return whole.timestamp() * 1000 + float(match["fraction"] or 0) * 1000
+
+
+# ----------------------------------------------------------------------------------------------------
+# Faults that can be switched on, for tests and for practice; without any, the simulator is a service in good
+# health. They go through the same server as everything else and can be changed while it runs: `simulator.faults
+# = Faults(…)`. Fractions are chances between 0 and 1, drawn from the simulator's seed, so that the same run
+# meets the same faults.
+
+
+@dataclass(frozen=True)
+class Faults:
+    """What goes wrong. Everything is off by default.
+
+    `creates_per_minute`, `burst`: over this rate a create is answered with 429.
+    `retry_after`: where that reply says how long to wait: "header", "body", "text" (only in the sentence) or "all".
+    `no_credit`: creates are answered with 402.
+    `error_before`, `error_after`: fraction of creates answered with 502 before, or after, they were processed.
+    `drop_before`, `drop_after`: fraction of creates whose connection ends before, or is reset after, processing.
+    `get_errors`: fraction of other calls of the API answered with 500.
+    `no_list`, `no_cancel`, `no_models`: the call is not offered (404).
+    `list_lag_s`: seconds until a prediction appears in the list.
+    `ignore_prefer`: `Prefer: wait` is not honoured.
+    `early_output`: a held create that is done says `processing`, with its output already there.
+    `cold_start_s`: seconds added before a prediction starts.
+    `clock_skew_s`: seconds that the server's clock is ahead.
+    `foreign_next`: the list's `next` names api.replicate.com, as the service's does behind a gateway.
+    `data_uris`: outputs are `data:` URIs instead of URLs.
+    """
+
+    creates_per_minute: float | None = None
+    burst: int = 1
+    retry_after: str = "all"
+    no_credit: bool = False
+    error_before: float = 0.0
+    error_after: float = 0.0
+    drop_before: float = 0.0
+    drop_after: float = 0.0
+    get_errors: float = 0.0
+    no_list: bool = False
+    no_cancel: bool = False
+    no_models: bool = False
+    list_lag_s: float = 0.0
+    ignore_prefer: bool = False
+    early_output: bool = False
+    cold_start_s: float = 0.0
+    clock_skew_s: float = 0.0
+    foreign_next: bool = False
+    data_uris: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """A token bucket as a value: `tokens` were left at the moment `at`, in seconds."""
+
+    tokens: float = math.inf
+    at: float = 0.0
+
+    def take(self, per_minute: float, burst: int, now: float) -> tuple[Meter, float]:
+        """The meter after one create, and the seconds to wait: 0.0 when it passes."""
+        tokens = min(float(burst), self.tokens + (now - self.at) * per_minute / 60)
+        if tokens >= 1:
+            return replace(self, tokens=tokens - 1, at=now), 0.0
+        return replace(self, tokens=tokens, at=now), (1 - tokens) * 60 / per_minute
+
+
+def chance(seed: int, kind: str, number: int) -> float:
+    """A number in [0, 1), always the same for the same seed, kind and number."""
+    return random.Random(f"{seed}/{kind}/{number}").random()  # noqa: S311 - faults must repeat, not be secret

@@ -118,7 +118,7 @@ def image_work() -> tuple[float, float]:
     sys.path.insert(0, str(HERE))
     from server import photo
 
-    from imagen_nb.store.images import Images
+    from imagen_nb.views.thumbnails import make_thumbnail
 
     jpeg = photo()
 
@@ -128,9 +128,7 @@ def image_work() -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "photo.jpg"
         path.write_bytes(jpeg)
-        images = Images(Path(folder))
-        numbers = iter(range(100))
-        return cpu_ms(decode), cpu_ms(lambda: images.thumbnail(path, f"{next(numbers):064d}", 512))
+        return cpu_ms(decode), cpu_ms(lambda: make_thumbnail(path, 512))
 
 
 def cpu_ms(work: Callable[[], Any], times: int = 10) -> float:
@@ -199,12 +197,12 @@ def frame() -> Iterator[Figure]:
 
 def plan() -> Iterator[Figure]:
     """Expanding and counting plans."""
-    from imagen_nb.core.models import known_model
-    from imagen_nb.core.plan import plan as make
+    from imagen_nb.planning.models import catalogue_spec
+    from imagen_nb.planning.plan import plan as make
 
     def made(width: int) -> Any:
         words = [f"word{number}" for number in range(width)]
-        return make("a {a} in {b}", a=words, b=words, model="google/imagen-4", repeat=10, spec=known_model)
+        return make("a {a} in {b}", a=words, b=words, model="google/imagen-4", repeat=10, spec=catalogue_spec)
 
     hundred_thousand = made(100)
     yield Figure("plan of 100,000 requests expanded", seconds(lambda: sum(1 for _ in hundred_thousand)), "s", 1.0)
@@ -251,9 +249,8 @@ def live() -> Iterator[Figure]:
     """A refresh of the live view when 1,000 runs have ended."""
     from types import SimpleNamespace
 
-    from imagen_nb.core.records import Progress
-    from imagen_nb.notebook.live import LiveView
-    from imagen_nb.notebook.surfaces import NoSurface
+    from imagen_nb.notebook.live import LiveView, NoSurface
+    from imagen_nb.records import Progress
 
     with logged(1000) as workspace:
         ended = workspace.log.runs(newest_first=True)

@@ -19,7 +19,7 @@ from typing import Any
 
 import replicate
 
-import imagen_nb.collect  # noqa: F401 - imported here, so that it is not measured
+import imagen_nb.sweeps.collect  # noqa: F401 - imported here, so that it is not measured
 from imagen_nb.workspace import Workspace
 
 MODEL = "google/imagen-4"

@@ -9,10 +9,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from imagen_nb.core.models import known_model
-from imagen_nb.core.plan import plan
-from imagen_nb.store.log import Log
-from imagen_nb.store.tables import images, runs
+from imagen_nb.log.log import Log
+from imagen_nb.log.schema import images, runs
+from imagen_nb.planning.models import catalogue_spec
+from imagen_nb.planning.plan import plan
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 SIZE = {"width": 1024, "height": 1024, "bytes": 165_000, "mime": "image/jpeg"}
@@ -28,7 +28,7 @@ def requests(count: int) -> Any:
         aspect_ratio=["1:1", "16:9", "9:16", "3:4", "4:3"],
         output_format=["jpg", "png"],
         model="google/imagen-4",
-        spec=known_model,
+        spec=catalogue_spec,
     )
     return islice(iter(made), count)
 

@@ -15,9 +15,9 @@ sys.path.insert(0, str(ROOT / "tests" / "support"))
 from lab import Lab, Notebook, browsing, serving  # noqa: E402 - from where the tests keep it
 from playwright.sync_api import Locator, expect  # noqa: E402 - as above
 
-from imagen_nb.core.records import Request  # noqa: E402 - as above
+from imagen_nb.log.log import Log  # noqa: E402 - as above
+from imagen_nb.records import Request  # noqa: E402 - as above
 from imagen_nb.simulator import Simulator  # noqa: E402 - as above
-from imagen_nb.store.log import Log  # noqa: E402 - as above
 
 ROWS = 1000
 KERNELS, ROUNDS = 3, 8

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from sample_runs import frame, image, run
 
-import imagen_nb.comparison  # noqa: F401 - gives frames their .imagen
+import imagen_nb.accessor  # noqa: F401 - gives frames their .imagen
 
 NAME = """one => one.getAttribute('aria-label') || one.labels?.[0]?.textContent || one.textContent
   || one.querySelector('img')?.alt"""

@@ -12,7 +12,7 @@ import pytest
 
 from imagen_nb.cli import main
 from imagen_nb.cli.running import Ticker
-from imagen_nb.core.records import Progress, Status
+from imagen_nb.records import Progress, Status
 from imagen_nb.simulator import Faults, Simulator
 from imagen_nb.workspace import CONFIRM_ABOVE
 

@@ -25,8 +25,8 @@ CANARY = "tests/faults/test_canary.py::"
 MONEY = "tests/faults/test_money.py::"
 MEMORY = "tests/faults/test_memory.py::"
 MACHINE = "tests/faults/test_ledger_machine.py::TestLedger::runTest"
-PACING = "tests/core/test_pacing.py::"
-DATABASE = "tests/store/test_database.py::"
+PACING = "tests/api/test_pacing.py::"
+DATABASE = "tests/log/test_database.py::"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ ROWS: dict[int, Row] = {
         (
             f"{PACE}test_an_outage_is_outwaited_without_a_storm",
             f"{PACE}test_creates_that_fail_for_a_while_are_each_looked_for",
-            "tests/wire/test_http.py::test_a_storm_of_failures_is_not_amplified",
+            "tests/api/test_http.py::test_a_storm_of_failures_is_not_amplified",
         ),
     ),
     14: Row(
@@ -272,7 +272,7 @@ ROWS: dict[int, Row] = {
         "inert in cells, widgets, reports and converted notebooks",
         (
             f"{TEXT}test_markup_from_a_prompt_a_provider_or_a_name_is_inert",
-            "tests/view/test_hostile.py::test_no_element_and_no_attribute_comes_from_data",
+            "tests/views/test_hostile.py::test_no_element_and_no_attribute_comes_from_data",
             "tests/notebook/test_panel.py::test_reason_of_a_failure_is_on_its_card",
         ),
     ),
@@ -286,7 +286,7 @@ ROWS: dict[int, Row] = {
         "neutralised in the export, and read back as it was",
         (
             f"{TEXT}test_no_cell_of_an_export_is_a_formula",
-            "tests/comparison/test_export.py::test_no_cell_of_a_csv_is_a_formula",
+            "tests/frames/test_export.py::test_no_cell_of_a_csv_is_a_formula",
         ),
     ),
     31: Row(
@@ -297,7 +297,7 @@ ROWS: dict[int, Row] = {
             f"{KILLED}test_killed_while_the_last_row_is_being_written",
             f"{KILLED}test_reconcile_after_a_kill_settles_what_was_accepted_and_sends_nothing",
             f"{KILLED}test_killed_at_random_moments_of_a_bad_day",
-            "tests/running/test_killed.py::test_a_sweep_killed_again_and_again_still_pays_once",
+            "tests/sweeps/test_killed.py::test_a_sweep_killed_again_and_again_still_pays_once",
             MACHINE,
         ),
     ),

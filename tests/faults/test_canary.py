@@ -15,9 +15,9 @@ from nbclient.exceptions import CellExecutionError
 from origin import Origin
 from shells import session
 
-import imagen_nb.comparison  # noqa: F401 - gives frames their .imagen
-from imagen_nb.core.records import Run, Status
+import imagen_nb.accessor  # noqa: F401 - gives frames their .imagen
 from imagen_nb.errors import ImagenError
+from imagen_nb.records import Run, Status
 from imagen_nb.workspace import Workspace
 
 TOKEN = "r8_7Fq2kXvNcanaryZ0pWbT4sLhRmYd9JgAeUi"
@@ -141,7 +141,7 @@ CELLS = [
     "im.frame(experiment=object())",
     "im.frame().imagen.grid(rows='nonsense')",
     "im.settings.resolve(environ=3)",
-    "from imagen_nb.default import default_workspace; ws = default_workspace(); ws.log.settle('x', 'nonsense')",
+    "from imagen_nb.workspace import default_workspace; ws = default_workspace(); ws.log.settle('x', 'nonsense')",
     "ws.edges.api.get(3, deadline='soon')",
     "ws.edges.api.create(3, deadline=0)",
     "ws.edges.downloader.fetch(3, 4, deadline=5)",
@@ -178,14 +178,14 @@ def test_no_verbose_traceback_shows_the_token(
     "place",
     [
         "imagen_nb.settings.resolve",
-        "imagen_nb.wire.http.read_reply",
-        "imagen_nb.wire.http.Http._exchange",
-        "imagen_nb.wire.transport._Adapter.send",
-        "imagen_nb.wire.predictions.parse",
-        "imagen_nb.wire.downloads.examined",
-        "imagen_nb.store.images.Images.publish",
-        "imagen_nb.store.log.Log.accept",
-        "imagen_nb.displays.Displays.run",
+        "imagen_nb.api.http.read_reply",
+        "imagen_nb.api.http.Http._exchange",
+        "imagen_nb.api.transport._Adapter.send",
+        "imagen_nb.api.client.parse",
+        "imagen_nb.api.downloads.examine",
+        "imagen_nb.log.images.Images.publish",
+        "imagen_nb.log.log.Log.accept",
+        "imagen_nb.views.display.render_run",
     ],
 )
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -242,7 +242,7 @@ def test_a_saved_notebook_holds_no_token(tmp_path: Path, provider: Origin, elsew
 
 
 def _logged(folder: Path) -> list[Run]:
-    from imagen_nb.store.log import Log
+    from imagen_nb.log.log import Log
 
     with Log(folder / "imagen_runs") as log:
         return log.runs()

@@ -13,7 +13,7 @@ from ledger import books
 from origin import Origin, Seen
 from providers import CANARY
 
-from imagen_nb.core.records import Status
+from imagen_nb.records import Status
 from imagen_nb.workspace import Workspace
 
 HOUR = timedelta(hours=1)
@@ -30,7 +30,7 @@ def jump(monkeypatch: pytest.MonkeyPatch) -> Jump:
         def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override] # a plain datetime comes out
             return datetime.now(tz) + shift
 
-    for module in ("carrier", "wire.http", "wire.waiting", "store.log"):
+    for module in ("sweeps.one_request", "api.http", "api.polling", "log.log"):
         monkeypatch.setattr(f"imagen_nb.{module}.datetime", Set)
 
     def set_by(amount: timedelta) -> None:

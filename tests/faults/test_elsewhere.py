@@ -14,9 +14,9 @@ from origin import Origin
 from providers import CANARY
 from tunnel import Tunnel
 
-from imagen_nb.core.records import Status
+from imagen_nb.api import downloads, http
 from imagen_nb.errors import ProviderError, SettingsError, UnreachableError
-from imagen_nb.wire import downloads, http
+from imagen_nb.records import Status
 from imagen_nb.workspace import Workspace
 
 TLS = Path(__file__).parents[1] / "support" / "tls"
@@ -267,7 +267,7 @@ def test_a_host_that_does_not_take_connections_is_said(home: Path, monkeypatch: 
     """A connect that times out is as sure as a refused one."""
     import socket
 
-    monkeypatch.setattr("imagen_nb.wire.transport.CONNECT_S", 0.3)
+    monkeypatch.setattr("imagen_nb.api.transport.CONNECT_S", 0.3)
     monkeypatch.setattr(http, "TRIES", 2)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         fillers = [socket.socket() for _ in range(4)]

@@ -12,7 +12,7 @@ import pytest
 from ledger import books, until
 from origin import Origin
 
-from imagen_nb.core.records import Status
+from imagen_nb.records import Status
 from imagen_nb.workspace import Workspace
 
 
@@ -75,7 +75,7 @@ def test_an_executor_that_never_comes_to_it_is_given_up_on(
     ws: Workspace, api: Origin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A pool that others keep busy does not hold a run beyond its timeout: it is canceled and logged."""
-    monkeypatch.setattr("imagen_nb.collect.DOWNLOAD_S", 0.5)
+    monkeypatch.setattr("imagen_nb.sweeps.collect.DOWNLOAD_S", 0.5)
     api.latency = 60.0
     go = threading.Event()
     with ThreadPoolExecutor(1) as pool:

@@ -12,10 +12,10 @@ from ledger import books, until
 from origin import Origin
 from providers import CANARY
 
-from imagen_nb.core.records import Status
 from imagen_nb.errors import LogError
+from imagen_nb.log import database as journal
+from imagen_nb.records import Status
 from imagen_nb.simulator import Simulator
-from imagen_nb.store import journal
 from imagen_nb.workspace import Workspace
 
 SECONDS = 4.0

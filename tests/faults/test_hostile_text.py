@@ -15,9 +15,9 @@ from acts import says
 from nbconvert import HTMLExporter
 from origin import Origin
 
-from imagen_nb.comparison import read_log
-from imagen_nb.core.records import Status
 from imagen_nb.errors import ImagenError
+from imagen_nb.frames import read_log
+from imagen_nb.records import Status
 from imagen_nb.workspace import Workspace
 
 ATTACKS = [

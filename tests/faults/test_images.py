@@ -14,10 +14,11 @@ from origin import Origin, picture
 from PIL import Image
 from providers import soon
 
-from imagen_nb.core.records import Status
+from imagen_nb.api import downloads
+from imagen_nb.api import downloads as pictures
+from imagen_nb.api.downloads import Downloader
 from imagen_nb.errors import UncertainError
-from imagen_nb.wire import downloads, pictures
-from imagen_nb.wire.downloads import Downloader
+from imagen_nb.records import Status
 from imagen_nb.workspace import Workspace
 
 WHOLE = picture()

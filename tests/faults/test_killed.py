@@ -15,9 +15,9 @@ from ledger import Books, books, until
 from origin import Origin, throttled
 from providers import CANARY
 
-from imagen_nb.core.records import Status
+from imagen_nb.log.log import Log
+from imagen_nb.records import Status
 from imagen_nb.simulator import Faults, Simulator
-from imagen_nb.store.log import Log
 from imagen_nb.workspace import Workspace
 
 COUNT = 4

@@ -15,8 +15,8 @@ from ledger import books
 from origin import Origin, throttled
 from providers import CANARY
 
-from imagen_nb.core.plan import Plan
-from imagen_nb.core.records import Status
+from imagen_nb.planning.plan import Plan
+from imagen_nb.records import Status
 from imagen_nb.workspace import Workspace
 
 SETTLE_S = 0.15

@@ -13,9 +13,10 @@ from ledger import books, until
 from origin import Origin, Seen
 from providers import CANARY
 
-from imagen_nb import carrier, search
-from imagen_nb.core.records import Status
-from imagen_nb.store.log import RESUBMISSIONS
+from imagen_nb.log.log import RESUBMISSIONS
+from imagen_nb.records import Status
+from imagen_nb.sweeps import one_request
+from imagen_nb.sweeps import recover as search
 from imagen_nb.workspace import Workspace
 
 RIGHT = b'{"id": "x", "status": "starting"}'
@@ -24,7 +25,7 @@ RIGHT = b'{"id": "x", "status": "starting"}'
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Creates are given up on soon, where else they have half a minute at least."""
-    monkeypatch.setattr(carrier, "CREATE_S", 1.0)
+    monkeypatch.setattr(one_request, "CREATE_S", 1.0)
 
 
 # -- the reply is lost -------------------------------------------------------------------------------------------------

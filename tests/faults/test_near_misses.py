@@ -13,7 +13,7 @@ from ledger import books
 from origin import Bill, Origin
 from providers import CANARY
 
-from imagen_nb.core.records import Status
+from imagen_nb.records import Status
 from imagen_nb.workspace import Workspace
 
 NEAR: dict[str, Callable[[Bill], Mapping[str, Any]]] = {

@@ -15,8 +15,8 @@ from ledger import books, until
 from origin import Origin
 from providers import CANARY
 
-from imagen_nb.core.records import Status
-from imagen_nb.search import Fate, Lost, Search
+from imagen_nb.records import Status
+from imagen_nb.sweeps.recover import Fate, Lost, Search
 from imagen_nb.workspace import Workspace
 
 

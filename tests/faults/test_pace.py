@@ -11,8 +11,8 @@ from ledger import books, until
 from origin import Origin, Seen
 from providers import CANARY
 
-from imagen_nb.core.records import Status
 from imagen_nb.errors import ThrottledError
+from imagen_nb.records import Status
 from imagen_nb.workspace import Workspace
 
 

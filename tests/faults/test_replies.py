@@ -12,11 +12,13 @@ from acts import Act, Script, cut, drip, page, reply, rst, says
 from ledger import books, until
 from origin import Origin, Seen
 
-from imagen_nb import carrier, collect, search
-from imagen_nb.core.records import Run, Status
+from imagen_nb.api import client as predictions
+from imagen_nb.api import downloads
 from imagen_nb.errors import AuthenticationError, CreditError, ProviderError, RejectedError
-from imagen_nb.store.tables import replies
-from imagen_nb.wire import downloads, predictions
+from imagen_nb.log.schema import replies
+from imagen_nb.records import Run, Status
+from imagen_nb.sweeps import collect, one_request
+from imagen_nb.sweeps import recover as search
 from imagen_nb.workspace import Workspace
 
 QUOTA = {
@@ -216,7 +218,7 @@ def test_a_body_that_drips_ends_by_the_clock(
     ws: Workspace, api: Origin, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One byte at a time keeps no call beyond its time, and what was paid for is had afterwards."""
-    monkeypatch.setattr(carrier, "CREATE_S", 0.5)
+    monkeypatch.setattr(one_request, "CREATE_S", 0.5)
     monkeypatch.setattr(collect, "DOWNLOAD_S", 1.0)
     monkeypatch.setattr(downloads, "PATIENCE_S", 0.5)
     monkeypatch.setattr(predictions, "LOOK_S", 0.5)
@@ -246,7 +248,7 @@ def test_a_reply_that_is_only_headers_without_end_ends_by_the_clock(
     ws: Workspace, api: Origin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Headers count like bodies."""
-    monkeypatch.setattr(carrier, "CREATE_S", 0.5)
+    monkeypatch.setattr(one_request, "CREATE_S", 0.5)
 
     def script(seen: Seen) -> Script:  # noqa: ARG001 - a script's signature
         return [drip(b"HTTP/1.1 200 OK\r\n" + b"X-More: yes\r\n" * 10_000, every=0.01)]

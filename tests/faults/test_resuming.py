@@ -14,8 +14,8 @@ from ledger import books, until
 from origin import Origin
 from providers import CANARY
 
-from imagen_nb.core.records import Status
 from imagen_nb.errors import AuthenticationError
+from imagen_nb.records import Status
 from imagen_nb.workspace import Workspace
 
 COUNT = 12

@@ -14,8 +14,8 @@ from ledger import books, until
 from origin import Origin, Seen
 from providers import CANARY
 
-from imagen_nb import search
-from imagen_nb.core.records import Status
+from imagen_nb.records import Status
+from imagen_nb.sweeps import recover as search
 from imagen_nb.workspace import Workspace
 
 NESTED = "[" * 900 + "]" * 900

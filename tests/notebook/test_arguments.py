@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
-from imagen_nb.core.options import Options
 from imagen_nb.errors import InputError
-from imagen_nb.notebook.arguments import asked, keep_question_marks
+from imagen_nb.notebook.magic import asked, keep_question_marks
+from imagen_nb.planning.options import Options
 
 
 def transformed(cell: str) -> str:

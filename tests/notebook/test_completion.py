@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from shells import Session, session
 
-from imagen_nb import default, workspace
+from imagen_nb import workspace
+from imagen_nb import workspace as default
 
 
 @pytest.fixture

@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
-from imagen_nb.core.records import Image, Progress, Rendering, Request, Run, Status
 from imagen_nb.errors import CreditError, Interrupted
-from imagen_nb.notebook.live import IDLE_S, LiveView, stopped_words, summary, watch
-from imagen_nb.notebook.surfaces import NoSurface, TerminalSurface, surface
-from imagen_nb.runs import Runs
+from imagen_nb.notebook.live import IDLE_S, LiveView, NoSurface, TerminalSurface, stopped_words, summary, surface, watch
+from imagen_nb.records import Image, Progress, Rendering, Request, Run, Status
+from imagen_nb.sweeps.sweep import Runs
 
 PIXELS = "data:image/webp;base64," + base64.b64encode(b"x" * 5000).decode()
 

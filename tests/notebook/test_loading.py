@@ -10,7 +10,7 @@ from typing import Any
 
 from shells import session
 
-HEAVY = ("pandas", "ipywidgets", "sqlalchemy", "PIL", "requests", "jinja2", "imagen_nb.workspace", "numpy")
+HEAVY = ("pandas", "ipywidgets", "sqlalchemy", "PIL", "requests", "jinja2", "numpy")
 
 LOAD = """
 import json, sys
@@ -74,7 +74,7 @@ def test_frames_have_pictures(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=environment)
     kind, live = done.stdout.splitlines()[-2:]
     assert "Accessor" in kind
-    assert "imagen_nb.comparison.pair" in live
+    assert "imagen_nb.frames.compare" in live
 
 
 def snapshot(shell: Any) -> list[list[Any]]:

@@ -15,11 +15,11 @@ from markup import Markup
 from shells import Session, session
 
 from imagen_nb import errors
-from imagen_nb.core.options import manual
-from imagen_nb.core.plan import Plan
-from imagen_nb.core.records import Run, Status
-from imagen_nb.runs import Runs
+from imagen_nb.planning.options import manual
+from imagen_nb.planning.plan import Plan
+from imagen_nb.records import Run, Status
 from imagen_nb.simulator import Faults, Simulator
+from imagen_nb.sweeps.sweep import Runs
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ def test_an_image_is_shown_by_itself(notebook: Session) -> None:
     assert shown["text/plain"].startswith("imagen_runs/images/")
     copied = pickle.loads(pickle.dumps(image))  # noqa: S301 - our own
     assert copied == image
-    assert copied._repr_mimebundle_() == {"text/plain": repr(image)}
+    assert copied._repr_mimebundle_() == shown
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_background_returns_at_once(notebook: Session) -> None:
     assert len(runs.wait()) == 3
 
 
-@pytest.mark.parametrize("place", ["surfaces.surface", "live.LiveView.summarize", "magic.result_hook"])
+@pytest.mark.parametrize("place", ["live.surface", "live.LiveView.summarize", "magic.result_hook"])
 def test_interrupt_beside_the_waiting_keeps_the_runs(
     notebook: Session, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
@@ -243,7 +243,7 @@ def test_settings_count_from_the_next_cell(notebook: Session, simulator: Simulat
     run = notebook.run("%imagen a fox")
     assert (run.request.model, run.cost) == ("google/imagen-4-fast", 2.5)
     assert (tmp_path / "elsewhere").is_dir()
-    from imagen_nb.default import default_workspace
+    from imagen_nb.workspace import default_workspace
 
     assert default_workspace().home == tmp_path / "elsewhere"
     notebook.run("%config ImagenMagics.confirm_above = 1")
@@ -353,7 +353,7 @@ def test_login_keeps_the_token_to_itself(notebook: Session, monkeypatch: pytest.
     notebook.run("%imagen_login replicate")
     assert notebook.error is None
     assert "replicate" in notebook.out
-    from imagen_nb.default import default_workspace
+    from imagen_nb.workspace import default_workspace
 
     assert default_workspace().settings.provider.name == "replicate"
     seen = [notebook.out, repr(notebook.shell.user_ns), repr(vars(default_workspace()))]
@@ -467,9 +467,9 @@ def test_verbose_tracebacks_hold_no_token(notebook: Session, monkeypatch: pytest
 
     notebook.run("%xmode Verbose")
     for place in (
-        "imagen_nb.wire.predictions.Api.create",
-        "imagen_nb.store.log.Log.intend",
-        "imagen_nb.runs.Runs.wait",
+        "imagen_nb.api.client.Api.create",
+        "imagen_nb.log.log.Log.intend",
+        "imagen_nb.sweeps.sweep.Runs.wait",
     ):
         with monkeypatch.context() as patch:
             patch.setattr(place, broken)

@@ -12,8 +12,8 @@ from controls import beside, control, fill, generate, history, labels, of_kind, 
 from IPython.core.formatters import DisplayFormatter
 from markup import Markup
 
-from imagen_nb.notebook.frontend import script
 from imagen_nb.notebook.panel import panel
+from imagen_nb.notebook.widgets import script
 from imagen_nb.simulator import Simulator
 from imagen_nb.workspace import Workspace
 

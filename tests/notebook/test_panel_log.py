@@ -11,11 +11,11 @@ from controls import control, fill, history, labels, of_kind, text, until
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagen_nb.core.models import ParamSpec
-from imagen_nb.core.records import Request
-from imagen_nb.notebook.controls import field_of
-from imagen_nb.notebook.draft import Entries, draft, settings_text
-from imagen_nb.specs import Specs
+from imagen_nb.api.schemas import Specs
+from imagen_nb.notebook.panel.draft import Entries, draft, settings_text
+from imagen_nb.notebook.panel.form import field_of
+from imagen_nb.planning.models import ParamSpec
+from imagen_nb.records import Request
 from imagen_nb.workspace import Workspace
 
 # ipywidgets 8.1.0, the lowest supported, calls traitlets in a way that is deprecated meanwhile

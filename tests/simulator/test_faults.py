@@ -14,7 +14,7 @@ from caller import PATH, Caller
 from PIL import Image
 
 from imagen_nb.simulator import Faults, Simulator
-from imagen_nb.simulator.faults import Meter, chance
+from imagen_nb.simulator.service import Meter, chance
 
 Calling = Callable[[Simulator], Caller]
 BODY = {"input": {"prompt": "a fox"}}

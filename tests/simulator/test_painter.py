@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from imagen_nb.simulator.lettering import LINE, fit, font, spelt
-from imagen_nb.simulator.painter import MARK, paint
+from imagen_nb.simulator.painter import LINE, MARK, fit, font, paint, spelt
 
 PARAMS = {"aspect_ratio": "1:1", "output_format": "jpg"}
 LONG = " ".join(["a young woman with brightly dyed pink-gold hair and freckled skin,"] * 20)

@@ -17,7 +17,7 @@ from pathlib import Path
 from acts import Wire, fin
 from origin import Origin
 
-from imagen_nb.core.plan import Plan
+from imagen_nb.planning.plan import Plan
 from imagen_nb.workspace import Workspace
 
 EXPERIMENT = "killed"

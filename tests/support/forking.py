@@ -16,9 +16,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from imagen_nb.core.records import Request
-from imagen_nb.store.log import Log
-from imagen_nb.wire.transport import Anonymous, Call, Line
+from imagen_nb.api.transport import Anonymous, Call, Line
+from imagen_nb.log.log import Log
+from imagen_nb.records import Request
 from imagen_nb.workspace import Workspace
 
 PATIENCE_S = 60.0

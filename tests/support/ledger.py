@@ -11,8 +11,8 @@ from typing import Any
 
 from origin import Origin
 
-from imagen_nb.core.records import Run
-from imagen_nb.store.log import Log
+from imagen_nb.log.log import Log
+from imagen_nb.records import Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from typing import Any
 
 from PIL import Image as Picture
 
-from imagen_nb.core.records import Image, Prediction, Request, Status
-from imagen_nb.store.images import Images
+from imagen_nb.log.images import Images
+from imagen_nb.records import Image, Prediction, Request, Status
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 PROVIDER = "simulator"

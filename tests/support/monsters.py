@@ -17,7 +17,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from imagen_nb.wire.bodies import BODY_CAP
+from imagen_nb.api.http import BODY_CAP
 from imagen_nb.workspace import Workspace
 
 

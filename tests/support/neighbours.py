@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from imagen_nb.core.records import Status
+from imagen_nb.records import Status
 from imagen_nb.workspace import Workspace
 
 

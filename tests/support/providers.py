@@ -11,10 +11,10 @@ from typing import Any
 
 from origin import Origin
 
-from imagen_nb.core.records import Request
+from imagen_nb.api.client import Api
+from imagen_nb.api.http import Http
+from imagen_nb.records import Request
 from imagen_nb.settings import Provider, Secret
-from imagen_nb.wire.http import Http
-from imagen_nb.wire.predictions import Api
 
 CANARY = "r8_CanaryThatMustNotBeSeen0123456789"
 

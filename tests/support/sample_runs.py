@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from PIL import Image as Pillow
 
-from imagen_nb.core.records import Image, Request, Run, Status
+from imagen_nb.records import Image, Request, Run, Status
 
 WHEN = datetime(2025, 3, 1, 12, 0, 0, 123456, tzinfo=timezone.utc)
 PIXEL = "data:image/webp;base64,UklGRiIAAABXRUJQVlA4IBYAAAAwAQCdASoBAAEADsD+JaQAA3AAAAAA"

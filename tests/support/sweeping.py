@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from imagen_nb.core.plan import Plan
+from imagen_nb.planning.plan import Plan
 from imagen_nb.workspace import Workspace
 
 EXPERIMENT = "killed"

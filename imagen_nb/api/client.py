@@ -1,0 +1,220 @@
+"""The API's calls: create, get, cancel, list, and a model's schema.
+
+Paths are built from the base URL and the id alone: the URLs in a reply point at a host whose token the user may not
+have, and are never followed.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+from imagen_nb.api.http import PATIENCE_S, Http, Reply, is_page
+from imagen_nb.api.pace import Pacer
+from imagen_nb.api.replies import parse
+from imagen_nb.api.transport import LATER_HINT
+from imagen_nb.errors import InputError, NotFoundError, ProviderError, UncertainError
+from imagen_nb.records import Prediction, Request
+
+__all__ = ["Api", "parse"]
+
+LOOK_S = 20.0
+"""How long one look at a prediction may take, in seconds."""
+
+PATH = "/v1/predictions"
+_VERSION = re.compile(r"[0-9a-f]{64}")
+
+
+class Api:
+    """The predictions of one provider."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    @property
+    def clock_skew(self) -> float:
+        """What the provider's clock is ahead of ours, in seconds; 0.0 while unknown."""
+        return self._http.clock_skew
+
+    def provider_time(self, at: float) -> datetime | None:
+        """What the provider's clock says at the monotonic moment `at`; None while unknown."""
+        return self._http.provider_time(at)
+
+    @property
+    def pacer(self) -> Pacer:
+        """What paces these calls."""
+        return self._http.pacer
+
+    def create(
+        self,
+        request: Request,
+        *,
+        deadline: float,
+        patience: float = PATIENCE_S,
+        hold: int | None = None,
+        cancel_after: float | None = None,
+        stop: threading.Event | None = None,
+    ) -> Prediction:
+        """Ask for one prediction: this costs money, and is sent once.
+
+        Its turn has to come by the monotonic `deadline`; then the reply may take `patience` seconds, at most 60, and
+        what it is held open for. `hold` asks the provider to answer only when the prediction ends, at most so many
+        seconds (1 to 60) later; `cancel_after` asks it to give up by itself after so many seconds. `stop` gives up a
+        request that was not sent yet. Raises `UncertainError` where the prediction may or may not exist now; every
+        other error means that it does not.
+        """
+        path, extra = _address(request.model)
+        headers = {}
+        if hold:
+            headers["Prefer"] = f"wait={min(60, max(1, hold))}"
+        if cancel_after:
+            headers["Cancel-After"] = f"{max(5, math.ceil(cancel_after))}s"
+        reply = self._http.send(
+            "POST",
+            path,
+            json={**extra, "input": dict(request.input)},
+            headers=headers,
+            deadline=deadline,
+            create=True,
+            stop=stop,
+            patience=min(PATIENCE_S, patience) + (hold or 0),
+        )
+        return parse(reply.body)
+
+    def get(self, prediction_id: str, *, deadline: float, stop: threading.Event | None = None) -> Prediction:
+        """The prediction as it is now."""
+        path = f"{PATH}/{_segment(prediction_id)}"
+        return parse(self._http.send("GET", path, deadline=deadline, stop=stop, patience=LOOK_S).body)
+
+    def cancel(self, prediction_id: str, *, deadline: float) -> Prediction | None:
+        """Ask the provider to stop a prediction; None where it cannot do that, or does not know the prediction."""
+        path = f"{PATH}/{_segment(prediction_id)}"
+        try:
+            return parse(self._http.send("POST", f"{path}/cancel", deadline=deadline, patience=LOOK_S).body)
+        except NotFoundError:
+            return None
+        except UncertainError as error:
+            if is_page(error):
+                return None
+            if error.status is None or error.status >= 300:  # noqa: PLR2004 - not a success
+                raise
+        return self.get(prediction_id, deadline=deadline)  # canceled, and the reply does not show it
+
+    def list(
+        self,
+        *,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+        deadline: float,
+        pages: int = 20,
+        stop: threading.Event | None = None,
+    ) -> Iterator[Prediction]:
+        """Predictions, newest first; `created_after` is inclusive, `created_before` exclusive, `pages` the most pages.
+
+        Raises `NotFoundError`, at the first step, where the provider does not list predictions, and `UncertainError`
+        after the last page it could read where there are more: a part is never taken for the whole.
+        """
+        bounds = {"created_after": created_after, "created_before": created_before}
+        query = urlencode({name: _iso(at) for name, at in bounds.items() if at is not None})
+        asked: set[str] = set()
+        while query not in asked and len(asked) < pages:
+            asked.add(query)
+            body = self._listed(query, deadline, stop)
+            yield from _parsed(body["results"])
+            if not body.get("next"):
+                return
+            query = _next_query(body["next"])
+            if not query:
+                break
+        raise UncertainError("the provider's list of predictions has no end within reach", LATER_HINT)
+
+    def schema(self, model: str, *, deadline: float) -> Mapping[str, Any] | None:
+        """The OpenAPI schema of a model, `owner/name` or `owner/name:version`; None where the provider has none."""
+        name, _, version = model.partition(":")
+        if "/" not in name:
+            return None
+        try:
+            body = self._http.send("GET", _model_path(name), deadline=deadline, patience=LOOK_S).body
+        except NotFoundError:
+            return None
+        except UncertainError as error:
+            if is_page(error):
+                return None
+            raise
+        latest = body.get("latest_version")
+        if not isinstance(latest, Mapping) or (version and latest.get("id") != version):
+            return None
+        schema = latest.get("openapi_schema")
+        return schema if isinstance(schema, Mapping) else None
+
+    def close(self) -> None:
+        """End the calls under way and close the connections."""
+        self._http.close()
+
+    def _listed(self, query: str, deadline: float, stop: threading.Event | None) -> Mapping[str, Any]:
+        try:
+            reply: Reply = self._http.send("GET", f"{PATH}?{query}" if query else PATH, deadline=deadline, stop=stop)
+        except UncertainError as error:
+            if is_page(error):
+                raise _unlisted(error) from None
+            raise
+        if not isinstance(reply.body.get("results"), list):
+            raise _unlisted()
+        return reply.body  # type: ignore[no-any-return] # JSON
+
+
+def _address(model: str) -> tuple[str, dict[str, str]]:
+    """Where to create with this model, and what the body says beside the input."""
+    name, _, version = model.rpartition(":")
+    if _VERSION.fullmatch(version):
+        return PATH, {"version": version}
+    if (name or version) and model.count("/") == 1:
+        return f"{_model_path(model)}/predictions", {}
+    raise InputError(f"{model!r} is not a model's name", "It looks like owner/name, or owner/name:version.")
+
+
+def _model_path(model: str) -> str:
+    return "/v1/models/" + "/".join(_segment(part) for part in model.split("/"))
+
+
+def _segment(text: str) -> str:
+    """One step of a path: whatever the text holds, it does not lead elsewhere."""
+    if not text.strip("."):
+        raise NotFoundError(f"there is no {text!r} at the provider", "Check the id or the model's name.")
+    return quote(text, safe="")
+
+
+def _iso(at: datetime) -> str:
+    return at.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _next_query(url: Any) -> str:
+    """What the next page's URL asks, to be asked of our own base URL; "" where there is no next page."""
+    if not isinstance(url, str):
+        return ""
+    try:
+        return urlencode(parse_qsl(urlsplit(url).query, max_num_fields=20))
+    except ValueError:
+        return ""
+
+
+def _parsed(results: list[Any]) -> Iterator[Prediction]:
+    for each in results:
+        try:
+            if isinstance(each, Mapping):
+                yield parse(each)
+        except UncertainError:
+            continue  # an entry without an id is nobody's
+
+
+def _unlisted(error: ProviderError | None = None) -> NotFoundError:
+    return NotFoundError(
+        "the provider does not list predictions",
+        "A lost reply cannot be looked for there.",
+        status=error.status if error else None,
+    )

@@ -1,0 +1,62 @@
+"""Files written whole or not at all, and what is said where they cannot be."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from imagen_nb.errors import InputError, brief
+
+
+@contextlib.contextmanager
+def replace_file(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` that takes its place when the block ends well, and is removed when it does not.
+
+    Folders on the way are made. Raises `OSError` where the place cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        _take_mode(temporary, path)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def write_errors(path: Path) -> Iterator[None]:
+    """An operating system's refusal to write, as an `InputError` that names the place."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise InputError(f"{path} cannot be written: {reason}", "Choose another place, or free it.") from None
+
+
+def absolute_path(path: str | os.PathLike[str], use: str = "write to") -> Path:
+    """The absolute path. Raises `InputError` for what is none; `use` says what it was wanted for."""
+    try:
+        made = Path(path).expanduser().absolute()
+    except (TypeError, ValueError, RuntimeError, OSError):
+        made = None
+    if made is None or "\0" in str(made):
+        raise InputError(f"{brief(path)} is no place to {use}", "Give the path of a file or a folder.")
+    return made
+
+
+def _take_mode(temporary: Path, path: Path) -> None:
+    """Give the file the permissions of the one it replaces, else those of any new file; mkstemp's are for secrets."""
+    try:
+        mode = path.stat().st_mode & 0o777
+    except OSError:
+        mask = os.umask(0)
+        os.umask(mask)
+        mode = 0o666 & ~mask
+    with contextlib.suppress(OSError):
+        temporary.chmod(mode)

@@ -1,0 +1,79 @@
+"""Figures per group: how many runs, how many worked, how long they took, and what they cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from imagen_nb.frames.runs import Names, column, names_of, need, values
+from imagen_nb.records import Status
+
+_TERMINAL = frozenset(str(status) for status in Status if status.is_terminal)
+
+
+def summary(frame: pd.DataFrame, by: Names = "model") -> pd.DataFrame:
+    """One row a group, in the order in which groups appear; only groups that occur, one of them for missing values.
+
+    `runs` counts all. `success_rate` and `blocked_rate` are shares of the runs that ended, NaN where none did.
+    `median_s` and `p95_s` are seconds of those that succeeded, `cost_usd` the sum of known costs, NaN where none is
+    known. `by` is a column or several; an empty list makes one row of everything, even where that is nothing.
+    """
+    need(frame, "status")
+    names = names_of(frame, by, "by")
+    groups = _measures(frame).groupby(_keys(frame, names), observed=True, dropna=False, sort=False)
+    sums = groups[["ended", "succeeded", "blocked"]].sum()
+    ended = sums["ended"].where(sums["ended"] > 0)
+    table: pd.DataFrame = pd.DataFrame(
+        {
+            "runs": groups.size(),
+            "success_rate": sums["succeeded"] / ended,
+            "blocked_rate": sums["blocked"] / ended,
+            "median_s": groups["seconds"].median(),
+            "p95_s": groups["seconds"].quantile(0.95),
+            "cost_usd": groups["cost"].sum(min_count=1),
+        }
+    )
+    return table if names or len(frame) else _nothing(table)
+
+
+def _nothing(table: pd.DataFrame) -> pd.DataFrame:
+    """The row of all where there is none: no runs, and nothing known of them."""
+    row: pd.DataFrame = table.reindex(pd.Index(["all"], name="group")).assign(runs=0)
+    return row
+
+
+def _measures(frame: pd.DataFrame) -> pd.DataFrame:
+    status = pd.Series(values(frame, "status"), dtype=object).astype(str)
+    code = pd.Series(values(frame, "error_code"), dtype=object)
+    succeeded = status == str(Status.SUCCEEDED)
+    ended = status.isin(_TERMINAL)
+    table: pd.DataFrame = pd.DataFrame(
+        {
+            "ended": ended.astype(int),
+            "succeeded": succeeded.astype(int),
+            "blocked": (ended & ~succeeded & (code == "blocked")).astype(int),
+            "seconds": _numbers(frame, "total_s").where(succeeded),
+            "cost": _numbers(frame, "cost_usd"),
+        }
+    )
+    return table
+
+
+def _numbers(frame: pd.DataFrame, name: str) -> Any:
+    return pd.to_numeric(pd.Series(values(frame, name), dtype=object), errors="coerce").astype("float64")
+
+
+def _keys(frame: pd.DataFrame, names: list[str]) -> list[pd.Series[Any]]:
+    """What to group by; lists and the like by their text, since they cannot be grouped."""
+    if not names:
+        return [pd.Series(["all"] * len(frame), name="group")]
+    return [_hashable(column(frame, name)).rename(name) for name in names]
+
+
+def _hashable(series: pd.Series[Any]) -> pd.Series[Any]:
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        return series.astype(object)
+    if series.dtype != object:
+        return series
+    return series.map(lambda item: str(item) if isinstance(item, list | dict | set) or hasattr(item, "shape") else item)

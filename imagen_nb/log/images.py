@@ -1,0 +1,123 @@
+"""The image files of a home: each under the hash of its bytes, there whole or not at all.
+
+images/ab/abcdef….jpg    originals
+thumbnails/              what `views.thumbnails` makes of them
+temp/<session>/          downloads under way; the folders of dead sessions are swept
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from imagen_nb.errors import ImageError, LogError
+from imagen_nb.log.sessions import Session
+
+_SUFFIXES = {
+    "image/jpeg": ".jpg",
+    "image/png": ".png",
+    "image/webp": ".webp",
+    "image/gif": ".gif",
+    "image/avif": ".avif",
+}
+_HASH = re.compile("[0-9a-f]{64}")
+
+
+class Images:
+    """The image files under `home`. Nothing is made there before it is needed; safe to use from several threads."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = Path(home).absolute()
+        self._lock = threading.Lock()
+        self._session: Session | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where to put a file that is not whole yet; on the same disk, and swept when the process is dead.
+
+        Raises `LogError` where it cannot be made.
+        """
+        with self._lock, _mapped(self.home):
+            if self._session is None:
+                self._session = Session(self.home)
+                self._sweep(self._session)
+            folder = self.home / "temp" / self._session.id
+            folder.mkdir(parents=True, exist_ok=True)
+            return folder
+
+    def publish(self, path: Path, sha256: str, mime: str) -> Path:
+        """Move a whole file to its place, and return that place; on the disk when it returns.
+
+        A file that is there already, with the same size, stays. Raises `LogError` when the disk is full or read-only.
+        """
+        target = self.place(sha256, mime)
+        with _mapped(self.home):
+            if target.is_file() and target.stat().st_size == path.stat().st_size:
+                path.unlink()
+                return target
+            _sync(path)
+            is_first = not target.parent.is_dir()
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(target)
+            _sync(target.parent)
+            if is_first:  # the new folder's own name must last too
+                _sync(target.parent.parent)
+                _sync(self.home)
+        return target
+
+    def place(self, sha256: str, mime: str) -> Path:
+        """Where the file with these bytes lies, or would lie."""
+        return self.home / "images" / _checked(sha256)[:2] / f"{sha256}{_SUFFIXES.get(mime, '.bin')}"
+
+    def sweep(self) -> None:
+        """Remove the unfinished files of dead sessions; done by itself before the first download."""
+        if (self.home / "temp").is_dir():
+            _ = self.folder
+
+    def close(self) -> None:
+        """Remove this session's unfinished files. The rest can go on being read."""
+        with self._lock:
+            session, self._session = self._session, None
+        if session is not None:
+            shutil.rmtree(self.home / "temp" / session.id, ignore_errors=True)
+            session.close()
+
+    def _sweep(self, session: Session) -> None:
+        folders = list((self.home / "temp").glob("*"))
+        alive = session.alive(folder.name for folder in folders)
+        for folder in folders:
+            if folder.name not in alive:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _mapped(home: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise LogError(
+            f"the image files in {home} cannot be written: {error.strerror or type(error).__name__}",
+            "Free some space or check the folder's permissions, then try again.",
+        ) from None
+
+
+def _checked(sha256: str) -> str:
+    if not _HASH.fullmatch(sha256):
+        raise ImageError(f"{sha256!r} is no SHA-256", "It is the file's hash in 64 lower-case hexadecimal digits.")
+    return sha256
+
+
+def _sync(path: Path) -> None:
+    """Wait until the file, or the folder's list of files, is on the disk."""
+    if os.name == "nt" and path.is_dir():
+        return  # Windows has no such thing for folders
+    handle = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,376 @@
+"""The log: what was asked for, before it is sent, and all that became of it.
+
+Invariants, whatever happens to the process:
+- a row is committed before its request leaves, and the prediction's id as soon as it is known;
+- a prediction belongs to one row of its provider, and a row has at most one prediction;
+- a row that is done stays as it is; only `reopen` takes one back, and only where no prediction was made;
+- a row changes together with its line in the table `events`, in one transaction;
+- a request whose fate is unknown is sent again at most `RESUBMISSIONS` times, however often the process dies.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from imagen_nb.errors import InputError
+from imagen_nb.log import queries
+from imagen_nb.log import queries as transitions
+from imagen_nb.log.database import FILE_NAME, Database
+from imagen_nb.log.queries import (
+    Leftover,
+    Names,
+    ResumeState,
+    Statuses,
+    keyed,
+    leftovers,
+    open_rows,
+    read_owners,
+    resume_state,
+    take_over,
+)
+from imagen_nb.log.schema import OPEN, cut_long_texts, image_values, request_values, runs
+from imagen_nb.log.sessions import Session
+from imagen_nb.records import Image, Prediction, Request, Run, Status
+
+RESUBMISSIONS = 3
+"""How often a create that was lost, and then found missing, may be repeated for one row."""
+
+
+def _utc_now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+class Log:
+    """The log in a home folder, made there if need be; several processes and threads may use one home at once.
+
+    `now` tells the time, as an aware datetime. `session` is this log's claim on the rows it drives. Every method
+    raises `LogError` when the log cannot be read or written, and `InputError` for a run id that is not in it. Close
+    it, or use it as a context manager.
+    """
+
+    def __init__(self, home: Path, *, now: Callable[[], datetime] = _utc_now) -> None:
+        self.home = Path(home).absolute()
+        self.session = Session(self.home)
+        self._now = now
+        self._driven: dict[str, str | None] = {}  # the rows this log is at work on, and the status last seen
+        try:
+            self._database = Database(self.home / FILE_NAME)
+        except BaseException:
+            self.session.close()
+            raise
+
+    # What happens to a row, in the order in which it happens.
+
+    def intend(
+        self, requests: Iterable[Request], *, provider: str, experiment: str | None = None, tag: str | None = None
+    ) -> list[str]:
+        """Write a row of status `intent` for each request, and return their run ids; on the disk when it returns."""
+        names = {"provider": provider, "experiment": experiment or None, "tag": tag or None}
+        with self._driving() as driven, self._database.writing() as conn:
+            self._insert(conn, driven, [request_values(request) for request in requests], names)
+        return driven
+
+    def intend_new(
+        self, request: Request, *, provider: str, experiment: str | None = None, tag: str | None = None
+    ) -> tuple[str, bool]:
+        """The same for one request that the experiment does not have yet: the run id, and whether the row is new.
+
+        Of two that resume an experiment at once, one writes the row of a request, and the other gets to see it.
+        """
+        names = {"provider": provider, "experiment": experiment or None, "tag": tag or None}
+        with self._driving() as driven, self._database.writing() as conn:
+            mine = [runs.c.experiment == experiment, runs.c.provider == provider, runs.c.key == request.key]
+            if taken := keyed(conn, *mine, runs.c.status.in_([*OPEN, str(Status.SUCCEEDED)])):
+                return taken[-1][1], False
+            self._insert(conn, driven, [request_values(request)], names)
+        return driven[0], True
+
+    def _insert(self, conn: Any, driven: list[str], asked: list[dict[str, Any]], names: dict[str, Any]) -> None:
+        driven.extend(transitions.insert_intents(conn, self._now(), asked, names | {"owner": self.session.id}))
+        self._driven.update(dict.fromkeys(driven))
+
+    def accept(self, run_id: str, prediction: Prediction) -> bool:
+        """Record that the provider took the request as this prediction. Recording the same again is fine.
+
+        False when the prediction is another row's already, or the row already has another prediction: then only an
+        event is written. A prediction that is done at once leaves the row `processing` until `settle` brings what it
+        came to.
+        """
+        with self._database.writing() as conn:
+            row, now = transitions.row_of(conn, run_id), self._now()
+            holder = transitions.holder(conn, row.provider, prediction.id)
+            if holder not in (None, run_id) or row.prediction_id not in (None, prediction.id):
+                detail = f"not taken: prediction {prediction.id}{f' of run {holder}' if holder else ''}"
+                transitions.tell(conn, now, [run_id], row.seen, detail)
+                return False
+            if row.status in OPEN:
+                owner, detail = row.owner or self.session.id, f"prediction {prediction.id}"
+                transitions.see(conn, now, row, prediction, owner=owner, detail=detail)
+                self._driven[run_id] = transitions.seen_word(prediction)
+            elif row.prediction_id is None:
+                transitions.note_late(conn, now, row, prediction)
+        return True
+
+    def observe(self, run_id: str, prediction: Prediction) -> None:
+        """Record the status of a prediction that is under way; nothing is written when it is the one already seen."""
+        word = transitions.seen_word(prediction)
+        if self._driven.get(run_id) == word:
+            return
+        with self._database.writing() as conn:
+            row = transitions.row_of(conn, run_id)
+            if row.status in OPEN and row.seen != word:
+                transitions.see(conn, self._now(), row, prediction, owner=row.owner)
+        if run_id in self._driven:
+            self._driven[run_id] = word
+
+    def settle(
+        self,
+        run_id: str,
+        status: Status | str,
+        *,
+        prediction: Prediction | None = None,
+        images: Sequence[Image] = (),
+        error: str | None = None,
+        error_code: str | None = None,
+        cost: float | None = None,
+        cost_source: str | None = None,
+    ) -> Run:
+        """Record what a run came to, with its images, and return it; a run that is done already stays as it was.
+
+        Fewer images than the row has already do not take their place. `status` is a terminal one, or `unknown`. `cost`
+        is in US dollars. Raises `ValueError` for another status.
+        """
+        status = Status(status)
+        if not (status.is_terminal or status is Status.UNKNOWN):
+            raise ValueError(f"a run cannot be settled as {status}")
+        values = {
+            "error": cut_long_texts(error) or None,
+            "error_code": error_code or None,
+            "cost": cost,
+            "cost_source": cost_source or None,
+        }
+        with self._database.writing() as conn:
+            row = transitions.row_of(conn, run_id)
+            if row.status in OPEN:
+                transitions.end(conn, self._now(), row, status, prediction=prediction, values=values)
+                transitions.keep_images(conn, row.seq, image_values(row.seq, images, self.home))
+            run = queries.read_run(conn, run_id, self.home)
+        self._driven.pop(run_id, None)
+        return run
+
+    def mark_unknown(
+        self, run_id: str, error: str, *, error_code: str | None = "uncertain", is_final: bool = True
+    ) -> None:
+        """Record that it is not known what became of the request.
+
+        `leftovers` offers the row from then on, unless `is_final` is False: then this session goes on looking.
+        """
+        if is_final:
+            self.settle(run_id, Status.UNKNOWN, error=error, error_code=error_code)
+            return
+        values = {"error": cut_long_texts(error) or None, "error_code": error_code}
+        with self._database.writing() as conn:
+            row = transitions.row_of(conn, run_id)
+            if row.status in OPEN:
+                transitions.end(conn, self._now(), row, Status.UNKNOWN, values=values | {"owner": row.owner})
+
+    def reopen(self, run_ids: Iterable[str]) -> list[str]:
+        """Take rows that are done, but never became a prediction, back to `intent`; those that were, in log order."""
+        ended = runs.c.status.not_in([*OPEN, str(Status.SUCCEEDED)])
+        return self._send_again(run_ids, [ended], detail="reopened", attempts=1, intended_at=self._now())
+
+    def begin_resubmission(self, run_id: str) -> bool:
+        """Permit one more create for a row whose last one was found missing; on the disk when it returns True.
+
+        False when that was permitted `RESUBMISSIONS` times since the row was last asked for, by whichever processes, or
+        when the row has a prediction, is done, or is driven by another session.
+        """
+        lost = [
+            runs.c.status.in_([str(Status.INTENT), str(Status.UNKNOWN)]),
+            runs.c.attempts <= RESUBMISSIONS,
+            sa.or_(runs.c.owner.is_(None), runs.c.owner == self.session.id),
+        ]
+        return bool(self._send_again([run_id], lost, detail="resubmitted", attempts=runs.c.attempts + 1))
+
+    def _send_again(
+        self, run_ids: Iterable[str], conditions: list[sa.ColumnElement[bool]], *, detail: str, **values: Any
+    ) -> list[str]:
+        with self._driving() as driven, self._database.writing() as conn:
+            unsent = [queries.among(runs.c.run_id, run_ids), runs.c.prediction_id.is_(None), *conditions]
+            driven.extend(run_id for _, run_id in keyed(conn, *unsent))
+            transitions.send_again(conn, self._now(), driven, {"owner": self.session.id} | values, detail)
+            self._driven.update(dict.fromkeys(driven))
+        return driven
+
+    # Whose a row is.
+
+    def leftovers(self, provider: str | None = None) -> list[Leftover]:
+        """The rows, oldest first, that are not done and that no living session drives."""
+        conditions = [] if provider is None else [runs.c.provider == provider]
+        with self._database.reading() as conn:
+            rows = open_rows(conn, *conditions)
+        return [each for each in self._leftovers(rows) if each.is_free]
+
+    def adopt_rows(self, run_ids: Iterable[str]) -> list[Leftover]:
+        """Own those leftovers, and return which one got, as they are now: of two who ask, one gets a row."""
+        wanted = list(run_ids)
+        with self._database.reading() as conn:
+            owners = read_owners(conn, wanted)
+        dead = owners - self.session.alive(owners)
+        with self._driving() as driven, self._database.writing() as conn:
+            free = [run_id for run_id in wanted if run_id not in self._driven]
+            driven.extend(take_over(conn, self.session.id, free, dead))
+            rows = open_rows(conn, queries.among(runs.c.run_id, driven))
+            self._driven.update(dict.fromkeys(driven))
+        return self._leftovers(rows)
+
+    def awaited(self, provider: str) -> list[Leftover]:
+        """The rows of other living sessions that wait for the reply to a create, oldest first."""
+        pending = [runs.c.status == str(Status.INTENT), runs.c.prediction_id.is_(None), runs.c.owner.is_not(None)]
+        with self._database.reading() as conn:
+            rows = open_rows(conn, runs.c.provider == provider, *pending, runs.c.owner != self.session.id)
+        return [each for each in self._leftovers(rows) if not each.is_free]
+
+    def release(self, run_ids: Iterable[str]) -> None:
+        """Let go of rows of one's own that are not done, so that `leftovers` offers them.
+
+        Should the log not be writable now, this session offers them all the same.
+        """
+        let_go = list(run_ids)
+        self._forget(let_go)
+        mine = sa.and_(queries.among(runs.c.run_id, let_go), runs.c.owner == self.session.id)
+        with self._database.writing() as conn:
+            conn.execute(sa.update(runs).where(mine).values(owner=None))
+
+    def resume_state(
+        self, experiment: str, provider: str | None = None, *, request: Request | None = None
+    ) -> ResumeState:
+        """How far an experiment has come, by request key; with a provider or a request, only those rows count."""
+        mine = [runs.c.experiment == experiment] + ([] if provider is None else [runs.c.provider == provider])
+        mine += [] if request is None else [runs.c.key == request.key]
+        with self._database.reading() as conn:
+            succeeded = keyed(conn, *mine, runs.c.status == str(Status.SUCCEEDED))
+            rows = open_rows(conn, *mine)
+            unsent = keyed(conn, *mine, runs.c.status.not_in(OPEN), runs.c.prediction_id.is_(None))
+        return resume_state(succeeded, self._leftovers(rows), unsent)
+
+    def _leftovers(self, rows: Iterable[Any]) -> list[Leftover]:
+        return leftovers(rows, self.session, self._driven)
+
+    @contextmanager
+    def _driving(self) -> Iterator[list[str]]:
+        """A list to put run ids in that this log drives from now on; it does not when the transaction fails."""
+        driven: list[str] = []
+        try:
+            yield driven
+        except BaseException:
+            self._forget(driven)
+            raise
+
+    def _forget(self, run_ids: Iterable[str]) -> None:
+        for run_id in run_ids:
+            self._driven.pop(run_id, None)
+
+    # What is in it.
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the file is still where it was opened, and has not been moved or deleted."""
+        return self._database.is_there
+
+    def get(self, run_id: str) -> Run:
+        """One run."""
+        with self._database.reading() as conn:
+            return queries.read_run(conn, run_id, self.home)
+
+    def runs(
+        self,
+        *,
+        ids: Iterable[str] | None = None,
+        experiment: Names = None,
+        status: Statuses = None,
+        text: str | None = None,
+        before: str | None = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+    ) -> list[Run]:
+        """The runs that meet all filters, in the order of the log; a limit keeps the newest so many.
+
+        `before` is a run id, for pages: the rows older than it. `text` is looked for in the prompt.
+        """
+        conditions = queries.matching(ids=ids, experiment=experiment, status=status, text=text, before=before)
+        query = queries.newest(sa.select(runs).where(*conditions), limit, newest_first=newest_first)
+        with self._database.reading() as conn:
+            return queries.read_runs(conn, query, self.home)
+
+    def count(self, *, experiment: Names = None, status: Statuses = None, text: str | None = None) -> int:
+        """How many runs meet all filters."""
+        conditions = queries.matching(experiment=experiment, status=status, text=text)
+        with self._database.reading() as conn:
+            return conn.execute(sa.select(sa.func.count()).select_from(runs).where(*conditions)).scalar_one()
+
+    def claimed(self, provider: str, prediction_ids: Iterable[str]) -> set[str]:
+        """Those of the prediction ids that a row of this provider has."""
+        with self._database.reading() as conn:
+            return queries.read_claimed(conn, provider, list(prediction_ids))
+
+    def called(self, provider: str, model: str) -> set[str]:
+        """What the provider called this model in its newest reply; empty where no reply said."""
+        with self._database.reading() as conn:
+            return queries.read_called(conn, provider, model)
+
+    def latencies(self, model: str, provider: str, limit: int = 200) -> list[float]:
+        """Seconds from creation to completion of the newest runs that succeeded, newest first."""
+        with self._database.reading() as conn:
+            return queries.read_latencies(conn, model, provider, limit)
+
+    def experiments(self) -> list[str]:
+        """The names of all experiments, in the order of their first run."""
+        with self._database.reading() as conn:
+            return queries.read_experiments(conn)
+
+    def rate(self, run_id: str, *, rating: int | None = None, note: str | None = None) -> None:
+        """Set a rating of 1 to 5, or a note; None leaves it as it is, 0 and "" take it away.
+
+        Raises `InputError` for any other rating.
+        """
+        values: dict[str, Any] = {} if rating is None else {"rating": _rating(rating)}
+        values |= {} if note is None else {"note": str(note) or None}
+        with self._database.writing() as conn:
+            transitions.row_of(conn, run_id)
+            if values:
+                conn.execute(sa.update(runs).where(runs.c.run_id == run_id).values(**values))
+
+    def verify(self) -> list[str]:
+        """What is wrong with the file, its rows and the images they name, one line each; empty when all is well."""
+        with self._database.reading() as conn:
+            return queries.problems(conn, self.home)
+
+    def reading(self) -> AbstractContextManager[sa.Connection]:
+        """A connection in a transaction that only reads, for `store.frame`."""
+        return self._database.reading()
+
+    def close(self) -> None:
+        """Close the file and end the session: rows that are still its own are leftovers. Closing twice is fine."""
+        self._database.close()
+        self.session.close()
+
+    def __enter__(self) -> Log:  # noqa: PYI034 - Self is younger than Python 3.10
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+def _rating(value: Any) -> int | None:
+    number = -1 if isinstance(value, bool) or not hasattr(value, "__index__") else operator.index(value)
+    if number not in range(6):
+        raise InputError(f"a rating cannot be {value!r}", "Give a whole number from 1 to 5, or 0 to take it away.")
+    return number or None

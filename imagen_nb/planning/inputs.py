@@ -1,0 +1,249 @@
+"""One input of a model: its type and limits, read from a schema, and how a value becomes what is sent."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from imagen_nb.errors import InputError, brief, comma_list, did_you_mean
+from imagen_nb.planning.values import plain, read_literal, unquote
+
+_WHOLE = re.compile(r"[+-]?[0-9]+(\.0+)?")
+_TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+_WANTED = {
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a JSON object",
+}
+_LAST = 1000
+"""The place of an input that the schema gives no order."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParamSpec:
+    """One input of a model.
+
+    `type` is string, integer, number, boolean, array, object, or any where nothing is known; `item_type` the same for
+    an array's items. `default` is None where there is none. `enum` are the allowed values, `minimum` and `maximum`
+    inclusive limits, or None. `order` is the schema's `x-order`.
+    """
+
+    name: str
+    type: str = "any"
+    default: Any = None
+    enum: tuple[Any, ...] | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    description: str = ""
+    order: int = 0
+    required: bool = False
+    item_type: str = "any"
+
+    def coerce(self, value: Any) -> Any:
+        """The JSON value for a Python value or a text: "3" is 3 for an integer, 1 is "1" for a string.
+
+        Raises `InputError` that names the parameter, the mistake and what is allowed.
+        """
+        try:
+            made = _COERCIONS.get(self.type, _any)(plain(value), self)
+        except (ValueError, TypeError, OverflowError, RecursionError):
+            raise self._refusal(value) from None
+        if self.enum is not None and made not in self.enum:
+            raise self._refusal(value)
+        if not self._is_within(made):
+            raise self._refusal(value)
+        return made
+
+    def parse(self, text: str) -> Any:
+        """The JSON value for a text as typed on a command line: by the schema, else as the JSON literal it looks like.
+
+        A text that looks like a literal is written as a JSON string, `"3"`. Raises `InputError` as `coerce` does.
+        """
+        return self.coerce(read_literal(text) if self.type == "any" else unquote(text))
+
+    @property
+    def allowed(self) -> str:
+        """What may be given, in a few words: `1:1, 16:9`, `a whole number from 1 to 4`."""
+        if self.enum is not None:
+            return comma_list(self.enum)
+        wanted = _WANTED.get(self.type, "any JSON value")
+        if self.minimum is not None and self.maximum is not None:
+            return f"{wanted} from {_figure(self.minimum)} to {_figure(self.maximum)}"
+        if self.minimum is not None:
+            return f"{wanted} from {_figure(self.minimum)}"
+        return wanted if self.maximum is None else f"{wanted} up to {_figure(self.maximum)}"
+
+    def _is_within(self, value: Any) -> bool:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return True
+        return (self.minimum is None or value >= self.minimum) and (self.maximum is None or value <= self.maximum)
+
+    def _refusal(self, value: Any) -> InputError:
+        otherwise = "Choose an allowed value, or leave it out for the model's own."
+        return InputError(
+            f"{self.name} cannot be {brief(value)}; allowed: {self.allowed}",
+            did_you_mean(value, self.enum or (), otherwise),
+        )
+
+
+def split_values(text: str, param: ParamSpec | None = None, mark: str = ",") -> list[Any]:
+    """The values of `V1,V2` (or, with `mark="|"`, of `V1|V2`) as typed on a command line, without surrounding space.
+
+    For a parameter they are parsed by its schema, so that an array parameter gives a list of lists; `param=None` is a
+    slot and keeps text. A text that the parameter allows as a whole is one value, and so is, between commas, what an
+    array or object parameter is given. Raises `InputError` for an empty value of a parameter and as `coerce` does.
+    """
+    whole = param is not None and (text in (param.enum or ()) or (mark == "," and param.type in ("array", "object")))
+    pieces = [text] if whole else [piece.strip() for piece in text.split(mark)]
+    if param is None:
+        return list(pieces)
+    if "" in pieces and param.type != "string":
+        raise InputError(f"{param.name} has an empty value in {brief(text)}", f"Allowed: {param.allowed}.")
+    return [param.parse(piece) for piece in pieces]
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """The value where it is a mapping, else an empty one: what a schema should hold, and what it may hold."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def resolve_params(shape: Any, schemas: Mapping[str, Any], seen: set[str] | None = None) -> dict[str, Any]:
+    """The schema with what its `$ref`, `allOf`, `anyOf` and `oneOf` point at folded in; its own keys win.
+
+    A reference is followed once, so that a schema that refers to itself ends.
+    """
+    seen = set() if seen is None else seen
+    own = dict(mapping(shape))
+    parts = [part for key in ("allOf", "anyOf", "oneOf") for part in _list(own.pop(key, None))]
+    reference = own.pop("$ref", None)
+    if isinstance(reference, str) and reference not in seen:
+        seen.add(reference)
+        parts.append(schemas.get(reference.rpartition("/")[2]))
+    folded: dict[str, Any] = {}
+    for part in parts:
+        found = resolve_params(part, schemas, seen)
+        if found.get("type") != "null":
+            folded = {**found, **folded}
+    return {**folded, **own}
+
+
+def read_param(name: str, shape: Mapping[str, Any], required: bool) -> ParamSpec:
+    """The parameter that a resolved property of a schema describes."""
+    order = shape.get("x-order")
+    values = tuple(value for value in _list(shape.get("enum")) if value is not None)
+    return ParamSpec(
+        name,
+        _type(shape),
+        default=shape.get("default"),
+        enum=values or None,
+        minimum=_limit(shape.get("minimum")),
+        maximum=_limit(shape.get("maximum")),
+        description=str(shape.get("description") or ""),
+        order=order if isinstance(order, int) else _LAST,
+        required=required,
+        item_type=_type(mapping(shape.get("items"))),
+    )
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _type(shape: Mapping[str, Any]) -> str:
+    named = shape.get("type")
+    names = [name for name in _list(named) or [named] if name != "null"]
+    return names[0] if len(names) == 1 and isinstance(names[0], str) and names[0] in _WANTED else "any"
+
+
+def _limit(value: Any) -> float | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _figure(limit: float) -> str:
+    return str(int(limit)) if float(limit).is_integer() else str(limit)
+
+
+def _text(value: Any, param: ParamSpec) -> str:
+    """Text as it is; a number as its digits, since enums like "1" and "0.25" are typed as numbers."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(param.name)
+    return str(int(value)) if float(value).is_integer() else str(value)
+
+
+def _integer(value: Any, param: ParamSpec) -> int:
+    if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
+        return int(value.strip().partition(".")[0])
+    if isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1:
+        return int(value)
+    raise ValueError(param.name)
+
+
+def _number(value: Any, param: ParamSpec) -> float:
+    """Always a float, so that 5 and 5.0 are the same request."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str) or not math.isfinite(float(value)):
+        raise ValueError(param.name)
+    return float(value)
+
+
+def _boolean(value: Any, param: ParamSpec) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int | str) and str(value).strip().lower() in _TRUTHS:
+        return _TRUTHS[str(value).strip().lower()]
+    raise ValueError(param.name)
+
+
+def _array(value: Any, param: ParamSpec) -> list[Any]:
+    """A list; a single value is a list of one, and a text that begins with a bracket is JSON."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        value = json.loads(value)
+    value = _listed(value)
+    items = list(value) if isinstance(value, list | tuple) else [value]
+    item = ParamSpec(param.name, param.item_type)
+    return [item.coerce(each) for each in items]
+
+
+def _object(value: Any, param: ParamSpec) -> dict[str, Any]:
+    made = json.loads(value) if isinstance(value, str) else value
+    if not isinstance(made, Mapping) or not all(isinstance(name, str) for name in made):
+        raise TypeError(param.name)
+    return {name: _any(each, param) for name, each in made.items()}
+
+
+def _listed(value: Any) -> Any:
+    """An array or a Series as the list it holds; anything else as it is."""
+    listing = getattr(value, "tolist", None)
+    return listing() if callable(listing) else value
+
+
+def _any(value: Any, param: ParamSpec) -> Any:
+    """Whatever JSON can say, arrays as lists."""
+    made = _listed(plain(value))
+    if isinstance(made, Mapping):
+        return _object(made, param)
+    if isinstance(made, list | tuple):
+        return [_any(each, param) for each in made]
+    if made is None or isinstance(made, str | int) or (isinstance(made, float) and math.isfinite(made)):
+        return made
+    raise TypeError(param.name)
+
+
+_COERCIONS: dict[str, Callable[[Any, ParamSpec], Any]] = {
+    "string": _text,
+    "integer": _integer,
+    "number": _number,
+    "boolean": _boolean,
+    "array": _array,
+    "object": _object,
+}

@@ -1,0 +1,343 @@
+"""The options of `%imagen`, which are the options of `imagen-nb run` too: one table that everything else comes from.
+
+The table makes the parser, the manual, what Tab completes and the fields of `Options`; see `core/grammar.py` for how
+a line is read. What a magic needs only when it runs is imported there, so that loading the extension stays quick.
+"""
+
+from __future__ import annotations
+
+import keyword
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from imagen_nb.errors import InputError, brief, comma_list
+from imagen_nb.planning import grammar
+from imagen_nb.planning.grammar import Line, Option, Place
+
+if TYPE_CHECKING:
+    from imagen_nb.planning.models import ModelSpec, ParamSpec
+
+TIMEOUT_S = 600.0
+MANUAL_WIDTH = 100
+
+
+def _models(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in _list(text).split(","))
+
+
+def _list(text: str) -> str:
+    """A comma list, still in one piece: what parts it depends on the parameter. `ValueError` for an empty part."""
+    if not all(map(str.strip, text.split(","))):
+        raise ValueError(f"{text!r} has an empty value in it; a list has commas and no spaces, or stands in quotes")
+    return text
+
+
+def _setting(text: str) -> tuple[str, str]:
+    """`NAME=VALUE`."""
+    name, sign, value = text.partition("=")
+    name = name.strip()
+    if not sign or not name.isidentifier():
+        raise ValueError(f"{text!r} is not NAME=VALUE")
+    if name == "prompt":
+        raise ValueError("the prompt is no parameter here; it stands behind the options")
+    return name, value
+
+
+def _axis(text: str) -> tuple[str, str]:
+    """`NAME=V1|V2`, the values still in one piece."""
+    name, values = _setting(text)
+    if not values.strip("| \t"):
+        raise ValueError(f"{name} has no values")
+    return name, values
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
+def _amount(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise ValueError(f"{text!r} is not a number above 0")
+    return number
+
+
+def _label(text: str) -> str:
+    if not text.strip():
+        raise ValueError("the name is empty")
+    return text.strip()
+
+
+def _variable(text: str) -> str:
+    if not text.isidentifier() or keyword.iskeyword(text):
+        raise ValueError(f"{text!r} cannot be a variable's name")
+    return text
+
+
+def _status(text: str) -> str:
+    from imagen_nb.records import Status
+
+    if text not in list(Status):
+        raise ValueError(f"{text!r} is no status; there are {comma_list(list(Status))}")
+    return text
+
+
+TABLE: tuple[Option, ...] = (
+    Option("model", "m", "NAME[,NAME...]", "the model; several are an axis", _models, completes="model"),
+    Option(
+        "aspect_ratio",
+        "a",
+        "V[,V...]",
+        "shape of the image; several values are an axis",
+        _list,
+        completes="aspect_ratio",
+    ),
+    Option(
+        "output_format",
+        "f",
+        "V[,V...]",
+        "file format; several values are an axis",
+        _list,
+        completes="output_format",
+    ),
+    Option(
+        "safety_filter_level",
+        "s",
+        "V[,V...]",
+        "how strictly the model filters; several values are an axis",
+        _list,
+        completes="safety_filter_level",
+    ),
+    Option(
+        "param",
+        "p",
+        "NAME=VALUE",
+        "any other input of the model, typed by its schema; repeatable",
+        _setting,
+        is_repeatable=True,
+        completes="param",
+    ),
+    Option(
+        "vary",
+        "",
+        "NAME=V1|V2...",
+        "an axis: a slot of the prompt or a parameter; repeatable",
+        _axis,
+        is_repeatable=True,
+        completes="vary",
+    ),
+    Option("repeat", "n", "N", "N predictions of each request", _count),
+    Option("experiment", "e", "NAME", "group the runs in the log under this name", _label, completes="experiment"),
+    Option("tag", "t", "TAG", "label the runs in the log", _label),
+    Option("output", "o", "VAR", "also bind the result to the variable VAR", _variable, completes="variable"),
+    Option("dry_run", "", None, "show the plan, its axes and its estimated cost; send nothing"),
+    Option(
+        "budget",
+        "",
+        "USD",
+        "reserve each request's estimate before sending; stop before the limit would be passed",
+        _amount,
+    ),
+    Option("yes", "", None, "go on with a plan that is larger than confirm_above"),
+    Option(
+        "resume",
+        "",
+        None,
+        "skip requests of this experiment that already succeeded; pick up those still running",
+    ),
+    Option("jobs", "j", "N", "most predictions in flight (default 16)", _count),
+    Option("background", "", None, "return at once; the result fills in; .wait(), .cancel()"),
+    Option("timeout", "", "S", "give up on one prediction after S seconds (default 600), cancel it, log it", _amount),
+    Option("raw", "", None, "the prompt has no slots: send it as it stands"),
+    Option("quiet", "q", None, "no live view, no displayed result"),
+    Option("help", "h", None, "show this manual"),
+)
+
+
+LOG_TABLE: tuple[Option, ...] = (
+    Option("experiment", "e", "NAME", "the runs of this experiment", _label, completes="experiment"),
+    Option("status", "", "S", "the runs with this status: succeeded, failed, ...", _status, completes="status"),
+    Option("last", "n", "N", "the N newest runs", _count),
+    Option("help", "h", None, "show this manual"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked for on one line; empty and None mean not given. `timeout` is seconds, `budget` US dollars."""
+
+    model: tuple[str, ...] = ()
+    aspect_ratio: str | None = None
+    output_format: str | None = None
+    safety_filter_level: str | None = None
+    param: tuple[tuple[str, str], ...] = ()
+    vary: tuple[tuple[str, str], ...] = ()
+    repeat: int = 1
+    experiment: str | None = None
+    tag: str | None = None
+    output: str | None = None
+    dry_run: bool = False
+    budget: float | None = None
+    yes: bool = False
+    resume: bool = False
+    jobs: int | None = None
+    background: bool = False
+    timeout: float = TIMEOUT_S
+    raw: bool = False
+    quiet: bool = False
+    help: bool = False
+
+    def plan_keywords(self, template: str, spec: Callable[[str | None], ModelSpec]) -> dict[str, Any]:
+        """The keywords of `Workspace.plan` for this template: what varies, and what each request holds.
+
+        `spec` gives what is known of a model, None being the default one; it decides how a value's text is read. A
+        `--vary` name is a slot where the template has it, else a parameter. Raises `InputError` for a name that is
+        given twice and a value that the parameter does not allow.
+        """
+        specs = [spec(name) for name in self.model or (None,)]
+        slots, params = self._axes(template, specs)
+        keywords: dict[str, Any] = {"repeat": self.repeat, "raw": self.raw, "slots": slots, "params": params}
+        if self.model:
+            keywords["model"] = _one_or_all(self.model)
+        return keywords
+
+    def run_keywords(self) -> dict[str, Any]:
+        """The keywords of `Workspace.submit`."""
+        return {
+            "experiment": self.experiment,
+            "tag": self.tag,
+            "budget": self.budget,
+            "resume": self.resume,
+            "jobs": self.jobs,
+            "timeout": self.timeout,
+        }
+
+    def _axes(self, template: str, specs: Sequence[ModelSpec]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Slots and parameters, each name with its value or values."""
+        from imagen_nb.planning.axes import check_name
+        from imagen_nb.planning.models import split_values
+        from imagen_nb.planning.template import literal, parse
+
+        parsed = literal(template) if self.raw else parse(template)
+        names = {slot.name for slot in parsed.slots}
+        slots: dict[str, Any] = {}
+        params: dict[str, Any] = {}
+        for documented in ("aspect_ratio", "output_format", "safety_filter_level"):
+            if text := getattr(self, documented):
+                _put(params, documented, _one_or_all(split_values(text, _param(documented, specs))))
+        for name, text in self.param:
+            param = _param(name, specs)
+            value = param.parse(text) if param else text
+            _put(params, name, [value] if isinstance(value, list) else value)  # a list is one value here, and no axis
+        for name, text in self.vary:
+            is_slot = name in names
+            if name == "model" and not is_slot and _param(name, specs) is None:
+                raise InputError("--vary cannot vary the model", "-m NAME,NAME does, with commas between the models.")
+            check_name(name, [parsed], specs)
+            values = split_values(text, None if is_slot else _param(name, specs), "|")
+            _put(slots if is_slot else params, name, values)
+        return slots, params
+
+
+def parse_line(line: str) -> tuple[Options, str]:
+    """The options on a magic's line, and the text behind them exactly as typed. Raises `InputError`."""
+    parsed = grammar.parse(Line(line), TABLE)
+    return Options(**parsed.values), parsed.rest
+
+
+def parse_log(line: str) -> dict[str, Any]:
+    """The options of `%imagen_log` that were given, by name. Raises `InputError`."""
+    parsed = grammar.parse(Line(line), LOG_TABLE)
+    if parsed.rest:
+        raise InputError(f"{brief(parsed.rest)} is not an option of %imagen_log", _log_hint())
+    return dict(parsed.values)
+
+
+def _log_hint() -> str:
+    return "Options are " + ", ".join(f"{option.long} {option.metavar}" for option in LOG_TABLE if option.metavar) + "."
+
+
+def place(line: str, table: Sequence[Option] = TABLE) -> Place:
+    """What stands at the end of an unfinished magic line."""
+    return grammar.place(line, table)
+
+
+def cell_prompt(body: str) -> str:
+    """The prompt in the body of a cell: verbatim, but for Windows line ends and one line break at either end."""
+    return body.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\n").removesuffix("\n")
+
+
+def option_lines(table: Sequence[Option] = TABLE, width: int = MANUAL_WIDTH) -> list[str]:
+    """The options and what they mean, in two columns at most `width` characters wide."""
+    heads = [f"{option}{' ' + option.metavar if option.metavar else ''}" for option in table]
+    column = max(map(len, heads)) + 4
+    lines: list[str] = []
+    for head, option in zip(heads, table, strict=True):
+        first, *others = textwrap.wrap(option.help, width - column)
+        lines.append(f"  {head:<{column - 2}}{first}")
+        lines += [" " * column + other for other in others]
+    return lines
+
+
+def manual() -> str:
+    """What `%imagen?` and `%imagen --help` show."""
+    return _MANUAL.format(options="\n".join(option_lines()))
+
+
+def log_manual() -> str:
+    """What `%imagen_log?` and `%imagen_log --help` show."""
+    options = "\n".join(option_lines(LOG_TABLE))
+    return f"The log as a DataFrame, newest run last.\n\n  %imagen_log [options]\n\nOptions:\n{options}\n"
+
+
+_MANUAL = """Make images from a prompt; every request, its parameters and its fate go to the log.
+
+  %imagen [options] a prompt on one line
+  %%imagen [options]
+  a prompt over
+  several lines
+
+The prompt is taken exactly as typed. Options end at the first word that is not one, or at --.
+A value with spaces stands in quotes: --vary "style=oil paint|ink". The result is a Run, or Runs for several requests.
+
+Options:
+{options}
+
+Slots in a prompt:
+  {{name}}             a variable of the notebook, or a --vary name; a list is an axis
+  {{oil|ink}}          alternatives, an axis; {{style=oil|ink}} names it
+  {{{{ and }}}}          braces as such; --raw takes every brace as such
+
+Examples:
+  %imagen -a 16:9 -n 2 a red fox in snow
+  %imagen --dry-run --vary "style=oil paint|ink" a {{fox|owl}} in {{style}}
+  animals = ["fox", "owl"]
+  r = %imagen -e animals a {{animals}} at dawn
+
+%imagen_log gives the log as a DataFrame; %config ImagenMagics shows and sets the defaults.
+"""
+
+
+def _param(name: str, specs: Sequence[ModelSpec]) -> ParamSpec | None:
+    """The parameter, from the first model that has it; None for a mistake that the plan will name."""
+    return next((param for spec in specs if (param := spec.param(name)) is not None), None)
+
+
+def _one_or_all(values: Sequence[Any]) -> Any:
+    return values[0] if len(values) == 1 else list(values)
+
+
+def _put(values: dict[str, Any], name: str, value: Any) -> None:
+    if name in values:
+        raise InputError(
+            f"{name} is given twice: {brief(values[name])} and {brief(value)}",
+            "Give it once; --vary takes several values.",
+        )
+    values[name] = value

@@ -1,0 +1,172 @@
+"""Plain values out of whatever a notebook holds: numpy scalars, pandas columns, missing values, typed text.
+
+Nothing here imports numpy or pandas; their objects are known by the methods they have.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from imagen_nb.errors import InputError, brief
+
+_MISSING_TYPES = frozenset({"NAType", "NaTType"})
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value means "not given": None, NaN, `pandas.NA` or `pandas.NaT`. Never an error, whatever is given."""
+    if value is None or type(value).__name__ in _MISSING_TYPES:
+        return True
+    made = plain(value)
+    return isinstance(made, float) and math.isnan(made)
+
+
+def plain(value: Any) -> Any:
+    """A numpy scalar as the Python value it holds, and text or a number of a type of its own (an enum) as such.
+
+    A float of 32 bits becomes the number it is written as: 0.1, not 0.10000000149011612. Anything else stays as it is.
+    """
+    item = getattr(value, "item", None)
+    if callable(item) and getattr(value, "shape", None) == ():
+        made = item()
+        return float(str(value)) if isinstance(made, float) and _is_narrow(value) else made
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int(value)
+    return float(value) if isinstance(value, float) else value
+
+
+def _is_narrow(value: Any) -> bool:
+    """Whether a numpy object holds floats of fewer bits than Python's."""
+    kind: Any = getattr(value, "dtype", None)
+    return getattr(kind, "kind", None) == "f" and kind.itemsize < 8  # noqa: PLR2004 - bytes of a Python float
+
+
+def several(name: str, value: Any) -> Sequence[Any] | None:
+    """The values of an axis (a list, a tuple, a range, a Series, an array), or None for a single value.
+
+    A range stays one, so that ten million values cost nothing. Raises `InputError` for a set, a generator or a table.
+    """
+    if isinstance(value, str | bytes | Mapping):
+        return None
+    if isinstance(value, list | tuple | range):
+        return value
+    listing = getattr(value, "tolist", None)
+    if callable(listing):
+        made = listing()
+        if isinstance(made, list) and _is_narrow(value):
+            array = value.to_numpy() if hasattr(value, "to_numpy") else value
+            return [plain(each) for each in array] if array.ndim == 1 else made
+        return made if isinstance(made, list) else None
+    if isinstance(value, Iterable):
+        raise InputError(f"{name} is a {type(value).__name__}, which is no axis", f"Give a list: {name}=[…].")
+    return None
+
+
+def slot_value(name: str, value: Any) -> str | int | float:
+    """A slot's value: text or a finite number. Raises `InputError` for anything else."""
+    made = plain(value)
+    if isinstance(made, str):
+        return made
+    if isinstance(made, int | float) and not isinstance(made, bool) and math.isfinite(made):
+        return made
+    raise InputError(
+        f"the slot {name} cannot be {brief(made)}: a slot holds text or a finite number",
+        f"Give text, a number, or a list of them for {name}.",
+    )
+
+
+def whole(name: str, value: Any, *, most: int | None = None) -> int:
+    """A count: a whole number from 1 to `most`. Raises `InputError` for anything else."""
+    made = plain(value)
+    if isinstance(made, float) and made.is_integer():
+        made = int(made)
+    if isinstance(made, int) and not isinstance(made, bool) and made >= 1 and (most is None or made <= most):
+        return made
+    limit = "from 1" if most is None else f"from 1 to {most:,}"
+    raise InputError(
+        f"{name} cannot be {brief(made)}; allowed: a whole number {limit}", f"Set {name} so, or leave it out."
+    )
+
+
+def positive(name: str, value: Any) -> float:
+    """A finite number above 0. Raises `InputError` for anything else."""
+    made = plain(value)
+    if isinstance(made, int | float) and not isinstance(made, bool) and made > 0 and math.isfinite(made):
+        return made
+    raise InputError(f"{name} cannot be {brief(made)}; allowed: a number above 0", f"Set {name} so, or leave it out.")
+
+
+def mapping(name: str, value: Any) -> Mapping[str, Any]:
+    """What names map to; nothing is an empty one. Raises `InputError` for anything else."""
+    if value is None or isinstance(value, Mapping):
+        return value or {}
+    raise InputError(f"{name} cannot be {brief(value)}; allowed: names and their values", f"Give {name}={{…}}.")
+
+
+def label(name: str, value: Any) -> str | None:
+    """A name that a user gives something, without surrounding space; None for an empty one. Raises `InputError`."""
+    if value is None or isinstance(value, str):
+        return (value or "").strip() or None
+    raise InputError(f"{name} cannot be {brief(value)}; allowed: text", "Give a short name.")
+
+
+def check_distinct(name: str, values: Sequence[Any]) -> None:
+    """Raise `InputError` when a value comes twice. 1 and "1" differ, and so do 1 and 1.0."""
+    if isinstance(values, range):
+        return
+    seen: set[Any] = set()
+    for value in values:
+        key = _identity(value)
+        if key in seen:
+            raise InputError(
+                f"{name} has the value {brief(value)} twice", "Leave one out; repeat asks for several of each."
+            )
+        seen.add(key)
+
+
+def read_literal(text: str) -> Any:
+    """The JSON value that a text spells (a number, true, false, a list, an object), else the text itself."""
+    value = _literal(text)
+    if isinstance(value, str):
+        return unquote(text)
+    return text if value is None or _is_infinite(value) else value
+
+
+def unquote(text: str) -> str:
+    """The text within a JSON string whose text spells JSON itself, as in `"3"`; any other text as it is.
+
+    So a text that looks like a number can be written where numbers are read, and quotes around words stay quotes.
+    """
+    inner = _literal(text)
+    return inner if isinstance(inner, str) and spells_json(inner) else text
+
+
+def spells_json(text: str) -> bool:
+    """Whether the text is a JSON value of any kind."""
+    return _literal(text, _NOTHING) is not _NOTHING
+
+
+_NOTHING = object()
+
+
+def _literal(text: str, otherwise: Any = None) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return otherwise
+
+
+def _is_infinite(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def _identity(value: Any) -> Any:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list | tuple | Mapping):
+        return json.dumps(value, sort_keys=True, default=str), type(value)
+    return value, type(value)

@@ -1,0 +1,218 @@
+"""The nouns: frozen values that travel from the prompt to the log and back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import Enum
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+Json = Mapping[str, Any]
+Rendering = Mapping[str, str]
+"""MIME type to text, as Jupyter's display protocol wants it: `text/plain` always, `text/html` beside it."""
+
+
+class Status(str, Enum):
+    """Where a run stands. `intent`, `expired` and `unknown` are ours, the six others are the API's words."""
+
+    INTENT = "intent"
+    STARTING = "starting"
+    PROCESSING = "processing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    ABORTED = "aborted"
+    EXPIRED = "expired"
+    UNKNOWN = "unknown"
+
+    def __str__(self) -> str:
+        return self.value
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether no further change will come: the provider is done, or the image is gone for good."""
+        return self in _TERMINAL
+
+
+_TERMINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED, Status.ABORTED, Status.EXPIRED})
+
+
+def canonical(value: Any) -> str:
+    """The same text for the same JSON value, whatever the order of its keys."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One model, one input and a repeat number: not yet sent.
+
+    `input` is exactly what the body's "input" will hold, the prompt included. `template` is the text the prompt
+    came from (the prompt itself where there were no slots) and `slots` the value chosen for each slot.
+    `repeat` counts from 1.
+    """
+
+    model: str
+    input: Json
+    template: str
+    slots: Json = field(default_factory=dict)
+    repeat: int = 1
+
+    @property
+    def prompt(self) -> str:
+        """The text as it is sent."""
+        return str(self.input.get("prompt", ""))
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Every input other than the prompt, as it is sent."""
+        return {name: value for name, value in self.input.items() if name != "prompt"}
+
+    @cached_property
+    def key(self) -> str:
+        """32 hex digits, equal exactly for the same model, template, slots, input and repeat number."""
+        text = canonical([self.model, self.template, self.slots, self.input, self.repeat])
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The API's resource, as one reply showed it.
+
+    `status` is ours; `seen_status` is the word that came (they differ only for a status nobody knows, which counts
+    as `processing`). `output` holds every output URI in order. Times are UTC, durations are seconds.
+    """
+
+    id: str
+    status: Status
+    seen_status: str = ""
+    model: str | None = None
+    input: Json = field(default_factory=dict)
+    output: tuple[str, ...] = ()
+    error: str | None = None
+    error_code: str | None = None
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    predict_s: float | None = None
+    total_s: float | None = None
+    data_removed: bool = False
+    raw: Json = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One whole, decoded file that a run produced. `width` and `height` are pixels, `bytes` is the file's size."""
+
+    path: Path
+    sha256: str
+    width: int
+    height: int
+    bytes: int
+    mime: str
+    url: str | None = None
+    request: Request | None = field(default=None, repr=False, compare=False)
+    """What was asked for, where the image belongs to a run."""
+
+    def show(self) -> None:
+        """Display it here: as a cell's output in a notebook, as text elsewhere."""
+        from imagen_nb.notebook.live import show
+
+        show(self)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Rendering:  # noqa: ARG002 - Jupyter's signature
+        from imagen_nb.views.display import render_image
+
+        return render_image(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What collecting one prediction came to: its last state, its images, and why there are none."""
+
+    prediction: Prediction
+    images: tuple[Image, ...] = ()
+    status: Status = Status.SUCCEEDED
+    error: str | None = None
+    error_code: str | None = None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Run:
+    """One request and all that became of it: one row of the log.
+
+    `cost` is US dollars, or None where it is not known; `cost_source` says where the figure is from. `total_s` and
+    `predict_s` are seconds as the provider counts them. Times are UTC.
+    """
+
+    id: str
+    request: Request
+    status: Status
+    error: str | None = None
+    error_code: str | None = None
+    prediction_id: str | None = None
+    images: tuple[Image, ...] = ()
+    cost: float | None = None
+    cost_source: str | None = None
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    total_s: float | None = None
+    predict_s: float | None = None
+    provider: str | None = None
+    experiment: str | None = None
+    tag: str | None = None
+    rating: int | None = None
+    note: str | None = None
+
+    def __post_init__(self) -> None:
+        """Let each image know what was asked for."""
+        images = tuple(
+            image if image.request is self.request else replace(image, request=self.request) for image in self.images
+        )
+        object.__setattr__(self, "images", images)
+
+    def __repr__(self) -> str:
+        count = f"{len(self.images)} image{'s' * (len(self.images) != 1)}"
+        outcome = self.error if self.error and not self.images else count
+        return f"<Run {self.id}: {self.status}, {self.request.model}, {self.request.prompt!r}, {outcome}>"
+
+    def cell(self) -> str:
+        """The text of a `%%imagen` cell that makes the same request again."""
+        from imagen_nb.planning.cells import cell_text
+
+        return cell_text(self.request)
+
+    def show(self) -> None:
+        """Display it here: as a cell's output in a notebook, as text elsewhere."""
+        from imagen_nb.notebook.live import show
+
+        show(self)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Rendering:  # noqa: ARG002 - Jupyter's signature
+        from imagen_nb.views.display import render_run
+
+        return render_run(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a sweep has come. `elapsed` and `left` are seconds; `left` and `cost` are None where not known."""
+
+    total: int
+    done: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    canceled: int = 0
+    skipped: int = 0
+    in_flight: int = 0
+    elapsed: float = 0.0
+    left: float | None = None
+    cost: float | None = None
+    state: str = "running"
+    """`running`, `waiting` (the provider asks to wait), `canceling`, or `ended`."""
+    message: str | None = None

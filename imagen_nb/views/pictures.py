@@ -1,0 +1,145 @@
+"""One image, ready to be shown: its thumbnail, the size to show it at, and where the original lies."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+from imagen_nb.errors import ImageError
+from imagen_nb.records import Image
+from imagen_nb.settings import THUMBNAIL_PX
+from imagen_nb.views.words import TIMES, one_line, size
+
+Thumb = Callable[[Image], str]
+"""An image's thumbnail as a `data:` URI, or "" where the file is gone."""
+
+Link = Callable[[Image], "str | None"]
+"""The address under which a page may link to an image's file, or None for no link."""
+
+_ALT, _TITLE = 120, 300
+_HASH = re.compile("[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What a template needs to show one image: `width` and `height` in CSS pixels, `src` "" where the file is gone."""
+
+    src: str
+    width: int
+    height: int
+    alt: str
+    title: str
+    href: str | None
+    file: str
+    name: str
+    about: str
+
+
+_card_px: dict[Path, int] = {}
+
+
+def set_card_px(home: Path, px: int) -> None:
+    """Let cards of this home's images have thumbnails of `px` pixels; the last word counts."""
+    _card_px[home] = px
+
+
+def card_px(images: Sequence[Image]) -> int:
+    """The longer side of a card's thumbnail in pixels, as the home of these images has it."""
+    home = home_of(images[0].path) if images else None
+    return _card_px.get(home, THUMBNAIL_PX) if home else THUMBNAIL_PX
+
+
+def home_of(path: Path) -> Path | None:
+    """The home that a file lies in, by the shape of its path (`home/images/ab/<hash>.jpg`), or None."""
+    folder = path.parent
+    is_kept = _HASH.fullmatch(path.stem) and folder.name == path.stem[:2] and folder.parent.name == "images"
+    return folder.parents[1] if is_kept else None
+
+
+def picture(image: Image, thumb: Thumb, *, box: int, link: Link | None = None) -> Picture:
+    """The image, to be shown within `box` by `box` CSS pixels; its prompt is its description."""
+    prompt = image.request.prompt if image.request else ""
+    width, height = fitted(image.width, image.height, box)
+    href = safe_href(link(image)) if link else None
+    return Picture(
+        src=_source(image, thumb),
+        width=width,
+        height=height,
+        alt=one_line(prompt, _ALT),
+        title=one_line(prompt, _TITLE),
+        href=href,
+        file=file_of(image, link),
+        name=_short(image.path.name),
+        about=f"{image.width} {TIMES} {image.height} {kind(image)}, {size(image.bytes)}",
+    )
+
+
+def file_of(image: Image, link: Link | None = None) -> str:
+    """Where the file lies, as short as it can be said: from the notebook's folder where it can be linked from there."""
+    href = safe_href(link(image)) if link else None
+    return unquote(href) if href else str(image.path)
+
+
+def fitted(width: int, height: int, box: int) -> tuple[int, int]:
+    """The largest size within `box` that keeps the proportions and enlarges nothing; a square if unknown."""
+    if width <= 0 or height <= 0:
+        return box, box
+    scale = min(box / width, box / height, 1.0)
+    return max(round(width * scale), 1), max(round(height * scale), 1)
+
+
+def kind(image: Image) -> str:
+    """The file's type as its usual ending: `jpg`, `png`, `webp`."""
+    ending = image.mime.rpartition("/")[2] or image.path.suffix.lstrip(".")
+    return "jpg" if ending == "jpeg" else ending
+
+
+def data_uri(data: bytes, mime: str = "image/webp") -> str:
+    """Bytes as a `data:` URI."""
+    return f"data:{mime};base64,{base64.b64encode(data).decode()}"
+
+
+def below(folder: Path) -> Link:
+    """Links to files that lie under `folder` (the notebook's own), relative to it; no link to any other.
+
+    JupyterLab and VS Code both resolve a relative link against the notebook, and open the file; neither follows one
+    to an absolute path.
+    """
+
+    def link(image: Image) -> str | None:
+        try:
+            return quote(image.path.relative_to(folder).as_posix())
+        except ValueError:
+            return None
+
+    return link
+
+
+def safe_href(href: str | None) -> str | None:
+    """The address where it is a relative or an https one; anything else (javascript:, data:, //host) is dropped."""
+    if not href:
+        return None
+    try:
+        parts = urlsplit(href)
+    except ValueError:
+        return None
+    is_relative = not parts.scheme and not parts.netloc and ":" not in href.partition("/")[0]
+    return href if is_relative or (parts.scheme == "https" and parts.netloc) else None
+
+
+def _short(name: str) -> str:
+    """A file's name for a link: the whole of it, or its beginning where it is a hash, and its ending."""
+    stem, dot, ending = name.rpartition(".")
+    return f"{stem[:12]}…{dot}{ending}" if len(stem) > 40 else name  # noqa: PLR2004 - a hash is longer
+
+
+def _source(image: Image, thumb: Thumb) -> str:
+    try:
+        source = thumb(image)
+    except (OSError, ImageError):
+        return ""
+    return source if source.startswith("data:image/") else ""

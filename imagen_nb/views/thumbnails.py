@@ -1,0 +1,167 @@
+"""Small pictures from large ones: upright, alpha kept, and never more bytes than a notebook should carry.
+
+A thumbnail of an image in a home is kept there, in `thumbnails/<sha256>-<px>.webp`; of any other file, in memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image as Pillow
+from PIL import ImageOps
+
+from imagen_nb.errors import ImageError
+from imagen_nb.files import replace_file
+from imagen_nb.records import Image
+from imagen_nb.views.pictures import Thumb, data_uri, home_of
+
+WORKERS = min(4, os.cpu_count() or 1)
+_QUALITIES = (80, 65, 50, 35, 20)
+_METHOD = 2  # 4 saves a tenth of the bytes for twice the time
+_LEAST_PX = 16
+_RIFF_HEADER = 8
+_USUAL_PX = (256, 512, 768, 1024)
+_LARGER = 1.5
+"""How much larger a thumbnail must be for a good smaller one to be made of it."""
+_SMALLER = (1.0, 0.875, 0.75, 0.625)
+
+
+def thumbs(images: Iterable[Image], px: int, *, most: int | None = None) -> Thumb:
+    """Thumbnails of these images, made side by side at once; "" for an image whose file is gone or damaged.
+
+    `px` is the longer side; `most` the most characters a `data:` URI may take, kept to by a smaller picture.
+    """
+    several = list({image.path: image for image in images}.values())
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix="imagen-thumbnails") as pool:
+        uris = pool.map(lambda image: _uri(image, px, most), several)
+        sources = {image.path: uri for image, uri in zip(several, uris, strict=True)}
+    return lambda image: sources.get(image.path, "")
+
+
+def thumb(px: int) -> Thumb:
+    """Thumbnails of `px` pixels as `data:` URIs, each made when it is asked for."""
+    return lambda image: data_uri(thumbnail(image.path, px))
+
+
+def thumbnails(images: Sequence[Image], px: int) -> list[bytes | None]:
+    """The thumbnails of several images, in order, made side by side; None for one that cannot be made."""
+
+    def make(image: Image) -> bytes | None:
+        try:
+            return thumbnail(image.path, px)
+        except ImageError:
+            return None
+
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix="imagen-thumbnails") as pool:
+        return list(pool.map(make, images))
+
+
+def thumbnail(path: Path, px: int) -> bytes:
+    """The image as WebP, its longer side at most `px` pixels; made once and kept.
+
+    At most 12,000 bytes at 256 px and 40 KiB at 512 px. Raises `ImageError` where the original is missing or
+    damaged and no thumbnail was kept.
+    """
+    home = home_of(path)
+    if home is None:
+        try:
+            changed = path.stat().st_mtime_ns
+        except OSError:
+            raise ImageError(f"the image file {path} is missing") from None
+        return _thumbnail_of_any(path, px, changed)
+    kept = {size: home / "thumbnails" / f"{path.stem}-{size}.webp" for size in (px, *_USUAL_PX)}
+    with contextlib.suppress(OSError):
+        content = kept[px].read_bytes()
+        if is_webp(content):
+            return content
+    content = _make([kept[size] for size in _USUAL_PX if size >= _LARGER * px], path, px)
+    with contextlib.suppress(OSError), replace_file(kept[px]) as temporary:  # a full disk costs only the making of it
+        temporary.write_bytes(content)
+    return content
+
+
+def make_thumbnail(path: Path, px: int) -> bytes:
+    """A WebP of the image (of its first frame), the longer side at most `px` pixels, at most `most_bytes(px)` long.
+
+    An image smaller than that keeps its size. Raises `ImageError` where the file is missing, cut short, or no image.
+    """
+    try:
+        with Pillow.open(path) as image:
+            small = _upright(image, px)
+        return _encode(small, most_bytes(px))
+    except FileNotFoundError:
+        raise ImageError(f"the image file {path} is missing", "It was moved or deleted; its row stays.") from None
+    except (OSError, ValueError, SyntaxError, MemoryError, Pillow.DecompressionBombError) as error:
+        raise ImageError(
+            f"the image file {path} cannot be read: {error or type(error).__name__}",
+            "It is damaged; run the request again for a new image.",
+        ) from None
+
+
+def most_bytes(px: int) -> int:
+    """The most that a thumbnail may take: 12,000 bytes at 256 px, just under 40 KiB at 512 px, in that proportion."""
+    return int(12_000 * (px / 256) ** 1.77)
+
+
+def is_webp(content: bytes) -> bool:
+    """Whether these bytes are a WebP file of the length it says of itself."""
+    length = int.from_bytes(content[4:_RIFF_HEADER], "little") + _RIFF_HEADER
+    return content[:4] == b"RIFF" and content[8:12] == b"WEBP" and length == len(content)
+
+
+def _make(larger: Sequence[Path], path: Path, px: int) -> bytes:
+    """A thumbnail of a larger one that was kept, which is several times quicker to read, else of the image."""
+    for each in larger:
+        with contextlib.suppress(ImageError):
+            return make_thumbnail(each, px)
+    return make_thumbnail(path, px)
+
+
+@lru_cache(maxsize=512)
+def _thumbnail_of_any(path: Path, px: int, changed: int) -> bytes:  # noqa: ARG001 - a changed file is another one
+    return make_thumbnail(path, px)
+
+
+def _uri(image: Image, px: int, most: int | None) -> str:
+    try:
+        for part in _SMALLER:
+            uri = data_uri(thumbnail(image.path, int(px * part)))
+            if most is None or len(uri) <= most:
+                break
+    except ImageError:
+        return ""
+    return uri
+
+
+def _upright(image: Pillow.Image, px: int) -> Pillow.Image:
+    """The image at its small size, turned as its EXIF data say, in RGB or RGBA."""
+    if image.format == "JPEG":  # a JPEG can be decoded at a fraction of its size, but only as it lies in the file
+        image.thumbnail((px, px), Pillow.Resampling.LANCZOS, reducing_gap=2.0)
+        return _to_rgb(ImageOps.exif_transpose(image))
+    full = _to_rgb(ImageOps.exif_transpose(image))
+    full.thumbnail((px, px), Pillow.Resampling.LANCZOS, reducing_gap=2.0)
+    return full
+
+
+def _to_rgb(image: Pillow.Image) -> Pillow.Image:
+    if image.mode.startswith("I"):  # 16 bits; plain conversion would clip them to white
+        image = image.convert("I").point(lambda level: level * (1 / 256)).convert("L")
+    return image.convert("RGBA" if image.has_transparency_data else "RGB")
+
+
+def _encode(image: Pillow.Image, most: int) -> bytes:
+    """The best quality that fits; where none does, a smaller picture."""
+    for quality in _QUALITIES:
+        file = BytesIO()
+        image.save(file, "WEBP", quality=quality, method=_METHOD)
+        if file.tell() <= most:
+            return file.getvalue()
+    if max(image.size) <= _LEAST_PX:
+        return file.getvalue()
+    return _encode(image.reduce(2), most)

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sample_runs import frame, image, run
+
+from imagen_nb.frames.runs import paths_in, runs_of
+from imagen_nb.records import Run, Status
+
+
+def test_rows_become_the_runs_they_came_from(log: pd.DataFrame, runs: list[Run]) -> None:
+    """A frame gives back every run: its request with slots and parameters apart, its images, times and figures."""
+    assert runs_of(log) == runs
+
+
+def test_the_order_of_the_frame_is_kept(log: pd.DataFrame, runs: list[Run]) -> None:
+    """Filtering and sorting with pandas decides what is shown, and in which order."""
+    chosen = log[log["style"] == "ink"].sort_values("total_s", ascending=False)
+    assert [each.id for each in runs_of(chosen)] == [
+        each.id for each in reversed(runs) if each.request.slots["style"] == "ink"
+    ]
+
+
+def test_a_frame_through_plain_csv_still_shows(log: pd.DataFrame, runs: list[Run]) -> None:
+    """What pandas itself wrote and read, types lost and lists made text, is understood."""
+    back = pd.read_csv(io.StringIO(log.to_csv()))
+    assert runs_of(back) == runs
+
+
+def test_a_frame_through_plain_parquet_still_shows(log: pd.DataFrame, runs: list[Run], tmp_path: Path) -> None:
+    """Image paths that come back as arrays are paths again."""
+    log.to_parquet(tmp_path / "log.parquet")
+    assert runs_of(pd.read_parquet(tmp_path / "log.parquet")) == runs
+
+
+def test_frames_of_two_homes_are_shown_together(tmp_path: Path) -> None:
+    """Each row knows where its image lies; a column that one frame lacks is missing in its rows."""
+    a = frame([run(images=[image(tmp_path / "a" / "imagen_runs", 1)], params={"seed": 1})])
+    b = frame([run(images=[image(tmp_path / "b" / "imagen_runs", 2)], slots={"style": "oil"}, template="{style}")])
+    first, second = runs_of(pd.concat([a, b]))
+    assert first.images[0].path.parents[3].name == "a"
+    assert second.images[0].path.parents[3].name == "b"
+    assert first.request.params == {"seed": 1}
+    assert second.request.slots == {"style": "oil"}
+    assert second.request.params == {}
+
+
+def test_a_run_of_several_images_has_each_with_its_own_size(home: Path) -> None:
+    """Columns speak of the first image; of the others, their files do."""
+    sizes = [(64, 64), (64, 36)]
+    log = frame([run(images=[image(home, n, size) for n, size in enumerate(sizes)])])
+    assert [(each.width, each.height) for each in runs_of(log)[0].images] == sizes
+
+
+def test_little_is_enough(home: Path) -> None:
+    """A frame with a prompt, a status and an image shows; all else is missing."""
+    picture = image(home)
+    shown = runs_of(pd.DataFrame({"prompt": ["a fox"], "status": ["succeeded"], "image": [str(picture.path)]}))[0]
+    assert shown.images == (picture,)
+    assert (shown.id, shown.cost, shown.rating, shown.created_at) == ("0", None, None, None)
+
+
+def test_slots_and_inputs_named_like_a_column_are_found_again() -> None:
+    """A slot called `note` and an input called `status` come back under their own names."""
+    log = pd.DataFrame(
+        {"prompt": ["x y"], "template": ["x {note}"], "slot_note": ["y"], "input_status": ["z"], "status": ["failed"]}
+    )
+    request = runs_of(log)[0].request
+    assert request.slots == {"note": "y"}
+    assert request.params == {"status": "z"}
+
+
+@pytest.mark.parametrize(
+    ("cell", "paths"),
+    [
+        (("/a", "/b"), ["/a", "/b"]),
+        (["/a"], ["/a"]),
+        (np.array(["/a", "/b"], dtype=object), ["/a", "/b"]),
+        ("('/a', '/b')", ["/a", "/b"]),
+        ('["/a"]', ["/a"]),
+        ("/a b.png", ["/a b.png"]),
+        (None, []),
+        ("[]", []),
+        ("__import__('os').getcwd()", ["__import__('os').getcwd()"]),
+        (3.5, []),
+    ],
+)
+def test_paths_are_read_from_whatever_a_file_made_of_them(cell: object, paths: list[str]) -> None:
+    """Lists of any kind and texts of lists are paths; nothing in them is ever run."""
+    assert paths_in(cell) == paths
+
+
+def test_nonsense_in_a_column_is_missing_and_not_an_error() -> None:
+    """A hand-edited file cannot break the display."""
+    log = pd.DataFrame(
+        {
+            "prompt": ["a"],
+            "status": ["sulking"],
+            "image": [12],
+            "rating": ["many"],
+            "created_at": ["yesterday-ish"],
+            "total_s": ["long"],
+            "width": ["?"],
+        }
+    )
+    shown = runs_of(log)[0]
+    assert shown.status is Status.UNKNOWN
+    assert (shown.images, shown.rating, shown.created_at, shown.total_s) == ((), None, None, None)

@@ -1,0 +1,154 @@
+"""Tables of prompts: each row a template with values of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from imagen_nb.errors import InputError
+from imagen_nb.planning.plan import Plan, from_rows
+
+IMAGEN = "google/imagen-4"
+SCHNELL = "black-forest-labs/flux-schnell"
+
+
+def table(*rows: dict[Any, Any], **names: Any) -> Plan:
+    return from_rows(rows, **{"model": IMAGEN, **names})
+
+
+def refusal(*rows: Any, **names: Any) -> InputError:
+    with pytest.raises(InputError) as caught:
+        table(*rows, **names)
+    assert caught.value.hint
+    assert "None" not in str(caught.value)
+    return caught.value
+
+
+def test_columns_are_slots_and_parameters() -> None:
+    """A column is a slot where the row's template has it, else a parameter; `prompt` and `template` are the same."""
+    made = table(
+        {"prompt": "a fox", "aspect_ratio": "16:9"},
+        {"template": "an {animal} in {style=oil|ink}", "animal": "owl"},
+    )
+    assert [(request.prompt, request.slots, request.params) for request in made] == [
+        ("a fox", {}, {"aspect_ratio": "16:9"}),
+        ("an owl in oil", {"animal": "owl", "style": "oil"}, {}),
+        ("an owl in ink", {"animal": "owl", "style": "ink"}, {}),
+    ]
+    assert [(axis.name, axis.kind, list(axis.values)) for axis in made.axes] == [("row", "row", [1, 2])]
+
+
+def test_a_frame_with_gaps_is_taken_as_it_is() -> None:
+    """NaN, NA and None are "not given", and whole numbers that pandas made floats are whole again."""
+    frame = pd.DataFrame(
+        {
+            "prompt": ["a", "b", "c"],
+            "num_outputs": [2, None, 3],
+            "seed": pd.array([1, None, 3], dtype="Int64"),
+            "output_format": ["png", np.nan, None],
+        }
+    )
+    made = from_rows(frame.to_dict("records"), model=SCHNELL)
+    assert [request.params for request in made] == [
+        {"num_outputs": 2, "seed": 1, "output_format": "png"},
+        {},
+        {"num_outputs": 3, "seed": 3},
+    ]
+    assert made.cost == 0.018
+
+
+def test_keywords_hold_for_every_row() -> None:
+    """Axes given beside the table cross it; a keyword slot fills the rows that have it."""
+    made = table({"prompt": "a {x}"}, {"prompt": "b"}, x=["1", "2"], aspect_ratio=["1:1", "16:9"], repeat=2)
+    assert len(made) == 12
+    assert [axis.name for axis in made.axes] == ["row", "x", "aspect_ratio"]
+    assert [request.prompt for request in made][:8:4] == ["a 1", "a 2"]
+
+
+def test_a_row_may_name_its_model_and_repeats() -> None:
+    """Columns `model` and `repeat` stand before the arguments."""
+    made = table({"prompt": "a", "model": SCHNELL, "repeat": 2.0}, {"prompt": "b"}, repeat=3)
+    assert [(request.model, request.prompt, request.repeat) for request in made] == [
+        (SCHNELL, "a", 1),
+        (SCHNELL, "a", 2),
+        (IMAGEN, "b", 1),
+        (IMAGEN, "b", 2),
+        (IMAGEN, "b", 3),
+    ]
+    assert made.repeat is None
+    assert len(from_rows([{"prompt": "a", "model": IMAGEN}])) == 1
+
+
+def test_several_models_go_through_each_row() -> None:
+    """Rows move slowest, then models."""
+    made = table({"prompt": "a"}, {"prompt": "b"}, model=[IMAGEN, SCHNELL])
+    assert [(request.prompt, request.model) for request in made] == [
+        ("a", IMAGEN),
+        ("a", SCHNELL),
+        ("b", IMAGEN),
+        ("b", SCHNELL),
+    ]
+
+
+def test_a_list_in_a_cell_is_an_axis_of_that_row() -> None:
+    """Rows from Python may hold lists."""
+    assert len(table({"prompt": "a", "aspect_ratio": ["1:1", "16:9"]}, {"prompt": "b"})) == 3
+
+
+def test_raw_and_sample_work_on_tables_too() -> None:
+    """The keywords of a plan mean the same here."""
+    assert table({"prompt": "{x}"}, raw=True)[0].prompt == "{x}"
+    assert len(from_rows([{"prompt": str(n)} for n in range(100)], model=IMAGEN, sample=7)) == 7
+
+
+def test_width_and_height_may_be_parameters() -> None:
+    """They are columns of the log, and inputs of some models."""
+    made = table({"prompt": "a", "width": 512, "height": 768}, model="black-forest-labs/flux-1.1-pro")
+    assert made[0].params == {"width": 512, "height": 768}
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"prompt": 5}, "row 2: the prompt is 5, not text"),
+        ({"prompt": ["a"]}, "row 2: the prompt is ['a'], not text"),
+        ({"prompt": float("nan")}, "row 2: the prompt is missing"),
+        ({"template": None}, "row 2: the prompt is missing"),
+        ({"prompt": "  "}, "row 2: the prompt is empty"),
+        ({"text": "a"}, "row 2: there is no column prompt or template"),
+        ({"prompt": "a", "template": "b"}, "row 2: both a template and a prompt"),
+        ({"prompt": "a {x}"}, "row 2: the slot {x} has no value"),
+        ({"prompt": "a {x}", "x": float("nan")}, "row 2: the slot {x} has no value"),
+        ({"prompt": "a {x}", "x": True}, "row 2: the slot x cannot be True"),
+        ({"prompt": "a", "aspect_ratio": "2:1"}, "row 2: google/imagen-4: aspect_ratio cannot be '2:1'"),
+        ({"prompt": "a", "notes": "x"}, "row 2: nothing is called 'notes'"),
+        ({"prompt": "a", "status": "failed"}, "row 2: the column status is the log's own"),
+        ({"prompt": "a", "repeat": 0}, "row 2: repeat cannot be 0"),
+        ({"prompt": "a", "model": "x"}, "row 2: 'x' is not a model's name"),
+        ({"prompt": "a", 3: "x"}, "row 2: the column 3 has no name"),
+        ({"prompt": "a {aspect_ratio}", "aspect_ratio": "1:1"}, "row 2: aspect_ratio is both a slot"),
+    ],
+)
+def test_a_bad_row_is_named_by_its_number(row: dict[Any, Any], message: str) -> None:
+    """Every mistake in a table says in which row it is, counted from 1."""
+    assert refusal({"prompt": "fine"}, row).message.startswith(message)
+
+
+def test_the_same_request_twice_is_refused() -> None:
+    """Doubled rows would be one request to resume and two to pay."""
+    assert "same request twice" in refusal({"prompt": "a"}, {"prompt": "b"}, {"prompt": "a"}).message
+    assert len(table({"prompt": "a"}, {"prompt": "a", "aspect_ratio": "1:1"})) == 2
+
+
+def test_an_empty_table_is_refused() -> None:
+    """A table without rows is a mistake, not an empty plan."""
+    assert "no rows" in refusal().message
+
+
+def test_a_name_in_a_row_and_beside_it_is_refused() -> None:
+    """A value cannot come from two places."""
+    assert "given twice" in refusal({"prompt": "a", "aspect_ratio": "1:1"}, aspect_ratio="16:9").message
+    assert "nothing is called 'y'" in refusal({"prompt": "a {x}", "x": "1"}, y="2").message
