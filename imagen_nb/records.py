@@ -17,6 +17,40 @@ Rendering = Mapping[str, str]
 """MIME type to text, as Jupyter's display protocol wants it: `text/plain` always, `text/html` beside it."""
 
 
+INDEX = "run_id"
+LEADING_COLUMNS: Mapping[str, str] = dict.fromkeys(
+    ("experiment", "tag", "model", "provider", "prompt", "template"), "text"
+)
+TRAILING_COLUMNS: Mapping[str, str] = {
+    "repeat": "whole",
+    "status": "status",
+    "error": "text",
+    "error_code": "text",
+    "prediction_id": "text",
+    "created_at": "time",
+    "started_at": "time",
+    "completed_at": "time",
+    "total_s": "number",
+    "predict_s": "number",
+    "cost_usd": "number",
+    "cost_source": "text",
+    "image": "text",
+    "images": "paths",
+    "width": "whole",
+    "height": "whole",
+    "bytes": "whole",
+    "sha256": "text",
+    "rating": "whole",
+    "note": "text",
+}
+LOG_COLUMNS: Mapping[str, str] = {INDEX: "text", **LEADING_COLUMNS, **TRAILING_COLUMNS}
+"""The columns that the log's frame has by itself, each with the kind of its values, in their order.
+
+Those of the slots and of the model's inputs stand between `LEADING_COLUMNS` and `TRAILING_COLUMNS`. No slot can have
+one of these names.
+"""
+
+
 class Status(str, Enum):
     """Where a run stands. `intent`, `expired` and `unknown` are ours, the six others are the API's words."""
 

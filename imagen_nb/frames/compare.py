@@ -15,8 +15,8 @@ import pandas as pd
 
 from imagen_nb import views as view
 from imagen_nb.errors import InputError, comma_list, did_you_mean
-from imagen_nb.frames.runs import INDEX, need, runs_of, values
-from imagen_nb.records import Image, Rendering, Run
+from imagen_nb.frames.runs import need, runs_of, values
+from imagen_nb.records import INDEX, Image, Rendering, Run
 from imagen_nb.views import Change, Difference, Thumb
 from imagen_nb.views.thumbnails import thumbs
 from imagen_nb.views.words import value

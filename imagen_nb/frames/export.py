@@ -19,7 +19,8 @@ import pandas as pd
 
 from imagen_nb.errors import InputError
 from imagen_nb.files import absolute_path, replace_file, write_errors
-from imagen_nb.frames.runs import INDEX, known_names, need, paths_in, paths_of, plain, values
+from imagen_nb.frames.runs import known_names, need, paths_in, paths_of, plain, values
+from imagen_nb.records import INDEX
 from imagen_nb.views.words import value
 
 OTHER_FILES = frozenset(

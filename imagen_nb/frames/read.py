@@ -15,8 +15,9 @@ from imagen_nb.errors import InputError
 from imagen_nb.files import absolute_path
 from imagen_nb.frames import export as csvtext
 from imagen_nb.frames.export import NUMBER, read_lines
-from imagen_nb.frames.runs import INDEX, paths_in, plain, values, with_levels
-from imagen_nb.log.frame import AFTER, BEFORE, STATUSES
+from imagen_nb.frames.runs import paths_in, plain, values, with_levels
+from imagen_nb.log.frame import STATUSES
+from imagen_nb.records import INDEX, LOG_COLUMNS
 from imagen_nb.views.words import value
 
 
@@ -87,7 +88,7 @@ _MOST_INT = 2**63
 _TIMES = frozenset({"created_at", "started_at", "completed_at"})
 _FLOATS = frozenset({"total_s", "predict_s", "cost_usd"})
 _WHOLE = frozenset({"repeat", "width", "height", "bytes", "rating"})
-_TEXTS = frozenset({INDEX, *BEFORE, *AFTER}) - _TIMES - _FLOATS - _WHOLE - {"status", "images"}
+_TEXTS = LOG_COLUMNS.keys() - _TIMES - _FLOATS - _WHOLE - {"status", "images"}
 
 
 def typed(columns: dict[str, Sequence[Any]]) -> pd.DataFrame:

@@ -16,9 +16,8 @@ import pandas as pd
 from PIL import Image as Pillow
 
 from imagen_nb.errors import InputError, brief, comma_list, did_you_mean
-from imagen_nb.log.frame import AFTER, BEFORE
 from imagen_nb.planning.template import parse
-from imagen_nb.records import Image, Request, Run, Status
+from imagen_nb.records import INDEX, LEADING_COLUMNS, LOG_COLUMNS, TRAILING_COLUMNS, Image, Request, Run, Status
 
 _HASH = re.compile("[0-9a-f]{64}")
 _MIMES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp", ".gif": "image/gif",
@@ -28,7 +27,7 @@ _MIMES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".we
 def runs_of(frame: pd.DataFrame) -> list[Run]:
     """A run for each row, in order. What the frame lacks is missing; files are looked at only where sizes are."""
     settings = settings_columns(frame)
-    names = [INDEX, *BEFORE, *settings, *AFTER]
+    names = [INDEX, *LEADING_COLUMNS, *settings, *TRAILING_COLUMNS]
     rows = zip(*(values(frame, name) for name in names), strict=True)
     return [_run(dict(zip(names, row, strict=True)), settings, place) for place, row in enumerate(rows)]
 
@@ -90,13 +89,13 @@ def _request(row: Mapping[str, Any], settings: Sequence[str]) -> Request:
 
 def column_name(name: str, kind: str) -> str:
     """The column of a slot or an input: its own name, or `slot_…` and `input_…` where that is one of the log's own."""
-    return f"{kind}_{name}" if name in FIXED else name
+    return f"{kind}_{name}" if name in LOG_COLUMNS else name
 
 
 def input_name(column: str) -> str:
     """The input that a column holds."""
     short = column.removeprefix("input_")
-    return short if short in FIXED else column
+    return short if short in LOG_COLUMNS else column
 
 
 @lru_cache(maxsize=4096)
@@ -193,9 +192,6 @@ def _time(item: Any) -> datetime | None:
 # ----------------------------------------------------------------------------------------------------
 # Which columns a log's frame has, which of them are settings, and what to say when one is missing.
 
-INDEX = "run_id"
-FIXED = frozenset({INDEX, *BEFORE, *AFTER})
-"""Every column that is neither a slot nor a parameter."""
 
 Names = str | Iterable[str] | None
 
@@ -217,7 +213,7 @@ def with_levels(frame: pd.DataFrame) -> pd.DataFrame:
 
 def settings_columns(frame: pd.DataFrame) -> list[str]:
     """The columns of slots and parameters, in their order: all that the log does not name itself."""
-    return [name for name in frame.columns if isinstance(name, str) and name not in FIXED]
+    return [name for name in frame.columns if isinstance(name, str) and name not in LOG_COLUMNS]
 
 
 def need(frame: pd.DataFrame, *names: str) -> None:

@@ -26,23 +26,11 @@ from imagen_nb.log.queries import Names, Statuses, among, matching, newest
 from imagen_nb.log.schema import events as events_table
 from imagen_nb.log.schema import images as images_table
 from imagen_nb.log.schema import restored_json, restored_text, runs
-from imagen_nb.records import Status
+from imagen_nb.records import LEADING_COLUMNS, LOG_COLUMNS, TRAILING_COLUMNS, Status
 
 STATUSES = pd.CategoricalDtype([str(status) for status in Status])
 """The type of the column `status`."""
 
-BEFORE = ("experiment", "tag", "model", "provider", "prompt", "template")
-"""The columns before those of the slots and the model's inputs."""
-
-AFTER = (
-    *("repeat", "status", "error", "error_code", "prediction_id", "created_at", "started_at", "completed_at"),
-    *("total_s", "predict_s", "cost_usd", "cost_source", "image", "images", "width", "height", "bytes", "sha256"),
-    *("rating", "note"),
-)
-"""The columns after them."""
-
-_TYPED = frozenset({*BEFORE, *AFTER})
-_FIXED = _TYPED | {"run_id"}
 _SIZES = ("width", "height", "bytes")
 _MOST_INT = 2**63
 _NO_TIME = np.iinfo(np.int64).min
@@ -61,8 +49,8 @@ def frame(
 ) -> pd.DataFrame:
     """One row a run, newest last, indexed by `run_id`; only those that meet all filters, `last` the newest so many.
 
-    Columns: those in `BEFORE`, one per slot and one per model input (as sent, else as the reply repeats it) in the
-    order in which they first appear, those in `AFTER`. A slot or input named like one of these columns is called
+    Columns: `LEADING_COLUMNS`, one per slot and one per model input (as sent, else as the reply repeats it) in the
+    order in which they first appear, `TRAILING_COLUMNS`. A slot or input named like one of these columns is called
     `slot_<name>` or `input_<name>`. Missing is missing. Half a surrogate pair shows as U+FFFD, so that the frame can be
     written to any file. Raises `LogError`, and `InputError` for a status that does not exist.
     """
@@ -72,10 +60,12 @@ def frame(
         table = _table(conn, newest(sa.select(*chosen).where(*conditions), last))
         pictures = _table(conn, _pictures(table["seq"] if conditions or last is not None else None))
     with _uncollected():
-        found = {name: _typed(name, values) for name, values in table.items() if name in _TYPED}
+        found = {name: _typed(name, values) for name, values in table.items() if name in LOG_COLUMNS}
         found |= _image_columns(table["seq"], pictures, log.home)
         inputs = _input_columns(table["slots"], table["echo"], table["params"])
-    ordered = {name: found[name] for name in BEFORE} | inputs | {name: found[name] for name in AFTER}
+    ordered = (
+        {name: found[name] for name in LEADING_COLUMNS} | inputs | {name: found[name] for name in TRAILING_COLUMNS}
+    )
     whole: pd.DataFrame = pd.DataFrame(ordered, index=pd.Index(table["run_id"], dtype=str, name="run_id"), copy=False)
     return whole
 
@@ -95,8 +85,8 @@ def events(log: Log, *, experiment: Names = None, ids: Iterable[str] | None = No
 
 
 _READ = (
-    *("seq", "run_id", *BEFORE, "slots", "echo", "params"),
-    *(name for name in AFTER if name == "cost_usd" or name in runs.c),
+    *("seq", "run_id", *LEADING_COLUMNS, "slots", "echo", "params"),
+    *(name for name in TRAILING_COLUMNS if name == "cost_usd" or name in runs.c),
 )
 
 
@@ -225,7 +215,7 @@ def _parsed(texts: list[Any]) -> list[dict[str, Any]]:
 
 
 def _column_name(name: str, kind: str) -> str:
-    return f"{kind}_{name}" if name in _FIXED else _clean(name)
+    return f"{kind}_{name}" if name in LOG_COLUMNS else _clean(name)
 
 
 def _mixed(values: list[Any]) -> Column:

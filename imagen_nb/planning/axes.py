@@ -15,16 +15,7 @@ from imagen_nb.errors import InputError, brief, closest, comma_list, did_you_mea
 from imagen_nb.planning.models import ModelSpec, empty_prompt
 from imagen_nb.planning.template import Slot, Template
 from imagen_nb.planning.values import check_distinct, is_missing, several, slot_value
-from imagen_nb.records import Request
-
-LOG_COLUMNS = frozenset(
-    (
-        *("experiment", "tag", "model", "provider", "prompt", "template", "repeat", "status", "error", "error_code"),
-        *("prediction_id", "created_at", "started_at", "completed_at", "total_s", "predict_s", "cost_usd"),
-        *("cost_source", "image", "images", "width", "height", "bytes", "sha256", "rating", "note", "run_id"),
-    )
-)
-"""Names that a slot cannot have, since the log has a column of that name already."""
+from imagen_nb.records import LOG_COLUMNS, Request
 
 _KEYWORDS = frozenset(("namespace", "params", "raw", "sample", "sample_seed", "slots", "zipped"))
 """What `plan` takes for itself, and so no slot by that name."""

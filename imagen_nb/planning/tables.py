@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.errors import InputError, brief, closest, comma_list
-from imagen_nb.planning.axes import LOG_COLUMNS, Block, Draft, Given, Groups, sort_names
+from imagen_nb.planning.axes import Block, Draft, Given, Groups, sort_names
 from imagen_nb.planning.models import ModelSpec, check_model_name
 from imagen_nb.planning.template import Template
 from imagen_nb.planning.values import is_missing, read_literal, whole
-from imagen_nb.records import canonical
+from imagen_nb.records import LOG_COLUMNS, canonical
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -147,7 +147,7 @@ def _check_columns(names: Iterable[Any]) -> None:
     for name in names:
         if not isinstance(name, str):
             raise InputError(f"the column {name!r} has no name", "Name the columns after slots and parameters.")
-        if name in LOG_COLUMNS - {"width", "height"}:
+        if name in LOG_COLUMNS.keys() - {"width", "height"}:
             raise InputError(
                 f"the column {name} is the log's own, and no slot or parameter",
                 "Select the columns to use, as in df[['template', 'animal', 'aspect_ratio']].",

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from logged import NOON, PROVIDER, prediction, published, request, succeeded
 
 from imagen_nb.errors import InputError
-from imagen_nb.log.frame import AFTER, BEFORE, events, frame
+from imagen_nb.log.frame import events, frame
 from imagen_nb.log.log import Log
 from imagen_nb.log.schema import images, runs
-from imagen_nb.records import Image, Request, Status
+from imagen_nb.records import LEADING_COLUMNS, TRAILING_COLUMNS, Image, Request, Status
 
 TYPES = {
     **dict.fromkeys(("experiment", "tag", "model", "provider", "prompt", "template"), "string"),
@@ -62,7 +62,7 @@ def test_a_finished_run_fills_its_row(log: Log, home: Path) -> None:
     log.settle(run_id, Status.SUCCEEDED, prediction=succeeded(), images=[image, image], cost=0.04, cost_source="list")
     log.rate(run_id, rating=4, note="good")
     table = frame(log)
-    assert list(table.columns) == [*BEFORE, "animal", "aspect_ratio", "output_format", *AFTER]
+    assert list(table.columns) == [*LEADING_COLUMNS, "animal", "aspect_ratio", "output_format", *TRAILING_COLUMNS]
     expected = {
         "experiment": "e",
         "tag": "t",
