@@ -3,6 +3,38 @@
 `%load_ext imagen_nb` loads the magics. In Python: `generate` makes one image, `plan` and `run` an experiment, `frame`
 is the log. They use the notebook's default workspace; `Workspace` opens another. Importing this module does nothing
 but define names: what is heavy is imported when it is first used.
+
+The rest of this text is the map of the house, for who works on it. A prompt goes one way, room by room:
+
+    cell text -> notebook -> planning -> workspace -> sweeps -> api -> log -> views -> cell
+    (panel, cli)  the magic   text->plan  opens the    one POST,  HTTP   rows   HTML
+                                          edges        one row          images
+
+The rooms, from above to below; a room imports only from those below it (pyproject.toml has the contracts):
+
+    notebook/      the magic, its completion, the live view, the widgets; panel/ is the panel
+    cli/           the command `imagen-nb`, with the magic's own words
+    workspace.py   opens all that is below for one home and one provider; the notebook's default one, and login
+    sweeps/        runs a plan: the handle, the life of one request, the search for a lost one
+    frames/        what df.imagen shows of a frame and writes of it; accessor.py is its front door
+    api/           the provider over HTTP: pace, deadlines, polling, downloads
+    log/           the disk: tables, the changes of a row, sessions, image files, the frame
+    views/         values in, HTML and text out; templates/ and assets/ are files that stand on their own
+    planning/      pure: what was typed becomes ordered requests; options, slots, models, prices
+    settings.py    who answers, with which token
+    records.py     the nouns that travel, and the list of the log's columns
+    files.py       a file written whole or not at all
+    errors.py      what can go wrong, as a tree, and the words to say it in
+    simulator/     a provider on this machine that speaks the same HTTP and imports nothing of the above
+
+Where to begin reading: `notebook/magic.py` (a cell), then `sweeps/one_request.py` (how money is spent: once).
+Where to add
+
+    a model       planning/catalogue.json; its schema makes options, completion, panel and checks by themselves
+    an option     the table in planning/options.py; magic, command line, completion and manual read it from there
+    a view        a template in views/templates, a function that fills it in views/, a method in accessor.py
+    a column      records.py for its name and kind, log/schema.py for where it lies
+    an error      errors.py, below the nearest kind
 """
 
 from __future__ import annotations

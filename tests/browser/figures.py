@@ -1,4 +1,4 @@
-"""How quick the panel is, measured in a real JupyterLab; the benchmark's part `browser` judges it."""
+"""How quick the panel and stock widgets are in a real JupyterLab; the benchmark's part `browser` compares them."""
 
 from __future__ import annotations
 
@@ -27,8 +27,32 @@ import time
 began = time.perf_counter()
 p = get_ipython().run_line_magic("imagen_panel", "")
 p._repr_mimebundle_()
-print(f"{time.perf_counter() - began:.3f}")
+print(f"{time.perf_counter() - began:.4f}")
 """
+STOCK_BOX = """
+import time
+began = time.perf_counter()
+import ipywidgets
+box = ipywidgets.VBox([ipywidgets.Text() for _ in range(50)])
+box._repr_mimebundle_()
+print(f"{time.perf_counter() - began:.4f}")
+"""
+STOCK = """
+import ipywidgets
+button, box = ipywidgets.Button(description="Answer"), ipywidgets.VBox()
+button.on_click(lambda _: setattr(box, "children", [*box.children, ipywidgets.HTML("<i class='answer'>yes</i>")]))
+ipywidgets.VBox([button, box])
+"""
+ANSWER = """(output) => {
+  window.answered = null;
+  const before = output.querySelectorAll(".answer").length;
+  output.querySelector("button").addEventListener("click", () => { window.clicked = Date.now(); }, { once: true });
+  const look = () => {
+    if (output.querySelectorAll(".answer").length > before) window.answered = Date.now() - window.clicked;
+    else requestAnimationFrame(look);
+  };
+  look();
+}"""
 WATCH = """(panel, prompt) => {
   window.seen = {};
   const note = (name) => { window.seen[name] ??= Date.now(); };
@@ -76,9 +100,25 @@ def pressed(shown: Locator, service: Simulator, number: int) -> dict[str, float]
     return {"card": (seen["card"] - seen["click"]) / 1000, "image": seen["image"] / 1000 - done}
 
 
-def measured() -> dict[str, float]:
+def answers(book: Notebook) -> list[float]:
+    """For each press of a stock button: seconds until its handler's answer is on the page."""
+    output = book.output(4)
+    expect(output.get_by_role("button", name="Answer")).to_be_visible(timeout=30_000)
+    taken = []
+    for _ in range(ROUNDS):
+        output.evaluate(ANSWER)
+        output.get_by_role("button", name="Answer").click()
+        output.page.wait_for_function("() => window.answered !== null", timeout=60_000)
+        taken.append(output.page.evaluate("() => window.answered") / 1000)
+    return taken
+
+
+def measure() -> dict[str, float]:
     """Seconds by what they are of; medians where there are several."""
-    sources = ["%load_ext imagen_nb", TIMED, TIMED, TIMED, "p"]
+    panels = ["%load_ext imagen_nb", TIMED, TIMED, TIMED, "p"]
+    boxes = ["1", STOCK_BOX, STOCK_BOX, STOCK_BOX, STOCK]
+    first: dict[str, list[float]] = {"panel": [], "stock box": []}
+    again: dict[str, list[float]] = {}
     with (
         tempfile.TemporaryDirectory() as folder,
         Simulator(latency=LATENCY_S) as service,
@@ -86,21 +126,27 @@ def measured() -> dict[str, float]:
         serving(Path(folder) / "server", IMAGEN_NB_PROVIDER=service.base_url) as server,
     ):
         lab = Lab.opened(browser, server)
-        first = []
         for number in range(KERNELS):
-            book = lab.notebook(f"figures-{number}", sources)
-            filled(book.folder / "imagen_runs")
-            book.run(0)
-            first.append(shown_in(book, 1))
-            if number < KERNELS - 1:
+            for kind, sources in (("stock box", boxes), ("panel", panels)):
+                book = lab.notebook(f"figures-{kind.split()[0]}-{number}", sources)
+                filled(book.folder / "imagen_runs")
+                book.run(0)
+                first[kind].append(shown_in(book, 1))
+                if number == KERNELS - 1:
+                    again[kind] = [shown_in(book, at) for at in (2, 3)]
+                    book.run(4)
+                    time.sleep(1)
+                    if kind == "stock box":
+                        clicks = answers(book)
+                    else:
+                        took = rounds(book, service)
                 book.close()
-        later = [shown_in(book, at) for at in (2, 3)]
-        book.run(4)
-        time.sleep(1)
-        took = rounds(book, service)
     return {
-        "first": statistics.median(first),
-        "again": statistics.median(later),
-        "card": statistics.median(each["card"] for each in took),
-        "picture": statistics.median(each["image"] for each in took),
+        "stock box, first": statistics.median(first["stock box"]),
+        "panel, first": statistics.median(first["panel"]),
+        "stock box, again": statistics.median(again["stock box"]),
+        "panel, again": statistics.median(again["panel"]),
+        "click to a stock button's answer": statistics.median(clicks),
+        "click to the submission's card": statistics.median(each["card"] for each in took),
+        "completion to the picture": statistics.median(each["image"] for each in took),
     }
