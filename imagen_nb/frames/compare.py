@@ -19,7 +19,7 @@ from imagen_nb.frames.runs import need, runs_of, values
 from imagen_nb.records import INDEX, Image, Rendering, Run
 from imagen_nb.views import Change, Difference, Thumb
 from imagen_nb.views.thumbnails import thumbs
-from imagen_nb.views.words import value
+from imagen_nb.views.words import value_text
 
 PAIR_PX = 768
 
@@ -179,4 +179,4 @@ def _steps(matcher: SequenceMatcher[str], before: list[str], after: list[str]) -
 def _settings(run: Run) -> dict[str, str]:
     """As text, since a whole number may have come back from a file as a float."""
     named = {"model": run.request.model, **run.request.slots, **run.request.params}
-    return {name: value(item) for name, item in named.items() if item is not None}
+    return {name: value_text(item) for name, item in named.items() if item is not None}

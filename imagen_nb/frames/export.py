@@ -21,7 +21,7 @@ from imagen_nb.errors import InputError
 from imagen_nb.files import absolute_path, replace_file, write_errors
 from imagen_nb.frames.runs import known_names, need, paths_in, paths_of, plain, values
 from imagen_nb.records import INDEX
-from imagen_nb.views.words import value
+from imagen_nb.views.words import value_text
 
 OTHER_FILES = frozenset(
     [
@@ -120,7 +120,7 @@ def _uniform(name: str, items: Sequence[Any]) -> Any:
     kinds = {type(item) for item in items if item is not None}
     if len(kinds) <= 1 and not kinds & {list, tuple, dict, set}:
         return items
-    return pd.array([None if item is None else value(item) for item in items], dtype="string")
+    return pd.array([None if item is None else value_text(item) for item in items], dtype="string")
 
 
 # ----------------------------------------------------------------------------------------------------

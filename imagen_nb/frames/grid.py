@@ -20,7 +20,7 @@ from imagen_nb.frames.runs import Names, column, distinct, names_of, runs_of, se
 from imagen_nb.records import Run
 from imagen_nb.views import Facet, Grid, GridRow
 from imagen_nb.views.matrix import MOST_IN_CELL
-from imagen_nb.views.words import NO_RUNS, dot_list, one_line, value
+from imagen_nb.views.words import NO_RUNS, dot_list, one_line, value_text
 
 MOST_COLS = 12
 MOST_OF_A_VALUE = 60
@@ -270,7 +270,7 @@ def _coded(series: pd.Series[Any]) -> tuple[list[int], list[str]]:
     """A code for each row and a text for each code; what is missing comes last."""
     categories = series.cat.categories.tolist() if isinstance(series.dtype, pd.CategoricalDtype) else None
     found = values(series.to_frame("_"), "_")
-    texts = [None if item is None else value(item) for item in found]
+    texts = [None if item is None else value_text(item) for item in found]
     items = dict(zip(texts, found, strict=True))
     items.pop(None, None)
     ordered = _ordered(items, categories)
@@ -283,7 +283,7 @@ def _coded(series: pd.Series[Any]) -> tuple[list[int], list[str]]:
 def _ordered(items: dict[Any, Any], categories: list[Any] | None) -> list[str]:
     """The texts in the order of the categories, or of the values where those have one, else as they appear."""
     if categories is not None:
-        return [text for text in dict.fromkeys(map(value, categories)) if text in items]
+        return [text for text in dict.fromkeys(map(value_text, categories)) if text in items]
     if any(all(isinstance(item, kind) for item in items.values()) for kind in _SORTED):
         with contextlib.suppress(TypeError, ValueError):  # times with and without a zone, periods of days and of months
             return sorted(items, key=items.__getitem__)

@@ -18,7 +18,7 @@ from imagen_nb.frames.export import NUMBER, read_lines
 from imagen_nb.frames.runs import paths_in, plain, values, with_levels
 from imagen_nb.log.frame import STATUSES
 from imagen_nb.records import INDEX, LOG_COLUMNS
-from imagen_nb.views.words import value
+from imagen_nb.views.words import value_text
 
 
 def read_log(path: str | os.PathLike[str]) -> pd.DataFrame:
@@ -98,7 +98,7 @@ def typed(columns: dict[str, Sequence[Any]]) -> pd.DataFrame:
     """
     cells = {name: [plain(item) for item in items] for name, items in columns.items()}
     ids = cells.pop(INDEX, None)
-    index = None if ids is None else pd.Index([None if item is None else value(item) for item in ids], name=INDEX)
+    index = None if ids is None else pd.Index([None if item is None else value_text(item) for item in ids], name=INDEX)
     made: pd.DataFrame = pd.DataFrame({name: _column(name, items) for name, items in cells.items()})
     return made if index is None else made.set_index(index)
 
@@ -131,7 +131,7 @@ def _tuples(items: list[list[str]]) -> Any:
 
 
 def _texts(items: list[Any]) -> Any:
-    return pd.array([None if item is None else value(item) for item in items], dtype="string")
+    return pd.array([None if item is None else value_text(item) for item in items], dtype="string")
 
 
 def _narrowed(items: list[Any]) -> Any:

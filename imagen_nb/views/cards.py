@@ -20,11 +20,11 @@ from imagen_nb.views.words import (
     dot_list,
     is_simulated,
     one_line,
-    pairs,
+    value_texts,
     reason_line,
     seconds,
-    terminal,
-    value,
+    terminal_text,
+    value_text,
     why,
 )
 
@@ -64,7 +64,7 @@ def card(run: Run, thumb: Thumb, *, link: Link | None = None) -> Rendering:
         prompt=clip(prompt, SHORT_PROMPT),
         whole=prompt if len(prompt) > SHORT_PROMPT else None,
         model=run.request.model,
-        params=pairs(run.request.params),
+        params=value_texts(run.request.params),
         figures=[part for part in (seconds(run.total_s), dollars(run.cost)) if part],
         labels=[part for part in (run.experiment, run.tag, run.note) if part],
         rating=run.rating,
@@ -76,7 +76,7 @@ def card(run: Run, thumb: Thumb, *, link: Link | None = None) -> Rendering:
 def image_alone(image: Image, thumb: Thumb, *, link: Link | None = None) -> Rendering:
     """One image, as large as on a card, above the way to its file."""
     shown = picture(image, thumb, box=CARD_BOX, link=link)
-    return {"text/plain": terminal([f"{shown.file}  {shown.about}"]), "text/html": fill("image.html", picture=shown)}
+    return {"text/plain": terminal_text([f"{shown.file}  {shown.about}"]), "text/html": fill("image.html", picture=shown)}
 
 
 def gallery(
@@ -97,7 +97,7 @@ def gallery(
     html = fill("gallery.html", tiles=tiles, heading=heading, note=note, reasons=(), frame=_frame(tiles))
     lines = [heading or count(len(runs), "run")]
     lines += [_line(run, caption, link) for run, caption in zip(runs, captions, strict=True)]
-    return {"text/plain": terminal([*lines, note] if note else lines), "text/html": html}
+    return {"text/plain": terminal_text([*lines, note] if note else lines), "text/html": html}
 
 
 def runs(
@@ -126,7 +126,7 @@ def runs(
     html = fill("gallery.html", tiles=tiles, heading=heading, note=note, reasons=reasons, frame=_frame(tiles))
     lines = [heading, *(_line(run, caption, link) for run, caption in zip(part, captions, strict=True))]
     lines += [f"  {number} {TIMES} {text}" for number, text in reasons]
-    return {"text/plain": terminal([*lines, note] if note else lines), "text/html": html}
+    return {"text/plain": terminal_text([*lines, note] if note else lines), "text/html": html}
 
 
 def summary_line(shown: Sequence[Run], progress: Progress | None = None) -> str:
@@ -174,7 +174,7 @@ def distinctions(shown: Sequence[Run]) -> list[str]:
     is_one = len({run.request.prompt for run in shown}) == 1
     captions = []
     for run, each, group in zip(shown, settings, groups, strict=True):
-        parts = [one_line(value(each[name]), MOST_OF_A_VALUE) for name in names if each.get(name) is not None]
+        parts = [one_line(value_text(each[name]), MOST_OF_A_VALUE) for name in names if each.get(name) is not None]
         has_prompt = len(prompts[group]) > 1 or not (any(parts) or is_one)
         captions.append(dot_list([one_line(run.request.prompt, MOST_OF_A_VALUE) if has_prompt else "", *parts]))
     return _numbered(captions, [run.request.repeat for run in shown])
@@ -231,11 +231,11 @@ def _card_text(run: Run, pictures: Sequence[Picture]) -> str:
     lines = [dot_list([chip(run).word, run.request.model, seconds(run.total_s), dollars(run.cost), simulated])]
     lines += [f"  {line}" for line in clip(run.request.prompt, SHORT_PROMPT).splitlines()]
     if run.request.params:
-        lines.append("  " + "  ".join(f"{name}={text}" for name, text in pairs(run.request.params)))
+        lines.append("  " + "  ".join(f"{name}={text}" for name, text in value_texts(run.request.params)))
     lines += [f"  {each.file}  {each.about}" for each in pictures]
     if reason := why(run):
         lines += [f"  {one_line(reason.text, 400)}", f"  {reason.next}"]
-    return terminal(lines)
+    return terminal_text(lines)
 
 
 def _line(run: Run, caption: str, link: Link | None) -> str:

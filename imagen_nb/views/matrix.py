@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from imagen_nb.records import Rendering, Run
 from imagen_nb.views.pages import fill
 from imagen_nb.views.pictures import Link, Picture, Thumb, picture
-from imagen_nb.views.words import Chip, chip, count, one_line, reason_line, terminal
+from imagen_nb.views.words import Chip, chip, count, one_line, reason_line, terminal_text
 
 WIDE_BOX, BOX, NARROW_BOX, LEAST_BOX = 168, 132, 104, 84
 GAP = 4
@@ -139,7 +139,7 @@ def _grouped(remarks: Sequence[Remark]) -> list[Remark]:
 def _text(value: Grid) -> str:
     """The matrix for a terminal: what each cell holds, in words."""
     blocks = [_block(facet) for facet in value.facets]
-    return terminal("\n\n".join([*blocks, value.note] if value.note else blocks).split("\n"))
+    return terminal_text("\n\n".join([*blocks, value.note] if value.note else blocks).split("\n"))
 
 
 def _block(facet: Facet) -> str:

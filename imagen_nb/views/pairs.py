@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from imagen_nb.records import Rendering, Run
 from imagen_nb.views.pages import fill
 from imagen_nb.views.pictures import Link, Picture, Thumb, picture
-from imagen_nb.views.words import Chip, Why, chip, clip, dollars, dot_list, is_simulated, seconds, terminal, why
+from imagen_nb.views.words import Chip, Why, chip, clip, dollars, dot_list, is_simulated, seconds, terminal_text, why
 
 PAIR_BOX = 420
 
@@ -88,4 +88,4 @@ def _text(sides: Sequence[Side], changes: Sequence[Change], differences: Sequenc
         lines += [f"   {side.why.text}"] if side.why else []
     lines.append("prompt  " + "".join(_MARKS[change.kind].format(change.text) for change in changes))
     lines += [f"{each.name}  {_shown(each.a)} -> {_shown(each.b)}" for each in differences]
-    return terminal(lines)
+    return terminal_text(lines)

@@ -10,7 +10,7 @@ from imagen_nb.planning.axes import Axis
 from imagen_nb.planning.plan import Plan
 from imagen_nb.records import Rendering
 from imagen_nb.views.pages import fill
-from imagen_nb.views.words import TIMES, clip, count, dollars, dot_list, one_line, pairs, terminal, value
+from imagen_nb.views.words import TIMES, clip, count, dollars, dot_list, one_line, value_texts, terminal_text, value_text
 
 MOST_VALUES, MOST_PROMPTS, LOOKED_AT = 12, 3, 60
 SEND = "Nothing has been sent. Take --dry-run away to send it; in Python, imagen_nb.run(plan)."
@@ -64,7 +64,7 @@ _KINDS = {"param": "parameter", "row": "rows of a table"}
 
 
 def _axis(axis: Axis) -> AxisRow:
-    shown = [clip(value(item), 80) for item in axis.values[:MOST_VALUES]]
+    shown = [clip(value_text(item), 80) for item in axis.values[:MOST_VALUES]]
     kind = dot_list([_KINDS.get(axis.kind, axis.kind), *(f"with {name}" for name in axis.zipped_with)])
     return AxisRow(axis.name, kind, len(axis), shown, len(axis) - len(shown))
 
@@ -87,7 +87,7 @@ def _product(asked: Plan) -> str:
 def _constant(asked: Plan) -> list[tuple[str, str]]:
     """The model, slots and parameters that are the same in every request."""
     model = {"model": asked.models[0]} if len(asked.models) == 1 else {}
-    return pairs({**model, **asked.fixed})
+    return value_texts({**model, **asked.fixed})
 
 
 def _text(
@@ -101,4 +101,4 @@ def _text(
         lines.append(f"  {axis.name.ljust(width)}  {axis.count:>3,}  {', '.join(axis.values)}{more}")
     lines += [f"  {each}" for each in about]
     lines += [f"  > {one_line(prompt, 110)}" for prompt in prompts]
-    return terminal([*lines, *steps])
+    return terminal_text([*lines, *steps])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from imagen_nb.records import Image, Progress, Rendering, Run
 from imagen_nb.views.pages import fill
 from imagen_nb.views.pictures import Picture, Thumb, picture
-from imagen_nb.views.words import Chip, chip, count, dollars, dot_list, one_line, seconds, terminal, why
+from imagen_nb.views.words import Chip, chip, count, dollars, dot_list, one_line, seconds, terminal_text, why
 
 LIVE_BOX, MOST_LIVE = 96, 24
 
@@ -68,12 +68,12 @@ def progress_text(progress: Progress, width: int | None = None) -> str:
         "state": _STATES.get(progress.state, progress.state),
         "message": one_line(progress.message or "", 200),
     }
-    line = terminal([dot_list(parts.values())])
+    line = terminal_text([dot_list(parts.values())])
     for name in _LEAST_FIRST:
         if width is None or len(line) <= width:
             break
         parts[name] = ""
-        line = terminal([dot_list(parts.values())])
+        line = terminal_text([dot_list(parts.values())])
     room = BAR if width is None else min(BAR, width - len(line) - len("[] "))
     return f"[{_bar(progress, room)}] {line}" if room >= LEAST_BAR else line[:width]
 

@@ -23,7 +23,7 @@ from imagen_nb.views.words import (
     is_simulated,
     reason_line,
     seconds,
-    value,
+    value_text,
     why,
 )
 
@@ -109,7 +109,7 @@ class _Column:
     name: str
     look: str
     of: Any
-    form: Callable[[Any], str] = value
+    form: Callable[[Any], str] = value_text
 
     def number(self, run: Run) -> float | None:
         found = self.of(run)
@@ -146,7 +146,7 @@ def _item(key: str, run: Run, thumb: Thumb, same: Mapping[str, str], columns: Se
     pictures = [each for image in run.images if (each := picture(image, thumb, box=REPORT_BOX)).src]
     reason = why(run)
     missing = "The picture is not in this report." if run.images and not pictures else None
-    settings = {name: value(found) for name, found in _settings(run).items() if found is not None}
+    settings = {name: value_text(found) for name, found in _settings(run).items() if found is not None}
     figures = dot_list([seconds(run.total_s), dollars(run.cost), "simulated" if is_simulated(run) else ""])
     return Item(
         key=key,
@@ -181,7 +181,7 @@ def _setting_names(runs: Sequence[Run]) -> list[str]:
 
 def _common(runs: Sequence[Run], names: Sequence[str]) -> dict[str, str]:
     """The settings that are the same in every run, as text; none where there is only one run."""
-    found = {name: {value(_settings(run).get(name)) for run in runs} for name in names}
+    found = {name: {value_text(_settings(run).get(name)) for run in runs} for name in names}
     return {name: texts.pop() for name, texts in found.items() if len(texts) == 1 and len(runs) > 1}
 
 

@@ -151,7 +151,7 @@ def size(number: int) -> str:
     return f"{number / 1e3:.0f} kB" if number < 1e6 else f"{number / 1e6:.1f} MB"  # noqa: PLR2004 - SI units
 
 
-def value(item: Any) -> str:
+def value_text(item: Any) -> str:
     """A parameter's, slot's or column's value as text.
 
     What JSON knows is as JSON writes it, but for strings, which stay as they are. A time is `2025-03-01 12:00:05`, with
@@ -166,9 +166,9 @@ def value(item: Any) -> str:
     return str(item)
 
 
-def pairs(values: Mapping[str, Any], *, limit: int = 60) -> list[tuple[str, str]]:
+def value_texts(values: Mapping[str, Any], *, limit: int = 60) -> list[tuple[str, str]]:
     """Names with their values as text, each cut to `limit` characters."""
-    return [(name, clip(value(item), limit)) for name, item in values.items()]
+    return [(name, clip(value_text(item), limit)) for name, item in values.items()]
 
 
 def clip(text: str, limit: int) -> str:
@@ -185,7 +185,7 @@ def one_line(text: str, limit: int = 120) -> str:
     return clip(" ".join(text.split()), limit)
 
 
-def terminal(lines: Iterable[str]) -> str:
+def terminal_text(lines: Iterable[str]) -> str:
     """Lines for a terminal, without the control characters that could command it."""
     return "\n".join(lines).translate(_CONTROLS)
 

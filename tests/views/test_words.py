@@ -51,18 +51,18 @@ def test_sizes_are_rounded(number: int, text: str) -> None:
 
 def test_values_are_shown_as_json_but_for_text() -> None:
     """Text stays as it is; everything else looks as it does in a request."""
-    shown = [words.value(item) for item in ("16:9", 3, 3.0, 2.5, True, None, ["a", 1], {"a": None}, "")]
+    shown = [words.value_text(item) for item in ("16:9", 3, 3.0, 2.5, True, None, ["a", 1], {"a": None}, "")]
     assert shown == ["16:9", "3", "3", "2.5", "true", "null", '["a", 1]', '{"a": null}', ""]
 
 
 def test_times_and_intervals_are_shown_without_quotes() -> None:
     """What JSON has no form for is as a person writes it."""
     when = datetime(2025, 3, 1, 12, 0, 5, tzinfo=timezone.utc)
-    assert words.value(when) == words.value(pd.Timestamp(when)) == "2025-03-01 12:00:05"
-    assert words.value(when.replace(microsecond=67_000)) == "2025-03-01 12:00:05.067"
-    assert words.value(when.date()) == "2025-03-01"
+    assert words.value_text(when) == words.value_text(pd.Timestamp(when)) == "2025-03-01 12:00:05"
+    assert words.value_text(when.replace(microsecond=67_000)) == "2025-03-01 12:00:05.067"
+    assert words.value_text(when.date()) == "2025-03-01"
     others = (pd.Period("2025-03", "M"), pd.Interval(0, 1), pd.Timedelta(days=1), Decimal("1.50"))
-    assert [words.value(item) for item in others] == ["2025-03", "(0, 1]", "1 days 00:00:00", "1.50"]
+    assert [words.value_text(item) for item in others] == ["2025-03", "(0, 1]", "1 days 00:00:00", "1.50"]
 
 
 def test_clipping_ends_at_a_word_near_the_end() -> None:

@@ -11,7 +11,7 @@ import ipywidgets as w  # type: ignore[import-untyped]  # it has no types
 from imagen_nb.notebook.widgets import CompareSlider, CopyButton, differences, short_path, side_of
 from imagen_nb.records import Run
 from imagen_nb.views.pages import fill_widget as fill
-from imagen_nb.views.words import chip, dollars, dot_list, pairs, seconds, why
+from imagen_nb.views.words import chip, dollars, dot_list, value_texts, seconds, why
 
 COMPARE = "Compare with…"
 RATINGS = (("not rated", 0), ("1", 1), ("2", 2), ("3", 3), ("4", 4), ("5", 5))
@@ -129,7 +129,7 @@ def described(run: Run) -> dict[str, Any]:
         "tone": state.tone,
         "figures": dot_list([seconds(run.total_s), dollars(run.cost), run.experiment or "", run.tag or ""]),
         "why": [reason.text, reason.next] if reason else [],
-        "facts": [("model", run.request.model), *pairs(run.request.slots), *pairs(run.request.params)],
+        "facts": [("model", run.request.model), *value_texts(run.request.slots), *value_texts(run.request.params)],
         "files": [short_path(image.path) for image in run.images],
         "run_id": run.id,
     }

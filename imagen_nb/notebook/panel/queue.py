@@ -19,7 +19,7 @@ from imagen_nb.planning.plan import Plan
 from imagen_nb.records import Image, Progress, Run
 from imagen_nb.views.cards import failures
 from imagen_nb.views.pages import fill_widget as fill
-from imagen_nb.views.words import chip, count, dollars, dot_list, one_line, seconds, value, why
+from imagen_nb.views.words import chip, count, dollars, dot_list, one_line, seconds, value_text, why
 
 if TYPE_CHECKING:
     from imagen_nb.sweeps.sweep import Runs
@@ -147,7 +147,7 @@ class Queue:
 def caption_of(run: Run, varies: Sequence[str]) -> str:
     """What tells a run from the others of its submission: the values that vary, else its number."""
     settings = {"prompt": run.request.prompt, "model": run.request.model, **run.request.slots, **run.request.params}
-    parts = [one_line(value(settings[name]), 60) for name in varies if name in settings]
+    parts = [one_line(value_text(settings[name]), 60) for name in varies if name in settings]
     return dot_list(parts) or f"no. {run.request.repeat}"
 
 
