@@ -22,7 +22,7 @@ from imagen_nb.planning import plan as planning
 from imagen_nb.planning.models import check_model_name
 from imagen_nb.planning.options import TIMEOUT_S
 from imagen_nb.planning.plan import Plan
-from imagen_nb.planning.values import label, mapping, positive, whole
+from imagen_nb.planning.values import label, mapping, positive_number, whole_number
 from imagen_nb.records import Rendering, Run
 from imagen_nb.settings import Provider, Settings
 from imagen_nb.views.pictures import set_card_px
@@ -91,11 +91,11 @@ class Workspace:
         self.settings: Settings = configuration.resolve(provider=provider, token=token, model=model, home=home)
         del token  # a verbose traceback prints what a frame still holds
         self.model = check_model_name(self.settings.model)
-        self.jobs = whole("jobs", jobs)
+        self.jobs = whole_number("jobs", jobs)
         self.prices = dict(mapping("prices", prices))
         self.notices: list[str] = [self.settings.notice] if self.settings.notice else []
-        set_card_px(self.home, whole("thumbnail", thumbnail))
-        self._settle_s = None if settle_s is None else positive("settle_s", settle_s)
+        set_card_px(self.home, whole_number("thumbnail", thumbnail))
+        self._settle_s = None if settle_s is None else positive_number("settle_s", settle_s)
         self._specs = Specs(self._schema, self.prices, self.notices.append)
         self._lock = threading.RLock()
         self._log: Log | None = None
@@ -196,16 +196,7 @@ class Workspace:
         """
         if names.get("model") is None:
             names["model"] = self.model
-        for name in ("slots", "params"):
-            mapping(name, names.get(name))
-        if "spec" in names:  # plan() has a use of its own for that name
-            names["slots"] = {**(names.get("slots") or {}), "spec": names.pop("spec")}
-        from imagen_nb.planning.tables import table_of
-
-        table = table_of(template)
-        if table is not None:
-            return planning.from_rows(table.rows, table.is_typed, spec=self.spec, **names)
-        return planning.plan(template, spec=self.spec, **names)
+        return planning.plan(template, self.spec, **names)
 
     def generate(
         self,
@@ -344,7 +335,7 @@ class Workspace:
         from imagen_nb.sweeps.one_request import Terms
         from imagen_nb.sweeps.resume import leftover_tickets
 
-        terms = Terms(timeout=positive("timeout", timeout), jobs=MOST_AT_ONCE)
+        terms = Terms(timeout=positive_number("timeout", timeout), jobs=MOST_AT_ONCE)
         rows = self.log.leftovers(self.provider.name)
         return _waited(self._started(leftover_tickets(rows, self.log), len(rows), terms))
 
@@ -352,14 +343,14 @@ class Workspace:
 
     def show(self, run: Run) -> Rendering:
         """A run as a card: `text/plain` and `text/html`."""
-        from imagen_nb.views.display import render_run
+        from imagen_nb.views.cards import render_run
 
         return render_run(run)
 
     def _shown_runs(self, runs: Runs) -> Rendering:
-        from imagen_nb.views.display import render_runs
+        from imagen_nb.views.cards import render_sweep
 
-        return render_runs(list(runs), runs.progress())
+        return render_sweep(list(runs), progress=runs.progress())
 
     def _framed_runs(self, run_ids: list[str]) -> pd.DataFrame:
         in_order: pd.DataFrame = _frame(self.log, ids=run_ids).loc[run_ids]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
@@ -71,7 +71,7 @@ class ModelSpec:
         """The input of that name; one of type `any` where the model may have it; None where it surely has not."""
         return self.params.get(name) or (None if self.is_strict else ParamSpec(name))
 
-    def known(self, name: str) -> ParamSpec:
+    def expect_param(self, name: str) -> ParamSpec:
         """As `param`, but raises `InputError` for an input that the model surely has not."""
         if param := self.param(name):
             return param
@@ -89,7 +89,7 @@ class ModelSpec:
             raise InputError(f"the price of {self.name} is {price!r}", "A price is US dollars per output image: 0.04.")
         return replace(self, price=price, price_source=None if price is None else "prices setting")
 
-    def check_required(self, names: Mapping[str, Any]) -> None:
+    def check_required(self, names: Collection[str]) -> None:
         """Raise `InputError` when a required input is not among `names`."""
         for name, param in self.params.items():
             if param.required and name not in names:

@@ -11,18 +11,19 @@ import math
 import operator
 import sys
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache, cached_property
-from itertools import accumulate, islice
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import accumulate, count, islice
 from typing import TYPE_CHECKING, Any, overload
 
 from imagen_nb.errors import ConfirmationError, InputError, brief
-from imagen_nb.planning.axes import Axis, Block, Draft, Given, axes_of, heads, sort_names, zip_groups
+from imagen_nb.planning.axes import Axis, GivenValues, axes_of, make_blocks, slot_names, sort_names, zip_groups
+from imagen_nb.planning.blocks import Block
 from imagen_nb.planning.models import ModelSpec, catalogue_spec, check_model_name, unknown_spec
-from imagen_nb.planning.tables import Row, check_rows_differ, plan_frame
+from imagen_nb.planning.tables import check_rows_differ, read_table
 from imagen_nb.planning.template import Template, literal, parse
-from imagen_nb.planning.values import check_distinct, several, whole
+from imagen_nb.planning.values import axis_values, check_distinct, mapping, whole_number
 from imagen_nb.records import Rendering, Request
 
 if TYPE_CHECKING:
@@ -89,8 +90,16 @@ class Plan(Sequence[Request]):
         """The estimate in US dollars of each model's requests; None where its price is unknown."""
         prices = {block.spec.name: block.spec.price for block in self.blocks}
         images = dict.fromkeys(prices, 0)
-        for block, count in zip(self.blocks, self._outputs(), strict=True):
-            images[block.spec.name] += count
+        starts = [0, *self._ends]
+        for block, start, end in zip(self.blocks, starts, self._ends, strict=False):
+            if self.chosen is None:
+                images[block.spec.name] += block.outputs()
+                continue
+            mine = self.chosen[bisect_right(self.chosen, start - 1) : bisect_right(self.chosen, end - 1)]
+            if block.is_even:
+                images[block.spec.name] += len(mine) * block.spec.outputs(block.params)
+            else:
+                images[block.spec.name] += sum(block.spec.outputs(block.at(index - start).input) for index in mine)
         return {name: None if price is None else round(price * images[name], 10) for name, price in prices.items()}
 
     @property
@@ -132,8 +141,14 @@ class Plan(Sequence[Request]):
             }
 
     def frame(self) -> pd.DataFrame:
-        """The plan as a DataFrame, one row a request."""
-        return plan_frame(self.rows())
+        """The plan as a DataFrame, one row a request; columns that only some requests have stand in place too."""
+        import pandas as pd
+
+        rows = list(self.rows())
+        first, last = ("model", "prompt", "template"), ("repeat", "cost_usd")
+        names = dict.fromkeys(name for row in rows for name in row if name not in (*first, *last))
+        frame: pd.DataFrame = pd.DataFrame.from_records(rows, columns=[*first, *names, *last])
+        return frame
 
     def show(self) -> None:
         """Display it here: as a cell's output in a notebook, as text elsewhere."""
@@ -151,7 +166,7 @@ class Plan(Sequence[Request]):
         return f"Plan({self.total:,} request{'s' * (self.total != 1)}{what}{sample}, {price})"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Rendering:  # noqa: ARG002 - the protocol's
-        from imagen_nb.views.plans import plan
+        from imagen_nb.views.plans import render_plan
 
         return plan(self)
 
@@ -160,31 +175,14 @@ class Plan(Sequence[Request]):
         """Where each block ends, counted in requests from the start."""
         return list(accumulate(block.size for block in self.blocks))
 
-    def _block_at(self, index: int) -> tuple[Block, int]:
-        number = bisect_right(self._ends, index)
-        return self.blocks[number], index - (self._ends[number - 1] if number else 0)
-
     def _at(self, index: int) -> Request:
-        block, position = self._block_at(index)
-        return block.at(position)
-
-    def _outputs(self) -> list[int]:
-        """How many images each block asks for."""
-        if self.chosen is None:
-            return [block.outputs() for block in self.blocks]
-        counts = []
-        bounds = [0, *self._ends]
-        for block, start, end in zip(self.blocks, bounds, bounds[1:], strict=False):
-            mine = self.chosen[bisect_right(self.chosen, start - 1) : bisect_right(self.chosen, end - 1)]
-            if block.is_even:
-                counts.append(len(mine) * block.spec.outputs(block.params))
-            else:
-                counts.append(sum(block.spec.outputs(block.at(index - start).input) for index in mine))
-        return counts
+        number = bisect_right(self._ends, index)
+        return self.blocks[number].at(index - (self._ends[number - 1] if number else 0))
 
 
 def plan(
-    template: str | Sequence[str],
+    source: Any,
+    find_spec: Callable[[str], ModelSpec] | None = None,
     /,
     *,
     repeat: int = 1,
@@ -195,85 +193,71 @@ def plan(
     zipped: Sequence[Any] = (),
     sample: int | None = None,
     sample_seed: int = 0,
-    spec: Callable[[str], ModelSpec] | None = None,
     namespace: Mapping[str, Any] | None = None,
     **names: Any,
 ) -> Plan:
-    """The ordered requests of a template, or of several, over its slots and parameters.
+    """The ordered requests of a template, of several, or of a table of them, over its slots and parameters.
 
     A keyword is a slot if a template has it, else a parameter of the model; `slots` and `params` say which it is. A
     list, tuple, range, Series or array is an axis, except that a list for an array parameter is one value; None or NaN
     for a parameter leaves it out. `model` is a name or a list of names. `namespace` holds the notebook's variables, for
     slots that nothing else fills. `raw` sends the text as it stands. `zipped` names axes that move together,
     `[("animal", "place")]`. `sample` takes that many requests at random, the same ones for the same `sample_seed`.
-    `spec` gives what is known of a model, by default the catalogue.
+    `find_spec` gives what is known of a model, by default the catalogue.
 
-    Raises `InputError` for whatever is wrong, before any request exists.
+    A table is a DataFrame, the path of a CSV file, or a list of mappings. Each row has a `prompt` or a `template`, the
+    same thing under two names; its other columns are slots of that template, or parameters. `model` and `repeat` may be
+    columns and then stand before the arguments of that name; all other arguments hold for every row.
+
+    Raises `InputError` for whatever is wrong, before any request exists; it names a table's row, counted from 1.
     """
-    templates = _templates(template, _reader(raw))
-    specs = _specs(model, spec)
-    given = sort_names(names, templates, specs, Given(slots or {}, params or {}))
-    draft = Draft(given, zip_groups(zipped, _axis_names(given, templates)), namespace)
-    count = whole("repeat", repeat)
-    blocks = [draft.block(each, one, count) for each in specs for one in templates]
-    axes, fixed = axes_of(blocks)
-    return _assembled(blocks, [*heads(model=specs, prompt=templates), *axes], fixed, sample, sample_seed)
-
-
-def from_rows(
-    rows: Iterable[Mapping[str, Any]],
-    is_typed: bool = False,
-    /,
-    *,
-    repeat: int = 1,
-    model: str | Sequence[str] | None = None,
-    slots: Mapping[str, Any] | None = None,
-    params: Mapping[str, Any] | None = None,
-    raw: bool = False,
-    zipped: Sequence[Any] = (),
-    sample: int | None = None,
-    sample_seed: int = 0,
-    spec: Callable[[str], ModelSpec] | None = None,
-    namespace: Mapping[str, Any] | None = None,
-    **names: Any,
-) -> Plan:
-    """The ordered requests of a table: each row has a `prompt` or a `template`, the same thing under two names.
-
-    Other columns are slots of the row's template, or parameters; `model` and `repeat` may be columns and then stand
-    before the arguments of that name. None and NaN mean "not given". The keyword arguments are those of `plan` and
-    hold for every row. Where `is_typed` the values are texts as somebody wrote them, and those of parameters are read
-    as on a command line. Raises `InputError` that names the row, counted from 1.
-    """
-    table = Row.table(rows, _reader(raw), is_typed)
-    templates = tuple({row.template.text: row.template for row in table}.values())
-    lookup = cache(spec or _known_spec)
-    specs = _specs(model, lookup) if model is not None or any(row.model is None for row in table) else ()
-    own_specs = {row.model: lookup(row.model) for row in table if row.model is not None}
-    given = sort_names(names, templates, (*specs, *own_specs.values()), Given(slots or {}, params or {}))
-    known = (*_axis_names(given, templates), *(name for row in table for name in row.names))
-    groups, count = zip_groups(zipped, known), whole("repeat", repeat)
-    blocks = [
-        block
-        for row in table
-        for block in row.blocks(given, [own_specs[row.model]] if row.model else specs, groups, namespace, count)
-    ]
-    check_rows_differ(blocks)
-    axes, fixed = axes_of(blocks, only={*given.slots, *given.params})
-    return _assembled(blocks, [*heads(row=range(1, len(table) + 1), model=specs), *axes], fixed, sample, sample_seed)
-
-
-def _reader(raw: Any) -> Callable[[str], Template]:
-    """What makes a template of a text. Raises `InputError` for a `raw` that is neither True nor False."""
     if not isinstance(raw, bool):
         raise InputError(
             f"raw cannot be {brief(raw)}; allowed: True or False", "Give a slot of that name as slots={'raw': …}."
         )
-    return literal if raw else parse
+    read_template = literal if raw else parse
+    find_spec = find_spec or (lambda name: catalogue_spec(name) or unknown_spec(name))
+    rows = read_table(source, read_template)
+    if rows is None:
+        templates = _read_templates(source, read_template)
+    else:
+        templates = list({row.template.text: row.template for row in rows}.values())
+    row_specs = {name: find_spec(name) for name in dict.fromkeys(row.model for row in rows or ()) if name}
+    is_model_needed = rows is None or model is not None or any(row.model is None for row in rows)
+    specs = [find_spec(name) for name in _model_names(model)] if is_model_needed else []
+
+    explicit = GivenValues(mapping("slots", slots), mapping("params", params))
+    given = sort_names(names, templates, [*specs, *row_specs.values()], explicit)
+    own_names = [name for row in rows or () for name in row.names]
+    groups = zip_groups(zipped, tuple(dict.fromkeys([*slot_names(templates), *given.params, *own_names])))
+    shared: dict[str, Any] = {"groups": groups, "namespace": namespace, "repeat": whole_number("repeat", repeat)}
+    blocks: list[Block] = []
+    if rows is None:
+        blocks += make_blocks(specs, templates, given, **shared)
+        axes, fixed = axes_of(blocks)
+    else:
+        for row in rows:
+            blocks += row.blocks(given, [row_specs[row.model]] if row.model else specs, **shared)
+        check_rows_differ(blocks)
+        axes, fixed = axes_of(blocks, only={*given.slots, *given.params})
+
+    slowest = (
+        Axis("row", "row", range(1, len(rows or ()) + 1)),
+        Axis("model", "model", tuple(spec.name for spec in specs)),
+        Axis("prompt", "prompt", tuple(template.text for template in templates) if rows is None else ()),
+    )
+    made = Plan(tuple(blocks), (*(axis for axis in slowest if len(axis) > 1), *axes), fixed)
+    if made.total > sys.maxsize:
+        raise InputError("the plan has more requests than can be counted", "Take values out of its axes.")
+    if sample is None:
+        return made
+    size = whole_number("sample", sample, most=made.total)
+    return replace(made, chosen=sample_indices(made.total, size, sample_seed))
 
 
-def _templates(template: Any, read: Callable[[str], Template]) -> list[Template]:
+def _read_templates(template: Any, read_template: Callable[[str], Template]) -> list[Template]:
     """The templates, parsed. Raises `InputError` for what is not text, an empty one, and one that comes twice."""
-    texts = several("the prompt", template)
+    texts = axis_values("the prompt", template)
     texts = [template] if texts is None else list(texts)
     if not texts:
         raise InputError("there are no prompts in the list", "Give at least one.")
@@ -281,47 +265,18 @@ def _templates(template: Any, read: Callable[[str], Template]) -> list[Template]
         if not isinstance(text, str):
             raise InputError(f"the prompt is {brief(text)}, not text", "Give text, or a list of texts.")
     check_distinct("the list of prompts", texts)
-    return list(map(read, texts))
+    return list(map(read_template, texts))
 
 
-def _specs(model: Any, spec: Callable[[str], ModelSpec] | None) -> tuple[ModelSpec, ...]:
-    """What is known of each model asked for. Raises `InputError` for none, a bad name, and one that comes twice."""
-    names = several("model", model)
+def _model_names(model: Any) -> list[str]:
+    """The names of the models asked for. Raises `InputError` for none, a bad name, and one that comes twice."""
+    names = axis_values("model", model)
     names = [model] if names is None else list(names)
     if not names or names == [None]:
         raise InputError("no model is named", "Give model=, for example google/imagen-4.")
     checked = [check_model_name(name) for name in names]
     check_distinct("model", checked)
-    return tuple(map(spec or _known_spec, checked))
-
-
-def _known_spec(name: str) -> ModelSpec:
-    return catalogue_spec(name) or unknown_spec(name)
-
-
-def _axis_names(given: Given, templates: Iterable[Template]) -> tuple[str, ...]:
-    slots = (slot.name for template in templates for slot in template.slots)
-    return tuple(dict.fromkeys((*slots, *given.params)))
-
-
-def _assembled(
-    blocks: Sequence[Block], axes: Sequence[Axis], fixed: Mapping[str, Any], sample: int | None, sample_seed: int
-) -> Plan:
-    """The plan of these blocks, or of a random sample of their requests.
-
-    Raises `InputError` for a plan too large to be counted, and for a sample that is not a part of it.
-    """
-    made = Plan(tuple(blocks), tuple(axes), fixed)
-    if made.total > sys.maxsize:
-        raise InputError("the plan has more requests than can be counted", "Take values out of its axes.")
-    if sample is None:
-        return made
-    count = whole("sample", sample, most=made.total)
-    return Plan(made.blocks, made.axes, made.fixed, sample_indices(made.total, count, sample_seed))
-
-
-# ----------------------------------------------------------------------------------------------------
-# A random subset of indices that depends on nothing but its arguments.
+    return checked
 
 
 def sample_indices(total: int, count: int, seed: int) -> tuple[int, ...]:
@@ -331,17 +286,15 @@ def sample_indices(total: int, count: int, seed: int) -> tuple[int, ...]:
     `count` alone (R. W. Floyd's algorithm).
     """
     chosen: set[int] = set()
-    for top, drawn in zip(range(total - count, total), _draws(seed), strict=False):
+    for top, drawn in zip(range(total - count, total), _draw(seed), strict=False):
         candidate = drawn % (top + 1)
         chosen.add(top if candidate in chosen else candidate)
     return tuple(sorted(chosen))
 
 
-def _draws(seed: int) -> Iterator[int]:
+def _draw(seed: int) -> Iterator[int]:
     """An endless row of numbers of 128 bits, so many that taking a remainder leaves no bias to be seen."""
-    number = 0
-    while True:
+    for number in count():
         digest = hashlib.sha256(f"{seed}:{number}".encode()).digest()
         yield int.from_bytes(digest[:16], "big")
         yield int.from_bytes(digest[16:], "big")
-        number += 1

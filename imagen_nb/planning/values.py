@@ -45,7 +45,7 @@ def _is_narrow(value: Any) -> bool:
     return getattr(kind, "kind", None) == "f" and kind.itemsize < 8  # noqa: PLR2004 - bytes of a Python float
 
 
-def several(name: str, value: Any) -> Sequence[Any] | None:
+def axis_values(name: str, value: Any) -> Sequence[Any] | None:
     """The values of an axis (a list, a tuple, a range, a Series, an array), or None for a single value.
 
     A range stays one, so that ten million values cost nothing. Raises `InputError` for a set, a generator or a table.
@@ -79,20 +79,25 @@ def slot_value(name: str, value: Any) -> str | int | float:
     )
 
 
-def whole(name: str, value: Any, *, most: int | None = None) -> int:
-    """A count: a whole number from 1 to `most`. Raises `InputError` for anything else."""
+def as_whole(value: Any) -> int | None:
+    """The whole number that a value is (an int, 2.0, numpy's own), or None; True and text are none."""
     made = plain(value)
     if isinstance(made, float) and made.is_integer():
-        made = int(made)
-    if isinstance(made, int) and not isinstance(made, bool) and made >= 1 and (most is None or made <= most):
-        return made
+        return int(made)
+    return made if isinstance(made, int) and not isinstance(made, bool) else None
+
+
+def whole_number(name: str, value: Any, *, most: int | None = None) -> int:
+    """A count: a whole number from 1 to `most`. Raises `InputError` for anything else."""
+    number = as_whole(value)
+    if number is not None and number >= 1 and (most is None or number <= most):
+        return number
+    shown = brief(plain(value) if number is None else number)
     limit = "from 1" if most is None else f"from 1 to {most:,}"
-    raise InputError(
-        f"{name} cannot be {brief(made)}; allowed: a whole number {limit}", f"Set {name} so, or leave it out."
-    )
+    raise InputError(f"{name} cannot be {shown}; allowed: a whole number {limit}", f"Set {name} so, or leave it out.")
 
 
-def positive(name: str, value: Any) -> float:
+def positive_number(name: str, value: Any) -> float:
     """A finite number above 0. Raises `InputError` for anything else."""
     made = plain(value)
     if isinstance(made, int | float) and not isinstance(made, bool) and made > 0 and math.isfinite(made):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from imagen_nb.errors import ImagenError, InputError, UncertainError, brief
 from imagen_nb.planning.plan import Plan
-from imagen_nb.planning.values import label, positive, whole
+from imagen_nb.planning.values import label, positive_number, whole_number
 from imagen_nb.records import Progress, Rendering, Run, Status
 from imagen_nb.sweeps.collect import SLICE_S
 from imagen_nb.sweeps.one_request import HOLD_S, Carrier, Desk, Terms, Ticket
@@ -399,8 +399,8 @@ def terms_of(
         tag=label("tag", tag),
         budget=_budget(budget, plan),
         resume=resume,
-        jobs=whole("jobs", jobs),
-        timeout=positive("timeout", timeout),
+        jobs=whole_number("jobs", jobs),
+        timeout=positive_number("timeout", timeout),
         hold=_hold(hold, len(plan)),
         executor=executor,
     )
@@ -413,13 +413,13 @@ def _hold(hold: int | None, count: int) -> int | None:
     """For how many seconds each create is held: 0 is not at all, and without a word a single one is."""
     if hold is None:
         return HOLD_S if count == 1 else None
-    return None if hold == 0 else whole("hold", hold, most=HOLD_S)
+    return None if hold == 0 else whole_number("hold", hold, most=HOLD_S)
 
 
 def _budget(budget: float | None, plan: Plan) -> float | None:
     if budget is None:
         return None
-    budget = positive("budget", budget)
+    budget = positive_number("budget", budget)
     if plan.cost is None:
         raise InputError(
             "a budget needs a price, and the price of a model in this plan is unknown",

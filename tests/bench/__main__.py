@@ -243,7 +243,7 @@ def plan() -> Iterator[Figure]:
 
     def planned(width: int) -> Any:
         some = words[:width]
-        return make("a {a} in {b}", a=some, b=some, model="google/imagen-4", repeat=10, spec=catalogue_spec)
+        return make("a {a} in {b}", catalogue_spec, a=some, b=some, model="google/imagen-4", repeat=10)
 
     def plainly() -> int:
         made = 0

@@ -61,7 +61,7 @@ def read_back(cell: str, spec: Any) -> Request:
     options, rest = parse_line(head.removeprefix("%%imagen "))
     assert not rest.strip()
     prompt = cell_prompt("".join(body))
-    made = plan(prompt, spec=lambda _: spec, **options.plan_keywords(prompt, lambda _: spec))
+    made = plan(prompt, lambda _: spec, **options.plan_keywords(prompt, lambda _: spec))
     assert len(made) == 1
     return made[0]
 
@@ -116,7 +116,7 @@ def test_a_carriage_return_becomes_a_line_feed() -> None:
 def test_any_request_comes_back(given: dict[str, Any]) -> None:
     """Model and input are the same after writing and reading, for every type of parameter."""
     values = {name: [value] if isinstance(value, list) else value for name, value in given.items()}  # a list is no axis
-    (request,) = plan(values.pop("prompt"), raw=True, model="a/free", spec=lambda _: FREE, params=values)
+    (request,) = plan(values.pop("prompt"), lambda _: FREE, raw=True, model="a/free", params=values)
     again = read_back(cell_text(request), FREE)
     assert (again.model, again.input) == (request.model, request.input)
 

@@ -51,7 +51,7 @@ def refusal(call: Any, *args: Any, **names: Any) -> InputError:
 def sent(spec: ModelSpec, prompt: str = "x", /, **params: Any) -> dict[str, Any]:
     """The input of the one request that a plan makes of these parameters, lists being values and no axes."""
     values = {name: [value] if isinstance(value, list) else value for name, value in params.items()}
-    (request,) = plan(prompt, raw=True, model=spec.name, spec=lambda _: spec, params=values)
+    (request,) = plan(prompt, lambda _: spec, raw=True, model=spec.name, params=values)
     return dict(request.input)
 
 

@@ -280,7 +280,7 @@ def test_a_run_written_back_as_a_cell(model: str, params: dict[str, Any], prompt
     options, rest = parse_line(head.removeprefix("%%imagen"))
     assert rest == ""
     keywords = {"model": model, **options.plan_keywords(cell_prompt(body), lambda _: unknown_spec(model))}
-    (again,) = plan(cell_prompt(body), spec=unknown_spec, **keywords)
+    (again,) = plan(cell_prompt(body), unknown_spec, **keywords)
     assert (again.model, again.input) == (request.model, request.input)
 
 
@@ -298,7 +298,7 @@ def test_a_run_written_back_as_a_cell(model: str, params: dict[str, Any], prompt
 def test_json_is_typed_as_it_is(words: str, value: Any) -> None:
     """A list or an object keeps its quotes and spaces; what only begins like one is text as before."""
     options, prompt = parse_line(f"-m a/b {words} a fox")
-    (request,) = plan(prompt, spec=unknown_spec, **options.plan_keywords(prompt, lambda _: unknown_spec("a/b")))
+    (request,) = plan(prompt, unknown_spec, **options.plan_keywords(prompt, lambda _: unknown_spec("a/b")))
     assert (request.input["x"], prompt) == (value, "a fox")
 
 

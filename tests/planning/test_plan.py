@@ -323,15 +323,15 @@ def test_a_required_input_must_be_there_in_every_request() -> None:
     spec = ModelSpec("a/b", {"prompt": REQUIRED["prompt"], "image": REQUIRED["image"]})
     for names in ({}, {"image": None}, {"image": ["u", None]}):
         with pytest.raises(InputError, match="a/b needs image"):
-            plan("x", model="a/b", spec=lambda _: spec, **names)
-    assert len(plan("x", model="a/b", spec=lambda _: spec, image=["u", "v"])) == 2
+            plan("x", lambda _: spec, model="a/b", **names)
+    assert len(plan("x", lambda _: spec, model="a/b", image=["u", "v"])) == 2
 
 
 def test_a_model_that_takes_no_prompt_is_refused() -> None:
     """A described model without a prompt among its inputs cannot be planned for."""
     spec = ModelSpec("a/b", {"image": REQUIRED["image"]})
     with pytest.raises(InputError, match="no parameter 'prompt'"):
-        plan("x", model="a/b", spec=lambda _: spec)
+        plan("x", lambda _: spec, model="a/b")
 
 
 # -- counting, pricing, choosing

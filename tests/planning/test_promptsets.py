@@ -10,17 +10,13 @@ import pandas as pd
 import pytest
 
 from imagen_nb.errors import InputError
-from imagen_nb.planning.models import unknown_spec
-from imagen_nb.planning.plan import Plan, from_rows, plan
-from imagen_nb.planning.tables import plan_frame, table_of
+from imagen_nb.planning.plan import Plan, plan
 
 IMAGEN, SCHNELL = "google/imagen-4", "black-forest-labs/flux-schnell"
 
 
 def planned(source: Any, model: str = IMAGEN, **names: Any) -> Plan:
-    table = table_of(source)
-    assert table is not None
-    return from_rows(table.rows, table.is_typed, model=model, **names)
+    return plan(source, model=model, **names)
 
 
 @pytest.fixture
@@ -50,7 +46,7 @@ def test_the_text_of_a_csv_is_what_it_is(file: Path) -> None:
         ("1984", {"num_outputs": 4}),
     ]
     file.write_text("prompt,seed,scale,repeat\na,9007199254740993,2.5,2\nb,,true,\n", encoding="utf-8")
-    made = planned(file, "a/b", spec=unknown_spec)
+    made = planned(file, "a/b")
     assert [(request.params, request.repeat) for request in made] == [
         ({"seed": 9007199254740993, "scale": 2.5}, 1),
         ({"seed": 9007199254740993, "scale": 2.5}, 2),
@@ -121,5 +117,5 @@ def test_columns_that_cannot_be_told_apart_are_refused(frame: pd.DataFrame, mess
 )
 def test_a_column_that_only_some_requests_have_stands_in_its_place(made: Plan) -> None:
     """The plan's frame has the log's order: slots and parameters before repeat and cost."""
-    columns = list(plan_frame(made.rows()).columns)
+    columns = list(made.frame().columns)
     assert columns == ["model", "prompt", "template", "aspect_ratio", "repeat", "cost_usd"]

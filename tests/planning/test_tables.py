@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 
 from imagen_nb.errors import InputError
-from imagen_nb.planning.plan import Plan, from_rows
+from imagen_nb.planning.plan import Plan, plan
 
 IMAGEN = "google/imagen-4"
 SCHNELL = "black-forest-labs/flux-schnell"
 
 
 def table(*rows: dict[Any, Any], **names: Any) -> Plan:
-    return from_rows(rows, **{"model": IMAGEN, **names})
+    return plan(rows, **{"model": IMAGEN, **names})
 
 
 def refusal(*rows: Any, **names: Any) -> InputError:
@@ -51,7 +51,7 @@ def test_a_frame_with_gaps_is_taken_as_it_is() -> None:
             "output_format": ["png", np.nan, None],
         }
     )
-    made = from_rows(frame.to_dict("records"), model=SCHNELL)
+    made = plan(frame, model=SCHNELL)
     assert [request.params for request in made] == [
         {"num_outputs": 2, "seed": 1, "output_format": "png"},
         {},
@@ -79,7 +79,7 @@ def test_a_row_may_name_its_model_and_repeats() -> None:
         (IMAGEN, "b", 3),
     ]
     assert made.repeat is None
-    assert len(from_rows([{"prompt": "a", "model": IMAGEN}])) == 1
+    assert len(plan([{"prompt": "a", "model": IMAGEN}])) == 1
 
 
 def test_several_models_go_through_each_row() -> None:
@@ -101,7 +101,7 @@ def test_a_list_in_a_cell_is_an_axis_of_that_row() -> None:
 def test_raw_and_sample_work_on_tables_too() -> None:
     """The keywords of a plan mean the same here."""
     assert table({"prompt": "{x}"}, raw=True)[0].prompt == "{x}"
-    assert len(from_rows([{"prompt": str(n)} for n in range(100)], model=IMAGEN, sample=7)) == 7
+    assert len(plan([{"prompt": str(n)} for n in range(100)], model=IMAGEN, sample=7)) == 7
 
 
 def test_width_and_height_may_be_parameters() -> None:
@@ -145,7 +145,8 @@ def test_the_same_request_twice_is_refused() -> None:
 
 def test_an_empty_table_is_refused() -> None:
     """A table without rows is a mistake, not an empty plan."""
-    assert "no rows" in refusal().message
+    with pytest.raises(InputError, match="the table has no rows"):
+        plan(pd.DataFrame({"prompt": []}), model=IMAGEN)
 
 
 def test_a_name_in_a_row_and_beside_it_is_refused() -> None:

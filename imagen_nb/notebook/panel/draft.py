@@ -170,7 +170,7 @@ def _varied(entries: Entries, spec: ModelSpec) -> tuple[tuple[str, str], ...]:
     axes = tuple((name, values) for name, values in _axes(entries.vary) if name != "model")
     for name, _ in axes:
         if "{" + name not in entries.prompt.replace(" ", ""):
-            spec.known(name)
+            spec.expect_param(name)
     return axes
 
 
@@ -179,7 +179,7 @@ def _others(entries: Entries, spec: ModelSpec) -> tuple[tuple[str, str], ...]:
     read = [_read(_SETTING.read, part) for part in _parts(entries.others)]
     settings = tuple((name, _bare(text)) for name, text in read)
     for name, text in settings:
-        spec.known(name).parse(text)
+        spec.expect_param(name).parse(text)
     return settings
 
 
