@@ -14,6 +14,12 @@ from imagen_nb.errors import SettingsError
 DEFAULT_MODEL = "google/imagen-4"
 DEFAULT_HOME = "imagen_runs"
 SIMULATOR = "simulator"
+JOBS = 16
+"""The most predictions in flight."""
+TIMEOUT_S = 600.0
+"""After how many seconds one prediction is over."""
+CONFIRM_ABOVE = 20
+"""A plan with more requests than this is confirmed before it is sent."""
 THUMBNAIL_PX = 512
 """The longer side of a card's thumbnail in pixels: twice what it is shown at, so sharp on a dense screen."""
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import SimpleCompletion
 
-from imagen_nb.planning.grammar import Option, Place
+from imagen_nb.planning.grammar import CursorPlace, Option, cursor_place
 from imagen_nb.planning.models import ModelSpec, ParamSpec, catalogue_names
-from imagen_nb.planning.options import LOG_TABLE, TABLE, TIMEOUT_S, cell_prompt, place
+from imagen_nb.planning.options import LOG_TABLE, TABLE, cell_prompt
 from imagen_nb.planning.template import parse as parse_template
 from imagen_nb.records import Status
-from imagen_nb.settings import KNOWN_PROVIDERS
+from imagen_nb.settings import JOBS, KNOWN_PROVIDERS, TIMEOUT_S
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext
@@ -31,7 +31,7 @@ _LINE = re.compile(r"\s*(?:[^\W\d][\w.,\s\[\]'\"]*=\s*)?%(imagen|imagen_log|imag
 _LAST_WORD = re.compile(r"\S+\Z")
 _OPEN_SLOT = re.compile(r"(?<!\{)\{(\w*)$")
 # What most would want for an option whose value may be any number.
-_USUAL = {"timeout": (f"{TIMEOUT_S:g}",), "jobs": ("16",)}
+_USUAL = {"timeout": (f"{TIMEOUT_S:g}",), "jobs": (str(JOBS),)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +124,8 @@ def _offer(where: Here, sources: Sources) -> Offer | None:
     if where.magic == "imagen_login":
         return _from(where.text.lstrip(), KNOWN_PROVIDERS)
     if where.is_body:
-        return _slots(where, place(f"{where.head} ").given, sources)
-    at = place(where.text, LOG_TABLE if where.magic == "imagen_log" else TABLE)
+        return _slots(where, cursor_place(f"{where.head} ", TABLE).given, sources)
+    at = cursor_place(where.text, LOG_TABLE if where.magic == "imagen_log" else TABLE)
     if at.kind == "option":
         return _options(at, LOG_TABLE if where.magic == "imagen_log" else TABLE)
     if at.kind == "prompt":
@@ -158,7 +158,7 @@ def here(full_text: str, line: int, column: int) -> Here | None:
     return Here(magic[1], current[magic.end() : column], current[column:])
 
 
-def _options(at: Place, table: Iterable[Option]) -> Offer:
+def _options(at: CursorPlace, table: Iterable[Option]) -> Offer:
     """The options that may still be given; short forms only where a single dash is typed."""
     open_to = [option for option in table if option.is_repeatable or option.name not in at.given]
     longs = [option.long for option in open_to]
@@ -166,7 +166,7 @@ def _options(at: Place, table: Iterable[Option]) -> Offer:
     return _from(at.fragment, [*longs, *shorts] if at.fragment == "-" else longs)
 
 
-def _values(at: Place, where: Here, sources: Sources) -> Offer | None:
+def _values(at: CursorPlace, where: Here, sources: Sources) -> Offer | None:
     """The values of the option that the cursor is in."""
     option = at.option
     kind = option.completes if option else ""
@@ -189,7 +189,7 @@ def _names(kind: str, sources: Sources) -> Iterable[str]:
     return sources.experiments() if kind == "experiment" else sources.variables()
 
 
-def _named(at: Place, where: Here, sources: Sources, kind: str) -> Offer | None:
+def _named(at: CursorPlace, where: Here, sources: Sources, kind: str) -> Offer | None:
     """The name, and behind `=` the value, of a parameter or a slot."""
     spec = sources.spec(next(iter(at.given.get("model", ())), None))
     params = dict(spec.params) if spec else {}

@@ -19,11 +19,12 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from imagen_nb.errors import InputError, closest, comma_list
+from imagen_nb.planning.values import json_end
 
 _OPTION = re.compile(r"--?[^\s=]*")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'', re.DOTALL)
 _QUOTE_FOLLOWS = "=,|"
-_DECODER = json.JSONDecoder()
+_SPACE, _NO_SPACE = re.compile(r"\s*"), re.compile(r"\S*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Option:
         return ", ".join(self.forms)
 
 
-class Words(Protocol):
+class WordSource(Protocol):
     """Where options are read from: a line of text, or the words of a command line."""
 
     def peek(self) -> str | None:
@@ -71,32 +72,29 @@ class Words(Protocol):
         """Take the option's own characters only: what stands behind them in the same word is its value."""
 
 
-class Line:
+class TypedLine:
     """The words of one line of text."""
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self.at = _past_space(text, 0)
+        self._at = _past(_SPACE, text, 0)
 
     def peek(self) -> str | None:
-        end = self.at
-        while end < len(self._text) and not self._text[end].isspace():
-            end += 1
-        return self._text[self.at : end] or None
+        return self._text[self._at : _past(_NO_SPACE, self._text, self._at)] or None
 
     def take(self) -> str:
-        word, end = _word(self._text, self.at)
-        self.at = _past_space(self._text, end)
+        word, end = _word(self._text, self._at)
+        self._at = _past(_SPACE, self._text, end)
         return word
 
     def rest(self) -> str:
-        return self._text[self.at :]
+        return self._text[self._at :]
 
     def split(self, form: str) -> None:
-        self.at += len(form)
+        self._at += len(form)
 
 
-class Arguments:
+class ShellWords:
     """The words of a command line: the shell has dealt with quotes already."""
 
     def __init__(self, words: Iterable[str]) -> None:
@@ -123,7 +121,7 @@ class Parsed:
     rest: str
 
 
-def parse(words: Words, table: Sequence[Option]) -> Parsed:
+def parse(words: WordSource, table: Sequence[Option]) -> Parsed:
     """Read the options off the front of `words`. Raises `InputError` for an unknown option and an unusable value."""
     values: dict[str, Any] = {}
     while (typed := words.peek()) is not None and _looks_like_option(typed):
@@ -131,19 +129,23 @@ def parse(words: Words, table: Sequence[Option]) -> Parsed:
             words.take()
             break
         form = _form(typed, table)
-        option = _find(form, table)
-        value = _value(option, form, words, table)
+        option = _find_option(form, table)
+        if option is None:
+            raise _unknown_option(form, table)
+        value = _take_value(words, option, form, table)
         if option.is_repeatable:
             values[option.name] = (*values.get(option.name, ()), value)
         elif option.name in values:
-            raise InputError(f"{option} is given twice", _twice(option))
+            is_list = option.metavar is not None and "," in option.metavar
+            several = "Several values go into one option, with commas between them."
+            raise InputError(f"{option} is given twice", several if is_list else "Give it once.")
         else:
             values[option.name] = value
     return Parsed(values, words.rest())
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CursorPlace:
     """What stands at the end of an unfinished line: `kind` is "option", "value" or "prompt".
 
     `fragment` is the unfinished text there, `option` the one whose value it is, `given` the values before it.
@@ -155,74 +157,66 @@ class Place:
     given: Mapping[str, Any] = field(default_factory=dict)
 
 
-def place(line: str, table: Sequence[Option]) -> Place:
+def cursor_place(line: str, table: Sequence[Option]) -> CursorPlace:
     """Where one is at the end of `line`, for completion. A line that makes no sense is a prompt."""
-    head, last = _unfinished(line)
+    finished, last = _split_unfinished(line)
     given: dict[str, Any] = {}
-    words = Line(head)
+    words = TypedLine(finished)
     while (typed := words.peek()) is not None:
-        if typed == "--" or not _looks_like_option(typed):
-            return Place("prompt", last, given=given)
         form = _form(typed, table)
-        option = _known(form, table)
-        if option is None:
-            return Place("prompt", last, given=given)
-        if option.metavar is not None and typed == form and head[words.at :].strip() == form:
-            return Place("value", last, option, given)
-        value = _value(option, form, words, table)
+        option = _find_option(form, table)
+        if typed == "--" or option is None:
+            return CursorPlace("prompt", last, given=given)
+        if option.metavar is not None and typed == form == words.rest().strip():
+            return CursorPlace("value", last, option, given)
+        value = _take_value(words, option, form, table)
         given[option.name] = (*given.get(option.name, ()), value) if option.is_repeatable else value
-    return _last_place(last, table, given)
 
-
-def _last_place(last: str, table: Sequence[Option], given: Mapping[str, Any]) -> Place:
-    """The place within the unfinished word itself: `--model=goo`, `-mgoo`, `--mo`, or a prompt's first letters."""
-    if not last:
-        return Place("option", "", given=given)
-    if not _looks_like_option(last) and last != "-":
-        return Place("prompt", last, given=given)
+    # It is within the unfinished word itself: `--model=goo`, `-mgoo`, `--mo`, or a prompt's first letters.
+    if last not in ("", "-") and not _looks_like_option(last):
+        return CursorPlace("prompt", last, given=given)
     form = _form(last, table)
-    option = _known(form, table)
+    option = _find_option(form, table)
     if option is not None and option.metavar is not None and last != form:
-        return Place("value", last[len(form) :].removeprefix("="), option, given)
-    return Place("option", last, given=given)
+        return CursorPlace("value", last[len(form) :].removeprefix("="), option, given)
+    return CursorPlace("option", last, given=given)
 
 
-def _unfinished(line: str) -> tuple[str, str]:
+def _split_unfinished(line: str) -> tuple[str, str]:
     """The line in two: its finished words, and the word it ends in (which may be an open quote with spaces)."""
-    at = _past_space(line, 0)
-    start = at
-    while at < len(line):
-        start = at
+    start = _past(_SPACE, line, 0)
+    while start < len(line):
         try:
-            _, end = _word(line, at)
+            _, end = _word(line, start)
         except InputError:
-            return line[:start], line[start:]
-        if end >= len(line):
-            return line[:start], line[start:]
-        at = _past_space(line, end)
-        start = at
-    return line[:start], ""
+            break
+        if end == len(line):
+            break
+        start = _past(_SPACE, line, end)
+    return line[:start], line[start:]
 
 
-def _past_space(text: str, at: int) -> int:
-    while at < len(text) and text[at].isspace():
-        at += 1
-    return at
+def _past(stretch: re.Pattern[str], text: str, at: int) -> int:
+    """Where the stretch that begins at `at`, which may be empty, ends."""
+    found = stretch.match(text, at)
+    return found.end() if found else at
 
 
 def _word(text: str, at: int) -> tuple[str, int]:
-    """The word that begins at `at`, without its quotes, and where it ends."""
+    """The word that begins at `at`, without its quotes, and where it ends. Raises `InputError` for an open quote."""
     parts: list[str] = []
     start = at
     may_quote = True
     while at < len(text) and not text[at].isspace():
-        if (at == start or text[at - 1] == "=") and (end := _json_end(text, at)):
-            return "".join([*parts, text[at:end]]), end
+        if text[at] in "[{" and (at == start or text[at - 1] == "="):
+            end = json_end(text, at)
+            if end is not None and _past(_NO_SPACE, text, end) == end:
+                return "".join([*parts, text[at:end]]), end
         if may_quote and text[at] in "\"'":
             quoted = _QUOTED.match(text, at)
             if quoted is None:
                 raise InputError(f"the quote in {text[at : at + 24]!r} is not closed", "Close it, or leave it out.")
-            parts.append(_unquoted(quoted[0]))
+            parts.append(_unquote(quoted[0]))
             at = quoted.end()
             may_quote = False
         else:
@@ -232,18 +226,7 @@ def _word(text: str, at: int) -> tuple[str, int]:
     return "".join(parts), at
 
 
-def _json_end(text: str, at: int) -> int | None:
-    """Where the JSON list or object that begins here ends, if with the word; None where there is none."""
-    if text[at] not in "[{":
-        return None
-    try:
-        end = _DECODER.raw_decode(text, at)[1]
-    except (ValueError, RecursionError):
-        return None
-    return end if end == len(text) or text[end].isspace() else None
-
-
-def _unquoted(quoted: str) -> str:
+def _unquote(quoted: str) -> str:
     """What stands between the quotes, read as a JSON string where it is one."""
     if quoted[0] == '"':
         try:
@@ -262,38 +245,30 @@ def _form(word: str, table: Sequence[Option]) -> str:
 
     `-model` is taken for a mistyped `--model`, not for `-m odel`.
     """
-    whole = found[0] if (found := _OPTION.match(word)) else word
-    if whole.startswith("--") or any(option.long == f"-{whole}" for option in table):
-        return whole
-    return whole[:2] if _known(whole[:2], table) else whole
+    typed = found[0] if (found := _OPTION.match(word)) else word
+    if typed.startswith("--") or any(option.long == f"-{typed}" for option in table):
+        return typed
+    return typed[:2] if _find_option(typed[:2], table) else typed
 
 
-def _known(form: str, table: Sequence[Option]) -> Option | None:
+def _find_option(form: str, table: Sequence[Option]) -> Option | None:
     return next((option for option in table if form in option.forms), None)
 
 
-def _find(form: str, table: Sequence[Option]) -> Option:
-    option = _known(form, table)
-    if option is not None:
-        return option
-    forms = [each for option in table for each in option.forms]
-    guess = _likely(form, [option.long for option in table])
-    hint = f"Did you mean {guess}? " if guess else f"Options are {comma_list(forms, shown=len(forms))}. "
-    raise InputError(f"unknown option {form}", f"{hint}A prompt that begins with a dash goes behind -- and a space.")
-
-
-def _likely(form: str, longs: Sequence[str]) -> str | None:
-    """The long option that was probably meant: one that begins so, else one that looks alike."""
+def _unknown_option(form: str, table: Sequence[Option]) -> InputError:
+    """The error for an option that the table has not: the likely one begins so, else it looks alike."""
     typed = form.lstrip("-").replace("_", "-")
-    if len(typed) < 2:  # noqa: PLR2004 - one letter looks like everything
-        return None
-    names = [long.removeprefix("--") for long in longs]
-    guess = next((name for name in names if name.startswith(typed)), None) or closest(typed, names)
-    return f"--{guess}" if guess else None
+    names = [option.long.removeprefix("--") for option in table]
+    guess = None
+    if len(typed) > 1:  # one letter looks like everything
+        guess = next((name for name in names if name.startswith(typed)), None) or closest(typed, names)
+    forms = [each for option in table for each in option.forms]
+    hint = f"Did you mean --{guess}?" if guess else f"Options are {comma_list(forms, shown=len(forms))}."
+    return InputError(f"unknown option {form}", f"{hint} A prompt that begins with a dash goes behind -- and a space.")
 
 
-def _value(option: Option, form: str, words: Words, table: Sequence[Option]) -> Any:
-    """Take the option and its value, from the same word or the next one."""
+def _take_value(words: WordSource, option: Option, form: str, table: Sequence[Option]) -> Any:
+    """Take the option and its value, from the same word or the next one; the value of a switch is True."""
     typed = words.peek() or ""
     if option.metavar is None:
         if typed != form:
@@ -303,7 +278,7 @@ def _value(option: Option, form: str, words: Words, table: Sequence[Option]) -> 
     if typed == form:
         words.take()
         following = words.peek()
-        is_missing = following is None or following == "--" or _known(_form(following, table), table) is not None
+        is_missing = following is None or following == "--" or bool(_find_option(_form(following, table), table))
     else:
         words.split(form)
         if typed[len(form)] == "=":
@@ -311,19 +286,10 @@ def _value(option: Option, form: str, words: Words, table: Sequence[Option]) -> 
         is_missing = typed == f"{form}="
     if is_missing:
         raise InputError(f"{option} needs a value: {option.metavar}", f"It is for this: {option.help}.")
-    return _read(option, words.take())
-
-
-def _read(option: Option, text: str) -> Any:
+    text = words.take()
     try:
         return option.read(text)
+    except InputError:
+        raise
     except ValueError as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"{option}: {error}", f"It is written {option.forms[-1]} {option.metavar}.") from None
-
-
-def _twice(option: Option) -> str:
-    if option.metavar and "," in option.metavar:
-        return "Several values go into one option, with commas between them."
-    return "Give it once."

@@ -1,7 +1,7 @@
 """The options of `%imagen`, which are the options of `imagen-nb run` too: one table that everything else comes from.
 
-The table makes the parser, the manual, what Tab completes and the fields of `Options`; see `core/grammar.py` for how
-a line is read. What a magic needs only when it runs is imported there, so that loading the extension stays quick.
+The table makes the parser, the manual, what Tab completes and the fields of `Options`; see `grammar` for how a line is
+read. What a magic needs only when it runs is imported there, so that loading the extension stays quick.
 """
 
 from __future__ import annotations
@@ -14,27 +14,29 @@ from typing import TYPE_CHECKING, Any
 
 from imagen_nb.errors import InputError, brief, comma_list
 from imagen_nb.planning import grammar
-from imagen_nb.planning.grammar import Line, Option, Place
+from imagen_nb.planning.grammar import Option, TypedLine
+from imagen_nb.settings import JOBS, TIMEOUT_S
 
 if TYPE_CHECKING:
     from imagen_nb.planning.models import ModelSpec, ParamSpec
 
-TIMEOUT_S = 600.0
 MANUAL_WIDTH = 100
+DOCUMENTED = ("aspect_ratio", "output_format", "safety_filter_level")
+"""The inputs of a model that have an option of their own; the others go with `--param`."""
 
 
-def _models(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in _list(text).split(","))
+def _read_models(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in _read_list(text).split(","))
 
 
-def _list(text: str) -> str:
+def _read_list(text: str) -> str:
     """A comma list, still in one piece: what parts it depends on the parameter. `ValueError` for an empty part."""
     if not all(map(str.strip, text.split(","))):
         raise ValueError(f"{text!r} has an empty value in it; a list has commas and no spaces, or stands in quotes")
     return text
 
 
-def _setting(text: str) -> tuple[str, str]:
+def _read_setting(text: str) -> tuple[str, str]:
     """`NAME=VALUE`."""
     name, sign, value = text.partition("=")
     name = name.strip()
@@ -45,21 +47,22 @@ def _setting(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _axis(text: str) -> tuple[str, str]:
+def _read_axis(text: str) -> tuple[str, str]:
     """`NAME=V1|V2`, the values still in one piece."""
-    name, values = _setting(text)
+    name, values = _read_setting(text)
     if not values.strip("| \t"):
         raise ValueError(f"{name} has no values")
     return name, values
 
 
-def _count(text: str) -> int:
+def read_count(text: str) -> int:
+    """A whole number from 1. Raises `ValueError` for any other text."""
     if not text.isdecimal() or int(text) < 1:
         raise ValueError(f"{text!r} is not a whole number from 1")
     return int(text)
 
 
-def _amount(text: str) -> float:
+def _read_amount(text: str) -> float:
     try:
         number = float(text)
     except ValueError:
@@ -69,19 +72,19 @@ def _amount(text: str) -> float:
     return number
 
 
-def _label(text: str) -> str:
+def _read_label(text: str) -> str:
     if not text.strip():
         raise ValueError("the name is empty")
     return text.strip()
 
 
-def _variable(text: str) -> str:
+def _read_variable(text: str) -> str:
     if not text.isidentifier() or keyword.iskeyword(text):
         raise ValueError(f"{text!r} cannot be a variable's name")
     return text
 
 
-def _status(text: str) -> str:
+def _read_status(text: str) -> str:
     from imagen_nb.records import Status
 
     if text not in list(Status):
@@ -90,13 +93,13 @@ def _status(text: str) -> str:
 
 
 TABLE: tuple[Option, ...] = (
-    Option("model", "m", "NAME[,NAME...]", "the model; several are an axis", _models, completes="model"),
+    Option("model", "m", "NAME[,NAME...]", "the model; several are an axis", _read_models, completes="model"),
     Option(
         "aspect_ratio",
         "a",
         "V[,V...]",
         "shape of the image; several values are an axis",
-        _list,
+        _read_list,
         completes="aspect_ratio",
     ),
     Option(
@@ -104,7 +107,7 @@ TABLE: tuple[Option, ...] = (
         "f",
         "V[,V...]",
         "file format; several values are an axis",
-        _list,
+        _read_list,
         completes="output_format",
     ),
     Option(
@@ -112,7 +115,7 @@ TABLE: tuple[Option, ...] = (
         "s",
         "V[,V...]",
         "how strictly the model filters; several values are an axis",
-        _list,
+        _read_list,
         completes="safety_filter_level",
     ),
     Option(
@@ -120,7 +123,7 @@ TABLE: tuple[Option, ...] = (
         "p",
         "NAME=VALUE",
         "any other input of the model, typed by its schema; repeatable",
-        _setting,
+        _read_setting,
         is_repeatable=True,
         completes="param",
     ),
@@ -129,21 +132,21 @@ TABLE: tuple[Option, ...] = (
         "",
         "NAME=V1|V2...",
         "an axis: a slot of the prompt or a parameter; repeatable",
-        _axis,
+        _read_axis,
         is_repeatable=True,
         completes="vary",
     ),
-    Option("repeat", "n", "N", "N predictions of each request", _count),
-    Option("experiment", "e", "NAME", "group the runs in the log under this name", _label, completes="experiment"),
-    Option("tag", "t", "TAG", "label the runs in the log", _label),
-    Option("output", "o", "VAR", "also bind the result to the variable VAR", _variable, completes="variable"),
+    Option("repeat", "n", "N", "N predictions of each request", read_count),
+    Option("experiment", "e", "NAME", "group the runs in the log under this name", _read_label, completes="experiment"),
+    Option("tag", "t", "TAG", "label the runs in the log", _read_label),
+    Option("output", "o", "VAR", "also bind the result to the variable VAR", _read_variable, completes="variable"),
     Option("dry_run", "", None, "show the plan, its axes and its estimated cost; send nothing"),
     Option(
         "budget",
         "",
         "USD",
         "reserve each request's estimate before sending; stop before the limit would be passed",
-        _amount,
+        _read_amount,
     ),
     Option("yes", "", None, "go on with a plan that is larger than confirm_above"),
     Option(
@@ -152,9 +155,15 @@ TABLE: tuple[Option, ...] = (
         None,
         "skip requests of this experiment that already succeeded; pick up those still running",
     ),
-    Option("jobs", "j", "N", "most predictions in flight (default 16)", _count),
+    Option("jobs", "j", "N", f"most predictions in flight (default {JOBS})", read_count),
     Option("background", "", None, "return at once; the result fills in; .wait(), .cancel()"),
-    Option("timeout", "", "S", "give up on one prediction after S seconds (default 600), cancel it, log it", _amount),
+    Option(
+        "timeout",
+        "",
+        "S",
+        f"give up on one prediction after S seconds (default {TIMEOUT_S:g}), cancel it, log it",
+        _read_amount,
+    ),
     Option("raw", "", None, "the prompt has no slots: send it as it stands"),
     Option("quiet", "q", None, "no live view, no displayed result"),
     Option("help", "h", None, "show this manual"),
@@ -162,9 +171,9 @@ TABLE: tuple[Option, ...] = (
 
 
 LOG_TABLE: tuple[Option, ...] = (
-    Option("experiment", "e", "NAME", "the runs of this experiment", _label, completes="experiment"),
-    Option("status", "", "S", "the runs with this status: succeeded, failed, ...", _status, completes="status"),
-    Option("last", "n", "N", "the N newest runs", _count),
+    Option("experiment", "e", "NAME", "the runs of this experiment", _read_label, completes="experiment"),
+    Option("status", "", "S", "the runs with this status: succeeded, failed, ...", _read_status, completes="status"),
+    Option("last", "n", "N", "the N newest runs", read_count),
     Option("help", "h", None, "show this manual"),
 )
 
@@ -201,8 +210,29 @@ class Options:
         `--vary` name is a slot where the template has it, else a parameter. Raises `InputError` for a name that is
         given twice and a value that the parameter does not allow.
         """
+        from imagen_nb.planning.axes import check_name
+        from imagen_nb.planning.inputs import split_values
+        from imagen_nb.planning.template import literal, parse
+
         specs = [spec(name) for name in self.model or (None,)]
-        slots, params = self._axes(template, specs)
+        parsed = literal(template) if self.raw else parse(template)
+        names = {slot.name for slot in parsed.slots}
+        slots: dict[str, Any] = {}
+        params: dict[str, Any] = {}
+        for name in DOCUMENTED:
+            if text := getattr(self, name):
+                _put(params, name, _one_or_all(split_values(text, _param(name, specs))))
+        for name, text in self.param:
+            param = _param(name, specs)
+            value = param.parse(text) if param else text
+            _put(params, name, [value] if isinstance(value, list) else value)  # a list is one value here, and no axis
+        for name, text in self.vary:
+            is_slot = name in names
+            if name == "model" and not is_slot and _param(name, specs) is None:
+                raise InputError("--vary cannot vary the model", "-m NAME,NAME does, with commas between the models.")
+            check_name(name, [parsed], specs)
+            values = split_values(text, None if is_slot else _param(name, specs), "|")
+            _put(slots if is_slot else params, name, values)
         keywords: dict[str, Any] = {"repeat": self.repeat, "raw": self.raw, "slots": slots, "params": params}
         if self.model:
             keywords["model"] = _one_or_all(self.model)
@@ -219,54 +249,20 @@ class Options:
             "timeout": self.timeout,
         }
 
-    def _axes(self, template: str, specs: Sequence[ModelSpec]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Slots and parameters, each name with its value or values."""
-        from imagen_nb.planning.axes import check_name
-        from imagen_nb.planning.models import split_values
-        from imagen_nb.planning.template import literal, parse
-
-        parsed = literal(template) if self.raw else parse(template)
-        names = {slot.name for slot in parsed.slots}
-        slots: dict[str, Any] = {}
-        params: dict[str, Any] = {}
-        for documented in ("aspect_ratio", "output_format", "safety_filter_level"):
-            if text := getattr(self, documented):
-                _put(params, documented, _one_or_all(split_values(text, _param(documented, specs))))
-        for name, text in self.param:
-            param = _param(name, specs)
-            value = param.parse(text) if param else text
-            _put(params, name, [value] if isinstance(value, list) else value)  # a list is one value here, and no axis
-        for name, text in self.vary:
-            is_slot = name in names
-            if name == "model" and not is_slot and _param(name, specs) is None:
-                raise InputError("--vary cannot vary the model", "-m NAME,NAME does, with commas between the models.")
-            check_name(name, [parsed], specs)
-            values = split_values(text, None if is_slot else _param(name, specs), "|")
-            _put(slots if is_slot else params, name, values)
-        return slots, params
-
 
 def parse_line(line: str) -> tuple[Options, str]:
     """The options on a magic's line, and the text behind them exactly as typed. Raises `InputError`."""
-    parsed = grammar.parse(Line(line), TABLE)
+    parsed = grammar.parse(TypedLine(line), TABLE)
     return Options(**parsed.values), parsed.rest
 
 
 def parse_log(line: str) -> dict[str, Any]:
     """The options of `%imagen_log` that were given, by name. Raises `InputError`."""
-    parsed = grammar.parse(Line(line), LOG_TABLE)
+    parsed = grammar.parse(TypedLine(line), LOG_TABLE)
     if parsed.rest:
-        raise InputError(f"{brief(parsed.rest)} is not an option of %imagen_log", _log_hint())
+        forms = ", ".join(f"{option.long} {option.metavar}" for option in LOG_TABLE if option.metavar)
+        raise InputError(f"{brief(parsed.rest)} is not an option of %imagen_log", f"Options are {forms}.")
     return dict(parsed.values)
-
-
-def _log_hint() -> str:
-    return "Options are " + ", ".join(f"{option.long} {option.metavar}" for option in LOG_TABLE if option.metavar) + "."
-
-
-def place(line: str, table: Sequence[Option] = TABLE) -> Place:
-    """What stands at the end of an unfinished magic line."""
-    return grammar.place(line, table)
 
 
 def cell_prompt(body: str) -> str:

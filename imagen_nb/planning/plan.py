@@ -168,7 +168,7 @@ class Plan(Sequence[Request]):
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Rendering:  # noqa: ARG002 - the protocol's
         from imagen_nb.views.plans import render_plan
 
-        return plan(self)
+        return render_plan(self)
 
     @cached_property
     def _ends(self) -> list[int]:

@@ -121,7 +121,7 @@ def label(name: str, value: Any) -> str | None:
 
 def check_distinct(name: str, values: Sequence[Any]) -> None:
     """Raise `InputError` when a value comes twice. 1 and "1" differ, and so do 1 and 1.0."""
-    if isinstance(values, range):
+    if isinstance(values, range) or len(values) == 1:
         return
     seen: set[Any] = set()
     for value in values:
@@ -135,10 +135,11 @@ def check_distinct(name: str, values: Sequence[Any]) -> None:
 
 def read_literal(text: str) -> Any:
     """The JSON value that a text spells (a number, true, false, a list, an object), else the text itself."""
-    value = _literal(text)
+    value = _parse_json(text)
     if isinstance(value, str):
         return unquote(text)
-    return text if value is None or _is_infinite(value) else value
+    is_infinite = isinstance(value, float) and not math.isfinite(value)
+    return text if value is None or is_infinite else value
 
 
 def unquote(text: str) -> str:
@@ -146,27 +147,32 @@ def unquote(text: str) -> str:
 
     So a text that looks like a number can be written where numbers are read, and quotes around words stay quotes.
     """
-    inner = _literal(text)
+    inner = _parse_json(text)
     return inner if isinstance(inner, str) and spells_json(inner) else text
 
 
 def spells_json(text: str) -> bool:
     """Whether the text is a JSON value of any kind."""
-    return _literal(text, _NOTHING) is not _NOTHING
+    return _parse_json(text, _NOTHING) is not _NOTHING
+
+
+def json_end(text: str, at: int, *, strict: bool = True) -> int | None:
+    """Where the JSON value that begins at `at` ends, or None; where `strict`, no line break may stand in a string."""
+    try:
+        return _DECODERS[strict].raw_decode(text, at)[1]
+    except (ValueError, RecursionError):
+        return None
 
 
 _NOTHING = object()
+_DECODERS = {strict: json.JSONDecoder(strict=strict) for strict in (True, False)}
 
 
-def _literal(text: str, otherwise: Any = None) -> Any:
+def _parse_json(text: str, otherwise: Any = None) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
         return otherwise
-
-
-def _is_infinite(value: Any) -> bool:
-    return isinstance(value, float) and not math.isfinite(value)
 
 
 def _identity(value: Any) -> Any:

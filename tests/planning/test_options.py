@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from imagen_nb.errors import InputError
 from imagen_nb.planning import grammar
 from imagen_nb.planning.cells import cell_text
-from imagen_nb.planning.grammar import Arguments, Parsed
+from imagen_nb.planning.grammar import Parsed, ShellWords, cursor_place
 from imagen_nb.planning.models import ModelSpec, catalogue_spec, unknown_spec
 from imagen_nb.planning.options import (
     TABLE,
@@ -23,7 +23,6 @@ from imagen_nb.planning.options import (
     option_lines,
     parse_line,
     parse_log,
-    place,
 )
 from imagen_nb.planning.plan import plan
 from imagen_nb.records import Request
@@ -154,17 +153,17 @@ def test_manual_names_every_option() -> None:
 def test_command_line_words() -> None:
     """The words of a command line mean the same: the shell has dealt with quotes, and what is left is the prompt."""
     words = ["-a16:9", "--vary", "style=oil paint|it's", "--tag=a b", "a", "red fox", "-n"]
-    parsed = grammar.parse(Arguments(words), TABLE)
+    parsed = grammar.parse(ShellWords(words), TABLE)
     options, prompt = Options(**parsed.values), parsed.rest
     assert options == Options(aspect_ratio="16:9", vary=(("style", "oil paint|it's"),), tag="a b")
     assert prompt == "a red fox -n"
-    assert grammar.parse(Arguments(["-n", "2", "--", "-5", "degrees"]), TABLE) == Parsed({"repeat": 2}, "-5 degrees")
+    assert grammar.parse(ShellWords(["-n", "2", "--", "-5", "degrees"]), TABLE) == Parsed({"repeat": 2}, "-5 degrees")
 
 
 def test_command_line_can_leave_options_out() -> None:
     """A table without an option refuses it."""
     with pytest.raises(InputError, match="unknown option -o"):
-        grammar.parse(Arguments(["-o", "r", "fox"]), [option for option in TABLE if option.name != "output"])
+        grammar.parse(ShellWords(["-o", "r", "fox"]), [option for option in TABLE if option.name != "output"])
 
 
 def _spec(name: str | None) -> ModelSpec:
@@ -336,13 +335,13 @@ def test_a_misspelt_axis_is_named(model: str) -> None:
 )
 def test_place_of_the_cursor(line: str, kind: str, option: str | None, fragment: str) -> None:
     """Completion knows what stands at the end of an unfinished line."""
-    found = place(line)
+    found = cursor_place(line, TABLE)
     assert (found.kind, found.option and found.option.name, found.fragment) == (kind, option, fragment)
 
 
 def test_place_remembers_what_was_given() -> None:
     """The options before the cursor are known to completion: a value may depend on the model."""
-    assert place("-m a/b -p x=1 -p ").given == {"model": ("a/b",), "param": (("x", "1"),)}
+    assert cursor_place("-m a/b -p x=1 -p ", TABLE).given == {"model": ("a/b",), "param": (("x", "1"),)}
 
 
 def test_log_options() -> None:
