@@ -63,9 +63,9 @@ class ImagenAccessor:
 
         `a` and `b` are run ids, beginnings of ids that fit one run only, or positions; a frame of two needs neither.
         """
-        from imagen_nb.frames.compare import both_places, compared
+        from imagen_nb.frames.compare import compare
 
-        return compared(self._frame, *both_places(self._frame, a, b))
+        return compare(self._frame, a, b)
 
     def summary(self, by: Names = "model") -> pd.DataFrame:
         """A DataFrame with `runs success_rate blocked_rate median_s p95_s cost_usd`, one row a group.

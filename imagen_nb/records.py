@@ -159,7 +159,7 @@ class Image:
         show(self)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Rendering:  # noqa: ARG002 - Jupyter's signature
-        from imagen_nb.views.display import render_image
+        from imagen_nb.views.cards import render_image
 
         return render_image(self)
 
@@ -228,7 +228,7 @@ class Run:
         show(self)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Rendering:  # noqa: ARG002 - Jupyter's signature
-        from imagen_nb.views.display import render_run
+        from imagen_nb.views.cards import render_run
 
         return render_run(self)
 

@@ -14,18 +14,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
-from imagen_nb import views as view
 from imagen_nb.errors import ImagenError, InputError
 from imagen_nb.planning import grammar
 from imagen_nb.planning.grammar import Option
 from imagen_nb.planning.options import TABLE, Options, option_lines
 from imagen_nb.records import Image, Progress, Run, Status
-from imagen_nb.settings import KNOWN_PROVIDERS
+from imagen_nb.settings import CONFIRM_ABOVE, KNOWN_PROVIDERS
 from imagen_nb.sweeps.sweep import Runs
-from imagen_nb.views.plans import resume_note
+from imagen_nb.views.cards import render_run, render_sweep
+from imagen_nb.views.plans import render_plan, resume_note
 from imagen_nb.views.progress import progress_text
 from imagen_nb.views.words import why
-from imagen_nb.workspace import CONFIRM_ABOVE, Workspace
+from imagen_nb.workspace import Workspace
 
 SEND = "Nothing has been sent. Take --dry-run away to send it."
 WIDTH = 80
@@ -52,7 +52,7 @@ slots in a prompt:
 
 def run(words: Sequence[str], *, home: str | None = None, provider: str | None = None) -> int:
     """Run the prompt in these words; 0 if every run succeeded, 1 if some did not, 130 if interrupted."""
-    parsed = grammar.parse(grammar.Arguments(words), RUN_TABLE)
+    parsed = grammar.parse(grammar.ShellWords(words), RUN_TABLE)
     given = {"home": home, "provider": provider, **parsed.values}
     where = {option.name: given.pop(option.name) for option in WHERE}
     options = Options(**given)
@@ -81,7 +81,7 @@ def _run(workspace: Workspace, options: Options, prompt: str) -> int:
     left = workspace.remaining(plan, options.experiment) if options.resume else plan
     if options.dry_run:
         notes = [] if left is plan else [resume_note(plan, left)]
-        sys.stdout.write(view.plan(plan, step=SEND, notes=notes)["text/plain"] + "\n")
+        sys.stdout.write(render_plan(plan, step=SEND, notes=notes)["text/plain"] + "\n")
         return 0
     left.confirm(CONFIRM_ABOVE, yes=options.yes)
     runs = workspace.submit(plan, **options.run_keywords())
@@ -103,7 +103,7 @@ def _is_all_said(runs: Runs) -> bool:
 
 
 def _watch(runs: Runs, ticker: Ticker | None) -> None:
-    while not runs.sweep.wait(REDRAW_S):
+    while not runs.is_done_within(REDRAW_S):
         if ticker is not None:
             ticker.show(runs.progress())
     if ticker is not None:
@@ -114,7 +114,7 @@ def _stop(runs: Runs, options: Options) -> None:
     """Cancel, wait for the last rows, and say what was done."""
     sys.stderr.write("\nStopping: canceling what is in flight ...\n")
     runs.cancel()
-    runs.sweep.wait(CANCEL_S)
+    runs.is_done_within(CANCEL_S)
     now = runs.progress()
     sys.stderr.write(f"{now.done} of {now.total} ended, {now.succeeded} of them well; all of it is in the log.\n")
     if options.experiment and now.succeeded < now.total:
@@ -157,13 +157,13 @@ def _show(runs: Sequence[Run]) -> None:
     """What came of these runs, with the files, as text."""
     if not runs:
         return
-    text = _card(runs[0]) if len(runs) == 1 else view.runs(runs, _unseen, limit=len(runs))["text/plain"]
+    text = _card(runs[0]) if len(runs) == 1 else render_sweep(runs, _unseen, limit=len(runs))["text/plain"]
     sys.stdout.write(text + "\n")
 
 
 def _card(run: Run) -> str:
     """The card as text; what it says to do next stands at its end."""
-    text = view.card(run, _unseen)["text/plain"]
+    text = render_run(run, _unseen)["text/plain"]
     following = reason.next if (reason := why(run)) else ""
     return text.removesuffix(following) + in_shell(following)
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import pandas as pd
 
-from imagen_nb import views as view
 from imagen_nb.errors import InputError, brief
 from imagen_nb.frames.runs import need, runs_of
 from imagen_nb.records import Image, Rendering, Run
+from imagen_nb.views.cards import render_gallery
+from imagen_nb.views.pictures import Thumb, below
 from imagen_nb.views.thumbnails import thumbs
 from imagen_nb.views.words import NO_RUNS
 
@@ -35,11 +36,11 @@ def gallery(frame: pd.DataFrame, *, page: int, per_page: int) -> Shown:
         note = f"{part}; .gallery({here.hint}) shows another."
     heading = None if len(frame) else NO_RUNS
     return Shown(
-        view.gallery(runs, small_thumbs(images_of(runs)), link=view.below(Path.cwd()), heading=heading, note=note)
+        render_gallery(runs, small_thumbs(images_of(runs)), link=below(Path.cwd()), heading=heading, note=note)
     )
 
 
-def small_thumbs(images: Sequence[Image]) -> view.Thumb:
+def small_thumbs(images: Sequence[Image]) -> Thumb:
     """Thumbnails for tiles of these images."""
     return thumbs(images, TILE_PX, most=MOST_SOURCE)
 

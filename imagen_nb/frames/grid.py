@@ -13,13 +13,12 @@ from typing import Any
 
 import pandas as pd
 
-from imagen_nb import views as view
 from imagen_nb.errors import InputError, comma_list
 from imagen_nb.frames.gallery import Page, Shown, images_of, need_images, page_of, size_of, small_thumbs
 from imagen_nb.frames.runs import Names, column, distinct, names_of, runs_of, settings_columns, slot_names, values
 from imagen_nb.records import Run
-from imagen_nb.views import Facet, Grid, GridRow
-from imagen_nb.views.matrix import MOST_IN_CELL
+from imagen_nb.views.image_grid import MOST_IN_CELL, Facet, Grid, GridRow, render_grid
+from imagen_nb.views.pictures import below
 from imagen_nb.views.words import NO_RUNS, dot_list, one_line, value_text
 
 MOST_COLS = 12
@@ -35,7 +34,7 @@ def grid(frame: pd.DataFrame, rows: Names, cols: Names, facet: Names, *, page: i
     made = grid_of(frame, rows, cols, facet, page=page, per_page=size_of(per_page))
     cells = [cell for part in made.facets for row in part.rows for cell in row.cells]
     shown = [image for cell in cells for image in images_of(cell)[:MOST_IN_CELL]]
-    return Shown(view.grid(made, small_thumbs(shown), link=view.below(Path.cwd())))
+    return Shown(render_grid(made, small_thumbs(shown), link=below(Path.cwd())))
 
 
 def grid_of(frame: pd.DataFrame, rows: Names, cols: Names, facet: Names, *, page: int, per_page: int) -> Grid:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from imagen_nb import views as view
 from imagen_nb.errors import InputError
 from imagen_nb.files import absolute_path, replace_file, write_errors
 from imagen_nb.frames.gallery import images_of, need_images
 from imagen_nb.frames.grid import chosen, labels
 from imagen_nb.frames.runs import input_name, runs_of, settings_columns, values
+from imagen_nb.views.report_page import render_report
 from imagen_nb.views.thumbnails import thumbs
 
 _SIZES = ((40, 1024), (150, 768), (600, 512), (4000, 256))
@@ -42,11 +42,14 @@ def page(frame: pd.DataFrame, title: str) -> str:
     axes = chosen(frame, None, None, None)
     rows, cols, facet = (names[0] if names else None for names in (axes.rows, axes.cols, axes.facet))
     note = f"pictures of the first {MOST_IMAGES:,} images only" if len(images) > MOST_IMAGES else None
-    return view.report(
+    return render_report(
         runs,
         thumbs(images[:MOST_IMAGES], px),
         title=title,
-        axes=view.Axes(rows, cols, facet, _orders(frame)),
+        rows=rows,
+        cols=cols,
+        facet=facet,
+        orders=_orders(frame),
         made_at=datetime.now(timezone.utc),
         note=note,
     )

@@ -1,15 +1,16 @@
 """Templates and their styles: files that stand on their own, filled with values and escaped.
 
 Output in a notebook cell has to look right with inline styles alone, since JupyterLab strips style elements from
-notebooks it does not trust. The templates say `class="…"` and link `assets/cells.css`, so each opens in a browser as
-it stands; when a template is loaded, the link is dropped and each class becomes the declarations it names.
+notebooks it does not trust. The templates of cells say `class="…"` and link `assets/cells.css`, so each opens in a
+browser as it stands; when such a template is loaded, the link is dropped and each class becomes the declarations it
+names. In a template that links any other style or script, the link becomes the text of that file, so that the page
+needs nothing beside it. The panel's templates, which bring their style sheet as a widget, link nothing.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -17,11 +18,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-_RULE = re.compile(r"^\.([a-z0-9-]+)\s*\{([^{}]*)\}", re.MULTILINE)
-_CLASS = re.compile(r' class="([a-z0-9 -]+)"(?: style="([^"]*)")?')
-_LINK = '<link rel="stylesheet" href="../assets/cells.css">'
+FOLDERS = ("views/templates", "notebook/assets")
+"""Where templates lie in the package. No two have the same name."""
+
 OWN = "imagen-nb"
 """Classes that begin so stay in the output: names by which pages and tests find it."""
+
+_CELLS = '<link rel="stylesheet" href="../assets/cells.css">'
+_STYLE = re.compile(r'<link rel="stylesheet" href="\.\./assets/([a-z]+\.css)">')
+_SCRIPT = re.compile(r'<script src="\.\./assets/([a-z]+\.js)"></script>')
+_RULE = re.compile(r"^\.([a-z0-9-]+)\s*\{([^{}]*)\}", re.MULTILINE)
+_CLASS = re.compile(r' class="([a-z0-9 -]+)"(?: style="([^"]*)")?')
 
 
 def fill(name: str, **values: Any) -> str:
@@ -29,36 +36,18 @@ def fill(name: str, **values: Any) -> str:
     return _environment().get_template(name).render(values).strip()
 
 
-def page(text: str, **values: Any) -> str:
-    """A whole page from its own text rather than a file's, filled in the same way."""
-    return _environment().from_string(text).render(values)
-
-
-def style(name: str) -> str:
-    """The declarations of one class of `cells.css`, for a class that is chosen while rendering."""
-    return _rules()[name]
-
-
+@cache
 def asset(name: str) -> str:
     """The text of a file in `assets/`."""
-    return _read("assets", name)
+    return resources.files("imagen_nb").joinpath(f"views/assets/{name}").read_text("utf-8")
 
 
-def source(name: str) -> str:
-    """The text of a file in `templates/`, as it stands."""
-    return _read("templates", name)
-
-
-def fingerprint(text: str) -> str:
-    """What a content security policy calls this script or style, so that it and nothing else may run."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def replace_once(text: str, mark: str, by: str) -> str:
-    """The text with `mark` replaced; the mark must be there exactly once, or the template is broken."""
-    if text.count(mark) != 1:
-        raise RuntimeError(f"{mark!r} is in the template {text.count(mark)} times, not once")
-    return text.replace(mark, by)
+@cache
+def cell_styles() -> Mapping[str, str]:
+    """The classes of `cells.css` with their declarations, without the spaces that would make a notebook larger."""
+    text = re.sub(r"/\*.*?\*/", "", asset("cells.css"), flags=re.DOTALL)
+    rules = {name: [" ".join(part.split()) for part in body.split(";")] for name, body in _RULE.findall(text)}
+    return {name: ";".join(part.replace(": ", ":", 1) for part in parts if part) for name, parts in rules.items()}
 
 
 @cache
@@ -67,65 +56,34 @@ def _environment() -> Environment:
 
     made = Environment(
         autoescape=True,
-        loader=FunctionLoader(lambda name: _inlined(source(name))),
+        loader=FunctionLoader(_load),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.globals["style"] = style
+    made.globals["style"] = cell_styles().__getitem__  # for a class that is chosen while rendering
     return made
 
 
-def _inlined(text: str) -> str:
-    """The template with styles in place of classes, and without its indentation."""
-    text = _CLASS.sub(_declared, text.replace(_LINK, ""))
-    return "\n".join(line.strip() for line in text.splitlines() if line.strip())
+def _load(name: str) -> str | None:
+    """The text of a template with its links resolved; None where no folder has it."""
+    places = [resources.files("imagen_nb").joinpath(f"{folder}/{name}") for folder in FOLDERS]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        return None
+    text = found.read_text("utf-8")
+    if _CELLS in text:
+        text = _CLASS.sub(_declare, text.replace(_CELLS, ""))
+        return "\n".join(line.strip() for line in text.splitlines() if line.strip())
+    text = _STYLE.sub(lambda link: f"<style>{{% raw %}}{asset(link[1])}{{% endraw %}}</style>", text)
+    return _SCRIPT.sub(lambda link: f"<script>{{% raw %}}{asset(link[1])}{{% endraw %}}</script>", text)
 
 
-def _declared(found: re.Match[str]) -> str:
+def _declare(found: re.Match[str]) -> str:
+    """A style attribute in place of a class attribute, but for the classes that stay."""
     names = found[1].split()
     kept = " ".join(name for name in names if name.startswith(OWN))
-    rules = [_rules()[name] for name in names if not name.startswith(OWN)]
+    rules = [cell_styles()[name] for name in names if not name.startswith(OWN)]
     declarations = ";".join([*rules, found[2]] if found[2] else rules)
     return (f' class="{kept}"' if kept else "") + (f' style="{declarations}"' if declarations else "")
-
-
-@cache
-def _rules() -> dict[str, str]:
-    """Class name to declarations, without the spaces that would only make the notebook larger."""
-    text = re.sub(r"/\*.*?\*/", "", asset("cells.css"), flags=re.DOTALL)
-    return {name: _tight(body) for name, body in _RULE.findall(text)}
-
-
-def _tight(body: str) -> str:
-    declarations = (" ".join(part.split()) for part in body.split(";"))
-    return ";".join(part.replace(": ", ":", 1) for part in declarations if part)
-
-
-@cache
-def _read(folder: str, name: str) -> str:
-    return resources.files("imagen_nb.views").joinpath(folder).joinpath(name).read_text("utf-8")
-
-
-# ----------------------------------------------------------------------------------------------------
-# The panel's small pieces of HTML: Jinja2 templates in `assets/`, filled with escaped values.
-
-
-def fill_widget(name: str, **values: Any) -> str:
-    """The template `name` with these values, every one of them escaped."""
-    return _widget_environment().get_template(name).render(values).strip()
-
-
-@cache
-def _widget_environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    return Environment(
-        loader=PackageLoader("imagen_nb.notebook", "assets"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-    )

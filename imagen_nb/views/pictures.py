@@ -21,6 +21,9 @@ Link = Callable[[Image], "str | None"]
 """The address under which a page may link to an image's file, or None for no link."""
 
 _ALT, _TITLE = 120, 300
+LONG_NAME = 40
+"""Names of more characters than that are hashes; a link says the beginning of one."""
+
 _HASH = re.compile("[0-9a-f]{64}")
 
 
@@ -55,25 +58,35 @@ def card_px(images: Sequence[Image]) -> int:
 
 def home_of(path: Path) -> Path | None:
     """The home that a file lies in, by the shape of its path (`home/images/ab/<hash>.jpg`), or None."""
-    folder = path.parent
-    is_kept = _HASH.fullmatch(path.stem) and folder.name == path.stem[:2] and folder.parent.name == "images"
+    digest, folder = sha256_of(path), path.parent
+    is_kept = digest and folder.name == digest[:2] and folder.parent.name == "images"
     return folder.parents[1] if is_kept else None
+
+
+def sha256_of(path: Path) -> str | None:
+    """The hash that a file of a home is named by, or None for any other file."""
+    return path.stem if _HASH.fullmatch(path.stem) else None
 
 
 def picture(image: Image, thumb: Thumb, *, box: int, link: Link | None = None) -> Picture:
     """The image, to be shown within `box` by `box` CSS pixels; its prompt is its description."""
     prompt = image.request.prompt if image.request else ""
-    width, height = fitted(image.width, image.height, box)
+    width, height = fit(image.width, image.height, box)
     href = safe_href(link(image)) if link else None
+    try:
+        source = thumb(image)
+    except (OSError, ImageError):
+        source = ""
+    name, stem = image.path.name, image.path.stem
     return Picture(
-        src=_source(image, thumb),
+        src=source if source.startswith("data:image/") else "",
         width=width,
         height=height,
         alt=one_line(prompt, _ALT),
         title=one_line(prompt, _TITLE),
         href=href,
         file=file_of(image, link),
-        name=_short(image.path.name),
+        name=f"{stem[:12]}…{image.path.suffix}" if len(stem) > LONG_NAME else name,
         about=f"{image.width} {TIMES} {image.height} {kind(image)}, {size(image.bytes)}",
     )
 
@@ -84,7 +97,7 @@ def file_of(image: Image, link: Link | None = None) -> str:
     return unquote(href) if href else str(image.path)
 
 
-def fitted(width: int, height: int, box: int) -> tuple[int, int]:
+def fit(width: int, height: int, box: int) -> tuple[int, int]:
     """The largest size within `box` that keeps the proportions and enlarges nothing; a square if unknown."""
     if width <= 0 or height <= 0:
         return box, box
@@ -129,17 +142,3 @@ def safe_href(href: str | None) -> str | None:
         return None
     is_relative = not parts.scheme and not parts.netloc and ":" not in href.partition("/")[0]
     return href if is_relative or (parts.scheme == "https" and parts.netloc) else None
-
-
-def _short(name: str) -> str:
-    """A file's name for a link: the whole of it, or its beginning where it is a hash, and its ending."""
-    stem, dot, ending = name.rpartition(".")
-    return f"{stem[:12]}…{dot}{ending}" if len(stem) > 40 else name  # noqa: PLR2004 - a hash is longer
-
-
-def _source(image: Image, thumb: Thumb) -> str:
-    try:
-        source = thumb(image)
-    except (OSError, ImageError):
-        return ""
-    return source if source.startswith("data:image/") else ""

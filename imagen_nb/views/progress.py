@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from imagen_nb.records import Image, Progress, Rendering, Run
+from imagen_nb.records import Progress, Rendering, Run
 from imagen_nb.views.pages import fill
 from imagen_nb.views.pictures import Picture, Thumb, picture
 from imagen_nb.views.words import Chip, chip, count, dollars, dot_list, one_line, seconds, terminal_text, why
@@ -17,6 +17,13 @@ BAR, LEAST_BAR = 24, 6
 
 _LEAST_FIRST = ("in_flight", "skipped", "elapsed", "message", "canceled", "state", "cost", "failed", "left")
 """In which order the parts of a line are left out where it is too long."""
+
+_STATES = {
+    "running": "",
+    "waiting": "The provider asks to wait",
+    "canceling": "Canceling what is in flight",
+    "ended": "",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +38,14 @@ class LiveTile:
 def live_tile(run: Run, thumb: Thumb) -> LiveTile:
     """The tile for a finished run; a thumbnail of 128 to 192 pixels keeps each update small."""
     reason = why(run)
-    image: Image | None = run.images[0] if run.images else None
-    shown = picture(image, thumb, box=LIVE_BOX) if image else None
+    first = picture(run.images[0], thumb, box=LIVE_BOX) if run.images else None
     text = one_line(run.request.prompt, 160)
-    return LiveTile(shown, chip(run), f"{text}: {one_line(reason.text, 160)}" if reason else text)
+    return LiveTile(first, chip(run), f"{text}: {one_line(reason.text, 160)}" if reason else text)
 
 
-def live(progress: Progress, tiles: Sequence[LiveTile] = (), width: int | None = None) -> Rendering:
+def render_progress(progress: Progress, tiles: Sequence[LiveTile] = (), width: int | None = None) -> Rendering:
     """The state of a sweep. `tiles` come newest first; the first 24 are shown. `width` is that of a terminal's line."""
+    hidden = progress.succeeded + progress.failed - min(len(tiles), MOST_LIVE)
     html = fill(
         "live.html",
         good=_share(progress.succeeded, progress),
@@ -47,7 +54,7 @@ def live(progress: Progress, tiles: Sequence[LiveTile] = (), width: int | None =
         line=progress_line(progress),
         state_line=dot_list([_STATES.get(progress.state, progress.state), one_line(progress.message or "", 300)]),
         tiles=tiles[:MOST_LIVE],
-        earlier=_earlier(progress.succeeded + progress.failed - min(len(tiles), MOST_LIVE)),
+        earlier=f"and {count(hidden, 'earlier one')}" if hidden > 0 else "",
     )
     return {"text/plain": progress_text(progress, width), "text/html": html}
 
@@ -75,7 +82,10 @@ def progress_text(progress: Progress, width: int | None = None) -> str:
         parts[name] = ""
         line = terminal_text([dot_list(parts.values())])
     room = BAR if width is None else min(BAR, width - len(line) - len("[] "))
-    return f"[{_bar(progress, room)}] {line}" if room >= LEAST_BAR else line[:width]
+    if room < LEAST_BAR:
+        return line[:width]
+    full = min(room, room * progress.done // progress.total) if progress.total else room
+    return f"[{'#' * full}{'.' * (room - full)}] {line}"
 
 
 def _counts(progress: Progress) -> dict[str, str]:
@@ -94,24 +104,6 @@ def _counts(progress: Progress) -> dict[str, str]:
     }
 
 
-def _bar(progress: Progress, width: int) -> str:
-    full = min(width, width * progress.done // progress.total) if progress.total else width
-    return "#" * full + "." * (width - full)
-
-
-_STATES = {
-    "running": "",
-    "waiting": "The provider asks to wait",
-    "canceling": "Canceling what is in flight",
-    "ended": "",
-}
-
-
 def _share(part: int, progress: Progress) -> float:
     """The part's share of the bar, in per cent."""
     return round(100 * part / progress.total, 2) if progress.total else 0.0
-
-
-def _earlier(hidden: int) -> str:
-    """What the live view says of the runs it no longer shows."""
-    return f"and {count(hidden, 'earlier one')}" if hidden > 0 else ""

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
+from typing import TypeVar
 
 from PIL import Image as Pillow
 from PIL import ImageOps
@@ -20,6 +21,8 @@ from imagen_nb.errors import ImageError
 from imagen_nb.files import replace_file
 from imagen_nb.records import Image
 from imagen_nb.views.pictures import Thumb, data_uri, home_of
+
+Made = TypeVar("Made")
 
 WORKERS = min(4, os.cpu_count() or 1)
 _QUALITIES = (80, 65, 50, 35, 20)
@@ -37,10 +40,19 @@ def thumbs(images: Iterable[Image], px: int, *, most: int | None = None) -> Thum
 
     `px` is the longer side; `most` the most characters a `data:` URI may take, kept to by a smaller picture.
     """
+
+    def uri(image: Image) -> str:
+        try:
+            for part in _SMALLER:
+                made = data_uri(thumbnail(image.path, int(px * part)))
+                if most is None or len(made) <= most:
+                    break
+        except ImageError:
+            return ""
+        return made
+
     several = list({image.path: image for image in images}.values())
-    with ThreadPoolExecutor(WORKERS, thread_name_prefix="imagen-thumbnails") as pool:
-        uris = pool.map(lambda image: _uri(image, px, most), several)
-        sources = {image.path: uri for image, uri in zip(several, uris, strict=True)}
+    sources = dict(zip([image.path for image in several], _side_by_side(uri, several), strict=True))
     return lambda image: sources.get(image.path, "")
 
 
@@ -58,8 +70,7 @@ def thumbnails(images: Sequence[Image], px: int) -> list[bytes | None]:
         except ImageError:
             return None
 
-    with ThreadPoolExecutor(WORKERS, thread_name_prefix="imagen-thumbnails") as pool:
-        return list(pool.map(make, images))
+    return _side_by_side(make, images)
 
 
 def thumbnail(path: Path, px: int) -> bytes:
@@ -74,13 +85,19 @@ def thumbnail(path: Path, px: int) -> bytes:
             changed = path.stat().st_mtime_ns
         except OSError:
             raise ImageError(f"the image file {path} is missing") from None
-        return _thumbnail_of_any(path, px, changed)
+        return _homeless_thumbnail(path, px, changed)
     kept = {size: home / "thumbnails" / f"{path.stem}-{size}.webp" for size in (px, *_USUAL_PX)}
     with contextlib.suppress(OSError):
         content = kept[px].read_bytes()
         if is_webp(content):
             return content
-    content = _make([kept[size] for size in _USUAL_PX if size >= _LARGER * px], path, px)
+    for size in _USUAL_PX:
+        if size >= _LARGER * px:  # one that was kept is several times quicker to read than the image
+            with contextlib.suppress(ImageError):
+                content = make_thumbnail(kept[size], px)
+                break
+    else:
+        content = make_thumbnail(path, px)
     with contextlib.suppress(OSError), replace_file(kept[px]) as temporary:  # a full disk costs only the making of it
         temporary.write_bytes(content)
     return content
@@ -89,11 +106,17 @@ def thumbnail(path: Path, px: int) -> bytes:
 def make_thumbnail(path: Path, px: int) -> bytes:
     """A WebP of the image (of its first frame), the longer side at most `px` pixels, at most `most_bytes(px)` long.
 
-    An image smaller than that keeps its size. Raises `ImageError` where the file is missing, cut short, or no image.
+    It is turned as its EXIF data say, in RGB or RGBA. An image smaller than that keeps its size. Raises `ImageError`
+    where the file is missing, cut short, or no image.
     """
     try:
         with Pillow.open(path) as image:
-            small = _upright(image, px)
+            if (
+                image.format == "JPEG"
+            ):  # a JPEG can be decoded at a fraction of its size, but only as it lies in the file
+                image.thumbnail((px, px), Pillow.Resampling.LANCZOS, reducing_gap=2.0)
+            small = _to_rgb(ImageOps.exif_transpose(image))
+            small.thumbnail((px, px), Pillow.Resampling.LANCZOS, reducing_gap=2.0)
         return _encode(small, most_bytes(px))
     except FileNotFoundError:
         raise ImageError(f"the image file {path} is missing", "It was moved or deleted; its row stays.") from None
@@ -115,38 +138,14 @@ def is_webp(content: bytes) -> bool:
     return content[:4] == b"RIFF" and content[8:12] == b"WEBP" and length == len(content)
 
 
-def _make(larger: Sequence[Path], path: Path, px: int) -> bytes:
-    """A thumbnail of a larger one that was kept, which is several times quicker to read, else of the image."""
-    for each in larger:
-        with contextlib.suppress(ImageError):
-            return make_thumbnail(each, px)
-    return make_thumbnail(path, px)
-
-
 @lru_cache(maxsize=512)
-def _thumbnail_of_any(path: Path, px: int, changed: int) -> bytes:  # noqa: ARG001 - a changed file is another one
+def _homeless_thumbnail(path: Path, px: int, changed: int) -> bytes:  # noqa: ARG001 - a changed file is another one
     return make_thumbnail(path, px)
 
 
-def _uri(image: Image, px: int, most: int | None) -> str:
-    try:
-        for part in _SMALLER:
-            uri = data_uri(thumbnail(image.path, int(px * part)))
-            if most is None or len(uri) <= most:
-                break
-    except ImageError:
-        return ""
-    return uri
-
-
-def _upright(image: Pillow.Image, px: int) -> Pillow.Image:
-    """The image at its small size, turned as its EXIF data say, in RGB or RGBA."""
-    if image.format == "JPEG":  # a JPEG can be decoded at a fraction of its size, but only as it lies in the file
-        image.thumbnail((px, px), Pillow.Resampling.LANCZOS, reducing_gap=2.0)
-        return _to_rgb(ImageOps.exif_transpose(image))
-    full = _to_rgb(ImageOps.exif_transpose(image))
-    full.thumbnail((px, px), Pillow.Resampling.LANCZOS, reducing_gap=2.0)
-    return full
+def _side_by_side(make: Callable[[Image], Made], images: Sequence[Image]) -> list[Made]:
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix="imagen-thumbnails") as pool:
+        return list(pool.map(make, images))
 
 
 def _to_rgb(image: Pillow.Image) -> Pillow.Image:

@@ -59,21 +59,21 @@ def page(browser: Browser, path: Path) -> Iterator[Page]:
 
 def test_it_opens_on_a_grid_of_what_varies(page: Page) -> None:
     """The grid is drawn from the axes that vary, with images in its cells and reasons where there is none."""
-    matrix = page.locator("#matrix")
-    expect(matrix).to_be_visible()
-    expect(matrix.locator("img")).to_have_count(4)
-    expect(matrix).to_contain_text("Flagged.")
-    expect(matrix.locator("tbody th")).to_have_count(3)
+    grid = page.locator("#grid")
+    expect(grid).to_be_visible()
+    expect(grid.locator("img")).to_have_count(4)
+    expect(grid).to_contain_text("Flagged.")
+    expect(grid.locator("tbody th")).to_have_count(3)
     page.locator("#rows").select_option("style")
     page.locator("#cols").select_option("animal")
-    expect(matrix.locator("thead th")).to_have_text(["style ↓  animal →", "fox", "owl", "hen"])
+    expect(grid.locator("thead th")).to_have_text(["style ↓  animal →", "fox", "owl", "hen"])
 
 
 def test_the_filter_narrows_every_view(page: Page) -> None:
     """Words and a status leave only what fits them, counted aloud."""
     page.locator("#search").fill("owl ink")
     expect(page.locator("#shown")).to_have_text("1 of 5 shown")
-    expect(page.locator("#matrix img")).to_have_count(1)
+    expect(page.locator("#grid img")).to_have_count(1)
     page.locator("#search").fill("")
     page.locator("#state").select_option("blocked")
     page.get_by_role("button", name="Gallery").click()
@@ -188,9 +188,9 @@ def test_the_axes_of_a_report_run_as_those_of_a_grid(mixed_page: Page) -> None:
     rows, cols = mixed_page.locator("#rows"), mixed_page.locator("#cols")
     cols.select_option("")
     rows.select_option("steps")
-    expect(mixed_page.locator("#matrix tbody th")).to_have_text(["9", "10", "100", "not set"])
+    expect(mixed_page.locator("#grid tbody th")).to_have_text(["9", "10", "100", "not set"])
     rows.select_option("level")
-    expect(mixed_page.locator("#matrix tbody th")).to_have_text(["low", "high"])
+    expect(mixed_page.locator("#grid tbody th")).to_have_text(["low", "high"])
 
 
 def test_a_run_without_an_image_is_compared_by_its_reason(page: Page) -> None:

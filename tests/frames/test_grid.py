@@ -10,7 +10,7 @@ from sample_runs import frame, run, unseen
 from imagen_nb.errors import InputError
 from imagen_nb.frames.grid import chosen, grid_of, labels, varying
 from imagen_nb.frames.runs import Names
-from imagen_nb.views import Grid
+from imagen_nb.views.image_grid import Grid
 
 
 def made(log: pd.DataFrame, rows: Names = None, cols: Names = None, facet: Names = None, **paging: int) -> Grid:

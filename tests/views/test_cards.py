@@ -6,11 +6,11 @@ import pytest
 from markup import Markup
 from sample_runs import PIXEL, pixel, run, unseen
 
-from imagen_nb import views as view
 from imagen_nb.errors import ImageError
 from imagen_nb.records import Image, Progress, Status
 from imagen_nb.settings import SIMULATOR
-from imagen_nb.views.cards import summary_line
+from imagen_nb.views.cards import captions, render_gallery, render_run, render_sweep, summary_line
+from imagen_nb.views.pictures import below
 from imagen_nb.views.words import TIMES
 
 HERE = Path("/home/me")
@@ -18,8 +18,8 @@ HERE = Path("/home/me")
 
 def test_a_card_tells_the_whole_story_of_a_run() -> None:
     """Image, prompt, model, parameters, state, seconds, cost and file are all there, in HTML and as text."""
-    shown = view.card(
-        run(images=[unseen()], params={"aspect_ratio": "4:3"}, experiment="animals"), pixel, link=view.below(HERE)
+    shown = render_run(
+        run(images=[unseen()], params={"aspect_ratio": "4:3"}, experiment="animals"), pixel, link=below(HERE)
     )
     page = Markup.of(shown["text/html"])
     for text in (
@@ -43,7 +43,7 @@ def test_a_card_tells_the_whole_story_of_a_run() -> None:
 def test_a_picture_is_shown_at_half_its_thumbnails_pixels_at_most() -> None:
     """A 512-pixel thumbnail is shown within 288 CSS pixels, so that it is sharp on a dense screen."""
     for size in ((1024, 1024), (1408, 768), (768, 1408), (100, 50)):
-        shown = Markup.of(view.card(run(images=[unseen(size=size)]), pixel)["text/html"])
+        shown = Markup.of(render_run(run(images=[unseen(size=size)]), pixel)["text/html"])
         width, height = int(shown.attributes("width")[0]), int(shown.attributes("height")[0])
         assert max(width, height) <= 288
         assert width / height == pytest.approx(size[0] / size[1], rel=0.01)
@@ -51,13 +51,13 @@ def test_a_picture_is_shown_at_half_its_thumbnails_pixels_at_most() -> None:
 
 def test_a_card_without_its_thumbnail_is_small() -> None:
     """What surrounds the image takes little of the notebook."""
-    shown = view.card(run(images=[unseen()], params={"aspect_ratio": "4:3", "output_format": "jpg"}), pixel)
+    shown = render_run(run(images=[unseen()], params={"aspect_ratio": "4:3", "output_format": "jpg"}), pixel)
     assert len(shown["text/html"]) < 4_000
 
 
 def test_a_blocked_run_says_why_and_what_to_do() -> None:
     """A refusal shows the provider's words and the next step in both forms."""
-    shown = view.card(run(error="Flagged as sensitive. (E005)", error_code="blocked"), pixel)
+    shown = render_run(run(error="Flagged as sensitive. (E005)", error_code="blocked"), pixel)
     for text in (Markup.of(shown["text/html"]).text, shown["text/plain"]):
         assert "blocked" in text
         assert "Flagged as sensitive. (E005)" in text
@@ -67,32 +67,32 @@ def test_a_blocked_run_says_why_and_what_to_do() -> None:
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.SUCCEEDED])
 def test_every_other_state_shows_as_a_card_too(status: Status) -> None:
     """A run in any state is shown, and the word None never is."""
-    shown = view.card(run(status=status, cost=None, total_s=None), pixel)
+    shown = render_run(run(status=status, cost=None, total_s=None), pixel)
     assert str(status) in Markup.of(shown["text/html"]).text
     assert "None" not in shown["text/html"] + shown["text/plain"]
 
 
 def test_a_simulated_run_says_so() -> None:
     """Nobody takes a simulated picture for a model's."""
-    shown = view.card(run(images=[unseen()], provider=SIMULATOR), pixel)
+    shown = render_run(run(images=[unseen()], provider=SIMULATOR), pixel)
     assert "simulated" in Markup.of(shown["text/html"]).text
     assert "simulated" in shown["text/plain"]
-    assert "simulated" not in view.card(run(images=[unseen()]), pixel)["text/html"]
+    assert "simulated" not in render_run(run(images=[unseen()]), pixel)["text/html"]
 
 
 def test_a_long_prompt_is_cut_and_can_be_unfolded() -> None:
     """The card stays small; the whole prompt is one click away."""
     prompt = "a red fox in snow, " * 100
-    shown = Markup.of(view.card(run(prompt, [unseen()]), pixel)["text/html"])
+    shown = Markup.of(render_run(run(prompt, [unseen()]), pixel)["text/html"])
     assert "details" in shown.tags
     assert prompt.strip() in shown.text.replace("  ", " ")
-    assert len(view.card(run(prompt), pixel)["text/plain"]) < 1_000
+    assert len(render_run(run(prompt), pixel)["text/plain"]) < 1_000
 
 
 def test_a_file_outside_the_notebooks_folder_is_named_and_not_linked() -> None:
     """A link that no notebook can follow is not offered; the path is there to copy."""
     image = unseen()
-    shown = Markup.of(view.card(run(images=[image]), pixel, link=view.below(Path("/elsewhere")))["text/html"])
+    shown = Markup.of(render_run(run(images=[image]), pixel, link=below(Path("/elsewhere")))["text/html"])
     assert shown.attributes("href") == []
     assert str(image.path) in shown.text
 
@@ -100,7 +100,7 @@ def test_a_file_outside_the_notebooks_folder_is_named_and_not_linked() -> None:
 def test_names_with_odd_characters_make_sound_links() -> None:
     """Spaces, hashes and question marks in a folder's name are quoted."""
     image = Image(Path("/home/me/my runs #1?/images/ab/x.png"), "x", 1, 1, 1, "image/png")
-    assert view.below(HERE)(image) == "my%20runs%20%231%3F/images/ab/x.png"
+    assert below(HERE)(image) == "my%20runs%20%231%3F/images/ab/x.png"
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_names_with_odd_characters_make_sound_links() -> None:
 )
 def test_only_relative_and_https_links_are_made(href: str, kept: bool) -> None:
     """An address with any other scheme never becomes a link."""
-    shown = Markup.of(view.card(run(images=[unseen()]), pixel, link=lambda _image: href)["text/html"])
+    shown = Markup.of(render_run(run(images=[unseen()]), pixel, link=lambda _image: href)["text/html"])
     assert bool(shown.attributes("href")) is kept
 
 
@@ -133,14 +133,14 @@ def test_a_missing_file_is_said_in_the_pictures_place() -> None:
         raise ImageError("the image file is missing")
 
     for thumb in (gone, lambda _image: "", lambda _image: "https://host/tracker.png"):
-        shown = Markup.of(view.card(run(images=[unseen()]), thumb)["text/html"])
+        shown = Markup.of(render_run(run(images=[unseen()]), thumb)["text/html"])
         assert "img" not in shown.tags
         assert "The image file is missing" in shown.text
 
 
 def test_several_images_of_a_run_are_all_on_its_card() -> None:
     """A model that gives four images shows four, smaller."""
-    shown = Markup.of(view.card(run(images=[unseen(seed) for seed in range(4)]), pixel)["text/html"])
+    shown = Markup.of(render_run(run(images=[unseen(seed) for seed in range(4)]), pixel)["text/html"])
     assert shown.tags.count("img") == 4
     assert max(int(width) for width in shown.attributes("width")) <= 168
 
@@ -152,7 +152,7 @@ def test_a_sweep_is_summed_up_in_one_line() -> None:
         run(error="Flagged (E005) (abc)", error_code="blocked"),
         run(error="Flagged (E005) (xyz)", error_code="blocked"),
     ]
-    shown = view.runs([*done, *failed], pixel, progress=Progress(9, done=9, elapsed=48.2))
+    shown = render_sweep([*done, *failed], pixel, progress=Progress(9, done=9, elapsed=48.2))
     assert shown["text/plain"].startswith("3 of 5 succeeded · 2 blocked · 48 s · $0.12")
     assert f"2 {TIMES} blocked: Flagged (E005)" in Markup.of(shown["text/html"]).text
 
@@ -160,16 +160,16 @@ def test_a_sweep_is_summed_up_in_one_line() -> None:
 def test_a_resumed_sweep_costs_what_it_added() -> None:
     """What the log had already is said apart, and neither its price nor its time is counted again."""
     done = [run(images=[unseen(n)], number=n) for n in range(3)]
-    some = view.runs(done, pixel, progress=Progress(3, done=3, succeeded=3, skipped=2, elapsed=9.0, cost=0.04))
+    some = render_sweep(done, pixel, progress=Progress(3, done=3, succeeded=3, skipped=2, elapsed=9.0, cost=0.04))
     assert some["text/plain"].startswith("3 of 3 succeeded · 2 of them earlier · 9.0 s · $0.04\n")
-    none = view.runs(done, pixel, progress=Progress(3, done=3, succeeded=3, skipped=3, elapsed=0.1))
+    none = render_sweep(done, pixel, progress=Progress(3, done=3, succeeded=3, skipped=3, elapsed=0.1))
     assert none["text/plain"].startswith("3 of 3 succeeded · 3 of them earlier · 0.1 s · $0.00\n")
 
 
 def test_a_large_sweep_shows_its_beginning_and_every_reason() -> None:
     """A thousand runs leave a bounded notebook, and no failure is without its reason."""
     many = [run(images=[unseen(n)], number=n) for n in range(999)] + [run(error="out of paint")]
-    shown = view.runs(many, pixel)
+    shown = render_sweep(many, pixel)
     page = Markup.of(shown["text/html"])
     assert page.tags.count("img") == 48
     assert "The first 48 of 1,000 runs" in page.text
@@ -180,39 +180,39 @@ def test_a_large_sweep_shows_its_beginning_and_every_reason() -> None:
 def test_captions_say_what_tells_runs_apart() -> None:
     """Slots and parameters that vary, else prompts, else the number of the repeat."""
     by_slot = [run(f"a {a}", slots={"animal": a}, params={"steps": 4}) for a in ("fox", "owl")]
-    assert view.cards.distinctions(by_slot) == ["fox", "owl"]
-    assert view.cards.distinctions([run("a fox"), run("an owl")]) == ["a fox", "an owl"]
-    assert view.cards.distinctions([run(repeat=1), run(repeat=2)]) == ["no. 1", "no. 2"]
+    assert captions(by_slot) == ["fox", "owl"]
+    assert captions([run("a fox"), run("an owl")]) == ["a fox", "an owl"]
+    assert captions([run(repeat=1), run(repeat=2)]) == ["no. 1", "no. 2"]
     repeated = [run("a fox", slots={"animal": "fox"}, repeat=n) for n in (1, 2)] + [run("a", slots={"animal": "owl"})]
-    assert view.cards.distinctions(repeated) == ["fox · no. 1", "fox · no. 2", "owl"]
+    assert captions(repeated) == ["fox · no. 1", "fox · no. 2", "owl"]
 
 
 def test_runs_of_one_setting_and_different_prompts_are_captioned_by_the_prompt() -> None:
     """A prompt stands where the settings do not tell two runs apart, however many settings vary elsewhere."""
     ratios = ("1:1", "1:1", "16:9", "4:3")
     several = [run(f"prompt {n}", params={"aspect_ratio": ratio}) for n, ratio in enumerate(ratios)]
-    assert view.cards.distinctions(several) == ["prompt 0 · 1:1", "prompt 1 · 1:1", "16:9", "4:3"]
+    assert captions(several) == ["prompt 0 · 1:1", "prompt 1 · 1:1", "16:9", "4:3"]
     mixed = [run("a fox", slots={"animal": "fox"}), run("a owl", slots={"animal": "owl"}), run("plain")]
-    assert view.cards.distinctions(mixed) == ["fox", "owl", "plain"]
+    assert captions(mixed) == ["fox", "owl", "plain"]
 
 
 def test_no_two_captions_are_the_same() -> None:
     """What is still alike is counted: by the repeats' own numbers where they differ, else from 1 on."""
-    assert view.cards.distinctions([run(repeat=2), run(repeat=5)]) == ["no. 2", "no. 5"]
-    assert view.cards.distinctions([run(), run(), run("b")]) == [
+    assert captions([run(repeat=2), run(repeat=5)]) == ["no. 2", "no. 5"]
+    assert captions([run(), run(), run("b")]) == [
         "a red fox in snow · no. 1",
         "a red fox in snow · no. 2",
         "b",
     ]
     long = [run("x" * 80 + end) for end in "ab"]
-    assert [text[-5:] for text in view.cards.distinctions(long)] == ["no. 1", "no. 2"]
+    assert [text[-5:] for text in captions(long)] == ["no. 1", "no. 2"]
 
 
 def test_long_texts_make_no_long_tiles() -> None:
     """Values in a caption and a reason are cut short with an ellipsis, on hovering over it too."""
     runs = [run(slots={"style": f"{n} " + "long words " * 500}, error="no paint " * 5_000) for n in range(2)]
-    assert all(len(text) <= 60 and text.endswith("…") for text in view.cards.distinctions(runs))
-    shown = view.gallery(runs, pixel)["text/html"]
+    assert all(len(text) <= 60 and text.endswith("…") for text in captions(runs))
+    shown = render_gallery(runs, pixel)["text/html"]
     assert len(shown) < 6_000
     assert all(len(title) <= 400 for title in Markup.of(shown).attributes("title"))
     assert "no paint no…" in Markup.of(shown).text
@@ -225,5 +225,5 @@ def test_a_sweep_of_nothing_says_so() -> None:
 
 def test_an_empty_gallery_is_no_error() -> None:
     """Nothing to show shows nothing."""
-    assert view.gallery([], pixel, heading="No runs in this frame.")["text/plain"] == "No runs in this frame."
-    assert view.runs([], pixel)["text/plain"] == "0 of 0 succeeded"
+    assert render_gallery([], pixel, heading="No runs in this frame.")["text/plain"] == "No runs in this frame."
+    assert render_sweep([], pixel)["text/plain"] == "0 of 0 succeeded"

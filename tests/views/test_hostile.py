@@ -11,9 +11,15 @@ import pytest
 from markup import Markup
 from sample_runs import pixel, run, unseen
 
-from imagen_nb import views as view
 from imagen_nb.planning.plan import plan
 from imagen_nb.records import Image, Progress, Run
+from imagen_nb.views.cards import render_gallery, render_run, render_sweep
+from imagen_nb.views.differences import render_comparison
+from imagen_nb.views.image_grid import Facet, Grid, GridRow, render_grid
+from imagen_nb.views.pictures import below
+from imagen_nb.views.plans import render_plan
+from imagen_nb.views.progress import live_tile, render_progress
+from imagen_nb.views.report_page import render_report
 
 ATTACKS = [
     "<script>alert(1)</script>",
@@ -35,24 +41,25 @@ def shapes(text: str) -> list[tuple[str, str]]:
     path = Path("/home/me/runs") / text.replace("/", "_").replace("\0", "_")
     image = replace(unseen(), path=path, mime=f"image/{text}", url=text)
     done, failed = evil(text, [image]), evil(text, [])
-    link: Callable[[Image], str | None] = view.below(Path("/home/me"))
-    change = [view.Change(kind, text) for kind in ("same", "removed", "added")]
-    differences = [view.Difference(text, text, text)]
-    tiles = [view.live_tile(one, pixel) for one in (done, failed)]
-    grid = view.Grid(text, text, [view.Facet(text, [view.GridRow(text, [[done, failed]])], [text])], text)
+    link: Callable[[Image], str | None] = below(Path("/home/me"))
+    bare = run("", model="x")
+    tiles = [live_tile(one, pixel) for one in (done, failed)]
+    grid = Grid(text, text, [Facet(text, [GridRow(text, [[done, failed]])], [text])], text)
     asked = plan("{" + "x}", model="google/imagen-4", x=[text, text + "2"], raw=False)
     renderings = {
-        "card": view.card(done, pixel, link=link),
-        "failed card": view.card(failed, pixel),
-        "gallery": view.gallery([done, failed], pixel, link=link, heading=text, note=text),
-        "runs": view.runs([done, failed], pixel, link=link),
-        "live": view.live(Progress(2, message=text, state=text), tiles),
-        "grid": view.grid(grid, pixel, link=link),
-        "plan": view.plan(asked, step=text, notes=[text]),
-        "comparison": view.comparison(done, failed, change, differences, pixel, same=[(text, text)]),
+        "card": render_run(done, pixel, link=link),
+        "failed card": render_run(failed, pixel),
+        "gallery": render_gallery([done, failed], pixel, link=link, heading=text, note=text),
+        "runs": render_sweep([done, failed], pixel, link=link),
+        "live": render_progress(Progress(2, message=text, state=text), tiles),
+        "grid": render_grid(grid, pixel, link=link),
+        "plan": render_plan(asked, step=text, notes=[text]),
+        "comparison": render_comparison(done, failed, pixel, link=link),
+        "comparison of what is gone": render_comparison(done, bare, pixel),
+        "comparison of what is new": render_comparison(bare, done, pixel),
     }
     pages = [(name, rendering["text/html"]) for name, rendering in renderings.items()]
-    return [*pages, ("report", view.report([done, failed], pixel, title=text, axes=view.Axes(text, "model", text)))]
+    return [*pages, ("report", render_report([done, failed], pixel, title=text, rows=text, cols="model", facet=text))]
 
 
 def evil(text: str, images: list[Image]) -> Run:
@@ -84,11 +91,11 @@ def test_text_for_a_terminal_cannot_command_it() -> None:
     attack = "\x1b[2J\x1b]0;owned\x07\x9b31m"
     done = evil(attack, [])
     shown = [
-        view.card(done, pixel),
-        view.runs([done], pixel),
-        view.live(Progress(2, message=attack)),
-        view.comparison(done, done, [view.Change("same", attack)], [], pixel),
-        view.grid(view.Grid("x", "y", [view.Facet("", [view.GridRow(attack, [[done]])], [attack])]), pixel),
+        render_run(done, pixel),
+        render_sweep([done], pixel),
+        render_progress(Progress(2, message=attack)),
+        render_comparison(done, done, pixel),
+        render_grid(Grid("x", "y", [Facet("", [GridRow(attack, [[done]])], [attack])]), pixel),
     ]
     for rendering in shown:
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", rendering["text/plain"])

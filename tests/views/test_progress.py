@@ -5,9 +5,8 @@ import re
 from markup import Markup
 from sample_runs import pixel, run, unseen
 
-from imagen_nb import views as view
 from imagen_nb.records import Progress
-from imagen_nb.views.progress import progress_line, progress_text
+from imagen_nb.views.progress import live_tile, progress_line, progress_text, render_progress
 
 HALF = Progress(
     120, done=38, succeeded=34, failed=2, canceled=1, skipped=1, in_flight=16, elapsed=48.2, left=110, cost=1.48
@@ -16,7 +15,7 @@ HALF = Progress(
 
 def test_the_live_view_counts_everything() -> None:
     """Done, failed, canceled, in flight, elapsed, left and cost are said in words, in HTML and as text."""
-    shown = view.live(HALF)
+    shown = render_progress(HALF)
     expected = (
         "37 of 120 done · 2 failed · 1 canceled · 1 skipped · 16 in flight · 48 s elapsed"
         " · about 1 min 50 s left · $1.48 so far"
@@ -48,28 +47,30 @@ def test_a_narrow_terminal_loses_whole_parts() -> None:
 
 def test_the_bar_is_as_long_as_the_work_done() -> None:
     """The bar's parts are shares of the total."""
-    styles = Markup.of(view.live(Progress(200, done=60, succeeded=50, failed=10))["text/html"]).attributes("style")
+    styles = Markup.of(render_progress(Progress(200, done=60, succeeded=50, failed=10))["text/html"]).attributes(
+        "style"
+    )
     widths = [style.rsplit("width:", 1)[1] for style in styles if style.endswith("%")]
     assert widths == ["25.0%", "0.0%", "5.0%"]
 
 
 def test_a_wait_that_the_provider_asks_for_is_said() -> None:
     """The user sees why nothing moves, and no false promise of an end."""
-    shown = view.live(Progress(10, state="waiting", message="Resets in 7 s.", left=3.0))["text/plain"]
+    shown = render_progress(Progress(10, state="waiting", message="Resets in 7 s.", left=3.0))["text/plain"]
     assert "The provider asks to wait · Resets in 7 s." in shown
     assert "left" not in shown
 
 
 def test_nothing_to_do_is_all_done() -> None:
     """A sweep of nothing divides by nothing."""
-    assert "0 of 0 done" in view.live(Progress(0))["text/html"]
+    assert "0 of 0 done" in render_progress(Progress(0))["text/html"]
     assert progress_text(Progress(0)).startswith("[" + "#" * 24)
 
 
 def test_a_failure_is_visible_among_the_images() -> None:
     """A run without an image has a tile with its state, its reason as the title."""
-    tile = view.live_tile(run(error="out of paint"), pixel)
-    page = Markup.of(view.live(HALF, [tile])["text/html"])
+    tile = live_tile(run(error="out of paint"), pixel)
+    page = Markup.of(render_progress(HALF, [tile])["text/html"])
     assert "failed" in page.text
     assert "a red fox in snow: out of paint" in page.attributes("title")
 
@@ -77,9 +78,9 @@ def test_a_failure_is_visible_among_the_images() -> None:
 def test_an_update_is_small_however_large_the_sweep() -> None:
     """A refresh at 1,000 runs is bounded in size."""
     thumb = "data:image/webp;base64," + "A" * 4_600
-    tiles = [view.live_tile(run(images=[unseen(n)]), lambda _image: thumb) for n in range(1_000)]
+    tiles = [live_tile(run(images=[unseen(n)]), lambda _image: thumb) for n in range(1_000)]
     progress = Progress(1_000, done=1_000, succeeded=1_000)
-    shown = view.live(progress, tiles)
+    shown = render_progress(progress, tiles)
     assert Markup.of(shown["text/html"]).tags.count("img") == 24
     assert "and 976 earlier ones" in shown["text/html"]
     assert len(shown["text/html"]) < 140_000

@@ -10,10 +10,14 @@ import pytest
 from markup import Markup
 from sample_runs import pixel, run, unseen
 
-from imagen_nb import views as view
 from imagen_nb.planning.plan import plan
 from imagen_nb.records import Progress, Status
-from imagen_nb.views import pages
+from imagen_nb.views.cards import render_gallery, render_image, render_run, render_sweep
+from imagen_nb.views.differences import render_comparison
+from imagen_nb.views.image_grid import Facet, Grid, GridRow, render_grid
+from imagen_nb.views.pages import cell_styles
+from imagen_nb.views.plans import render_plan
+from imagen_nb.views.progress import live_tile, render_progress
 
 TAGS = frozenset(
     [
@@ -35,24 +39,24 @@ DECLARATIONS = frozenset(
 
 IMAGE = unseen()
 SHOWN: Mapping[str, Callable[[], Mapping[str, str]]] = {
-    "card": lambda: view.card(run("a fox " * 100, [IMAGE], params={"steps": 4}, rating=3, note="good"), pixel),
-    "failed card": lambda: view.card(run(error="no paint"), pixel),
-    "image": lambda: view.image_alone(run(images=[IMAGE]).images[0], pixel, link=lambda _image: "imagen_runs/x.jpg"),
-    "gallery": lambda: view.gallery([run(images=[IMAGE]), run(status=Status.UNKNOWN)], pixel, heading="Two", note="."),
-    "runs": lambda: view.runs([run(images=[IMAGE]), run(error="no paint")], pixel),
-    "live": lambda: view.live(Progress(9, done=2, succeeded=1, failed=1), [view.live_tile(run(images=[IMAGE]), pixel)]),
-    "plan": lambda: view.plan(plan("a {x|y}", model="google/imagen-4", repeat=2), notes=["Large."]),
-    "grid": lambda: view.grid(
-        view.Grid("x", "y", [view.Facet("f", [view.GridRow("r", [[run(images=[IMAGE]), run()], []])], ["a", "b"])]),
+    "card": lambda: render_run(run("a fox " * 100, [IMAGE], params={"steps": 4}, rating=3, note="good"), pixel),
+    "failed card": lambda: render_run(run(error="no paint"), pixel),
+    "image": lambda: render_image(run(images=[IMAGE]).images[0], pixel, link=lambda _image: "imagen_runs/x.jpg"),
+    "gallery": lambda: render_gallery(
+        [run(images=[IMAGE]), run(status=Status.UNKNOWN)], pixel, heading="Two", note="."
+    ),
+    "runs": lambda: render_sweep([run(images=[IMAGE]), run(error="no paint")], pixel),
+    "live": lambda: render_progress(
+        Progress(9, done=2, succeeded=1, failed=1), [live_tile(run(images=[IMAGE]), pixel)]
+    ),
+    "plan": lambda: render_plan(plan("a {x|y}", model="google/imagen-4", repeat=2), notes=["Large."]),
+    "grid": lambda: render_grid(
+        Grid("x", "y", [Facet("f", [GridRow("r", [[run(images=[IMAGE]), run()], []])], ["a", "b"])]),
         pixel,
         link=lambda _image: "imagen_runs/x.jpg",
     ),
-    "comparison": lambda: view.comparison(
-        run(images=[IMAGE]),
-        run(),
-        [view.Change("removed", "a"), view.Change("added", "b")],
-        [view.Difference("x", "1", None)],
-        pixel,
+    "comparison": lambda: render_comparison(
+        run("a red fox", [IMAGE], params={"x": 1, "y": 2}), run("a grey fox", params={"y": 2}), pixel
     ),
 }
 
@@ -99,7 +103,7 @@ def test_there_is_always_a_text_beside_the_html(make: Callable[[], Mapping[str, 
 
 def test_text_keeps_the_pages_colour_and_grounds_are_translucent() -> None:
     """Nothing is white or black by itself, so light and dark pages both suit."""
-    for name, declarations in pages._rules().items():
+    for name, declarations in cell_styles().items():
         for part in declarations.split(";"):
             prop, _, value = part.partition(":")
             assert prop != "color", name
@@ -110,7 +114,7 @@ def test_text_keeps_the_pages_colour_and_grounds_are_translucent() -> None:
 def test_states_differ_from_both_grounds() -> None:
     """The coloured marks stand out from white and from #111 by a contrast of about 3."""
     for name in ("dot-good", "dot-bad", "dot-busy", "dot-quiet", "done", "lost"):
-        colour = re.search(r"background:#([0-9a-f]{6})", pages.style(name))
+        colour = re.search(r"background:#([0-9a-f]{6})", cell_styles()[name])
         assert colour is not None
         for ground in ("ffffff", "111111"):
             assert contrast(colour[1], ground) >= 2.9, name
@@ -126,7 +130,7 @@ def test_every_template_is_html_that_stands_on_its_own() -> None:
         assert page.attributes("href")[0] == f"../assets/{sheet}.css", path.name
         if sheet == "cells":
             names = {name for value in page.attributes("class") for name in value.split()}
-            assert {name for name in names if not name.startswith("imagen-nb")} <= set(pages._rules()), path.name
+            assert {name for name in names if not name.startswith("imagen-nb")} <= set(cell_styles()), path.name
 
 
 def test_no_class_is_defined_for_nothing() -> None:
@@ -134,7 +138,7 @@ def test_no_class_is_defined_for_nothing() -> None:
     folder = resources.files("imagen_nb.views")
     texts = [path.read_text("utf-8") for path in folder.joinpath("templates").iterdir()]
     used = " ".join(texts)
-    for name in pages._rules():
+    for name in cell_styles():
         assert re.search(rf"[\" ']{name}[\" ']", used) or name.startswith(("tone-", "dot-", "edge-")), name
 
 

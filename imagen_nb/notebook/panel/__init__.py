@@ -24,11 +24,12 @@ from imagen_nb.notebook.panel.queue import Queue, feed_of
 from imagen_nb.notebook.widgets import Gallery, Guard, picture_key, pictures_of, short_path
 from imagen_nb.planning.plan import Plan
 from imagen_nb.records import Image, Rendering, Run
-from imagen_nb.views.pages import fill_widget as fill
+from imagen_nb.settings import CONFIRM_ABOVE
+from imagen_nb.views.pages import fill
 from imagen_nb.views.pictures import Picture, data_uri, picture
 from imagen_nb.views.thumbnails import thumbnail, thumbnails
 from imagen_nb.views.words import dollars
-from imagen_nb.workspace import CONFIRM_ABOVE, Workspace, default_workspace
+from imagen_nb.workspace import Workspace, default_workspace
 
 BUSY_S, IDLE_S = 0.25, 2.0
 """How often the updater looks, in seconds, while something runs and while nothing does."""

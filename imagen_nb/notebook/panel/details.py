@@ -8,9 +8,10 @@ from typing import Any
 
 import ipywidgets as w  # type: ignore[import-untyped]  # it has no types
 
-from imagen_nb.notebook.widgets import CompareSlider, CopyButton, differences, short_path, side_of
+from imagen_nb.notebook.widgets import CompareSlider, CopyButton, short_path, side_of
 from imagen_nb.records import Run
-from imagen_nb.views.pages import fill_widget as fill
+from imagen_nb.views.differences import render_differences
+from imagen_nb.views.pages import fill
 from imagen_nb.views.words import chip, dollars, dot_list, value_texts, seconds, why
 
 COMPARE = "Compare with…"
@@ -66,7 +67,7 @@ class Details:
         elif runs:
             if [run.id for run in runs] != [run.id for run in before]:
                 self._slider.show([side_of("A", runs[0]), side_of("B", runs[1])], [large(run) for run in runs])
-            self._about.value = differences(*runs)
+            self._about.value = render_differences(*runs)
         for widget, is_shown in (
             (self._one, len(runs) == 1),
             (self._slider, len(runs) > 1),

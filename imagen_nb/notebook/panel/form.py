@@ -14,7 +14,7 @@ import ipywidgets as w  # type: ignore[import-untyped]  # it has no types
 from imagen_nb.errors import ImagenError, InputError
 from imagen_nb.notebook.panel.draft import Draft, Entries, draft, settings_text, text_of, variables_of
 from imagen_nb.planning.models import ModelSpec, ParamSpec, catalogue_names, check_model_name
-from imagen_nb.views.pages import fill_widget as fill
+from imagen_nb.views.pages import fill
 from imagen_nb.views.words import count, dollars, seconds
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import ipywidgets as w  # type: ignore[import-untyped]  # it has no types
 
 from imagen_nb.notebook.widgets import Gallery, items_of, pictures_of, still_text
 from imagen_nb.records import Image, Run
-from imagen_nb.views.pages import fill_widget as fill
+from imagen_nb.views.pages import fill
 
 if TYPE_CHECKING:
     from imagen_nb.log.log import Log

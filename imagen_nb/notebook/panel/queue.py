@@ -18,7 +18,7 @@ from imagen_nb.notebook.widgets import Gallery, items_of, pictures_of, still_tex
 from imagen_nb.planning.plan import Plan
 from imagen_nb.records import Image, Progress, Run
 from imagen_nb.views.cards import failures
-from imagen_nb.views.pages import fill_widget as fill
+from imagen_nb.views.pages import fill
 from imagen_nb.views.words import chip, count, dollars, dot_list, one_line, seconds, value_text, why
 
 if TYPE_CHECKING:

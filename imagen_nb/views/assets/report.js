@@ -1,4 +1,4 @@
-// The report's behaviour: views, filter, sorting, a matrix over any two settings, a lightbox and a compare slider.
+// The report's behaviour: views, filter, sorting, a grid over any two settings, a lightbox and a compare slider.
 // All text from the log arrives as attributes and text nodes and leaves as text nodes; none of it becomes markup.
 "use strict";
 (() => {
@@ -37,16 +37,16 @@
       run.row.hidden = !visible.has(run);
     }
     one("#shown").textContent = `${shown.length} of ${runs.length} shown`;
-    if (!one("#matrix").hidden) drawMatrix();
+    if (!one("#grid").hidden) drawGrid();
   }
   function show(view) {
     for (const section of all("main > section")) section.hidden = section.id !== view;
     for (const button of all(".views button")) button.setAttribute("aria-pressed", String(button.value === view));
-    one("#axes").hidden = view !== "matrix";
-    if (view === "matrix") drawMatrix();
+    one("#axes").hidden = view !== "grid";
+    if (view === "grid") drawGrid();
   }
 
-  // --- the matrix
+  // --- the grid
   const unset = "not set";
   const valueOf = (run, name) => (name ? run.axes[name] ?? unset : "");
   const orders = JSON.parse(one("#axes").dataset.orders || "{}");
@@ -59,7 +59,7 @@
     const rest = [...there];
     return [...first, ...(rest.every(isNumeric) ? rest.sort((a, b) => a - b) : rest), ...last];
   }
-  function drawMatrix() {
+  function drawGrid() {
     const [rows, cols, facet] = ["#rows", "#cols", "#facet"].map((id) => one(id).value);
     const target = one("#drawn");
     target.replaceChildren();
@@ -67,7 +67,7 @@
     for (const value of shown.length ? valuesOf(facet) : []) {
       const inside = shown.filter((run) => valueOf(run, facet) === value);
       if (facet) target.append(make("h2", { textContent: `${facet} = ${value}` }));
-      const scroll = make("div", { className: "scroll", tabIndex: 0, role: "region" }, matrixOf(inside, rows, cols));
+      const scroll = make("div", { className: "scroll", tabIndex: 0, role: "region" }, gridOf(inside, rows, cols));
       scroll.setAttribute("aria-label", facet ? `Grid for ${facet} = ${value}` : "Grid of images");
       target.append(scroll);
     }
@@ -88,7 +88,7 @@
     one("#mixed").hidden = !mixed.length;
     one("#mixed").textContent = `Cells mix different ${mixed.join(", ")}.`;
   }
-  function matrixOf(inside, rows, cols) {
+  function gridOf(inside, rows, cols) {
     const colValues = valuesOf(cols);
     const cells = new Map();
     for (const run of inside) {
@@ -104,7 +104,7 @@
       for (const col of colValues) line.append(make("td", {}, cellOf(cells.get(JSON.stringify([row, col])) ?? [])));
       body.append(line);
     }
-    return make("table", { className: "matrix" }, make("thead", {}, head), body);
+    return make("table", { className: "grid" }, make("thead", {}, head), body);
   }
   function cellOf(here) {
     const cell = make("div", { className: "cell" });
@@ -259,7 +259,7 @@
   for (const header of all("#table th"))
     if (one(".sort", header)) one(".sort", header).addEventListener("click", () => sortBy(header));
   for (const button of all(".views button")) button.addEventListener("click", () => show(button.value));
-  for (const id of ["#rows", "#cols", "#facet"]) one(id).addEventListener("change", drawMatrix);
+  for (const id of ["#rows", "#cols", "#facet"]) one(id).addEventListener("change", drawGrid);
   one("#search").addEventListener("input", filter);
   one("#state").addEventListener("change", filter);
   for (const button of all("dialog .close")) button.addEventListener("click", () => button.closest("dialog").close());

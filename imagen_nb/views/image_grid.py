@@ -1,0 +1,126 @@
+"""A grid of images with labels on its axes; repeats share a cell, and a cell without an image says why."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from imagen_nb.records import Rendering, Run
+from imagen_nb.views.pages import fill
+from imagen_nb.views.pictures import Link, Picture, Thumb, picture
+from imagen_nb.views.words import Chip, chip, count, one_line, reason_line, terminal_text
+
+WIDE_BOX, BOX, NARROW_BOX, LEAST_BOX = 168, 132, 104, 84
+GAP = 4
+FEW_COLS, MANY_COLS = 4, 7
+MOST_IN_CELL = 12
+REASON_LINES, REASON_EDGES, LETTER = 5, 18, 7
+LABEL, TITLE = 140, 400
+
+
+@dataclass(frozen=True, slots=True)
+class GridRow:
+    """One row: its label, and for each column the runs that share the cell (none: nothing was run there)."""
+
+    label: str
+    cells: Sequence[Sequence[Run]]
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """One grid of several, with columns of its own; `label` is "" where there is only one."""
+
+    label: str
+    rows: Sequence[GridRow]
+    cols: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """What to show. The names say what the axes are; `note` says what was left out and how to see it."""
+
+    row_name: str
+    col_name: str
+    facets: Sequence[Facet]
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell as the template shows it: images, and of runs without one the state, the reason, and all of the reason."""
+
+    pictures: Sequence[Picture]
+    reasons: Sequence[tuple[Chip, str, str]]
+    hidden: int
+    """How many images more there are."""
+    width: int
+    """Of a reason, in CSS pixels."""
+    room: int
+    """Of the whole cell: repeats stand in a block about as wide as it is high."""
+
+
+def render_grid(grid: Grid, thumb: Thumb, *, link: Link | None = None) -> Rendering:
+    """The grid. 256-pixel thumbnails are sharp in it; cells narrow as the columns become many."""
+    box = box_for(max((len(facet.cols) for facet in grid.facets), default=0))
+    facets = [
+        {
+            "label": facet.label,
+            "cols": [_label(col) for col in facet.cols],
+            "rows": [(*_label(row.label), [_cell(runs, thumb, link, box) for runs in row.cells]) for row in facet.rows],
+        }
+        for facet in grid.facets
+    ]
+    names = {"row_name": grid.row_name, "col_name": grid.col_name}
+    html = fill("grid.html", facets=facets, note=grid.note, box=box, **names)
+    return {"text/plain": _text(grid), "text/html": html}
+
+
+def box_for(columns: int) -> int:
+    """The width of a cell's images in CSS pixels."""
+    if columns <= FEW_COLS:
+        return WIDE_BOX
+    return BOX if columns <= MANY_COLS else NARROW_BOX
+
+
+def _label(text: str) -> tuple[str, str]:
+    """A label, and the longer form of it for hovering."""
+    return one_line(text, LABEL), one_line(text, TITLE)
+
+
+def _cell(runs: Sequence[Run], thumb: Thumb, link: Link | None, box: int) -> Cell:
+    images = [image for run in runs for image in run.images]
+    failed = [run for run in runs if not run.images]
+    shown = min(len(images), MOST_IN_CELL) + len({(chip(run), reason_line(run, TITLE)) for run in failed})
+    width = box if shown <= 1 else max(box * 3 // 4, LEAST_BOX)
+    across = math.ceil(math.sqrt(shown))
+    # A reason is cut to about five lines of that width, so that it is never longer than the images beside it; runs that
+    # failed alike say it once, with their number.
+    letters = REASON_LINES * (width - REASON_EDGES) // LETTER
+    alike = Counter((chip(run), reason_line(run, letters), reason_line(run, TITLE)) for run in failed)
+    reasons = [
+        (Chip(f"{number} {state.word}", state.tone) if number > 1 else state, text, title)
+        for (state, text, title), number in alike.items()
+    ]
+    pictures = [picture(image, thumb, box=width, link=link) for image in images[:MOST_IN_CELL]]
+    return Cell(pictures, reasons, len(images) - len(pictures), width, across * width + (across - 1) * GAP)
+
+
+def _text(grid: Grid) -> str:
+    """The grid for a terminal: what each cell holds, in words."""
+    blocks = []
+    for facet in grid.facets:
+        table = [["", *(one_line(col, 24) for col in facet.cols)]]
+        table += [[one_line(row.label, 32), *map(_cell_words, row.cells)] for row in facet.rows]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in table]
+        blocks.append("\n".join([facet.label, *lines] if facet.label else lines))
+    return terminal_text("\n\n".join([*blocks, grid.note] if grid.note else blocks).split("\n"))
+
+
+def _cell_words(runs: Sequence[Run]) -> str:
+    images = sum(len(run.images) for run in runs)
+    others = Counter(chip(run).word for run in runs if not run.images)
+    parts = [count(images, "image")] if images else []
+    return ", ".join([*parts, *(f"{number} {word}" for word, number in others.items())]) or "no run"

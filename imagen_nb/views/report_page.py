@@ -1,0 +1,186 @@
+"""A report: one HTML file that opens offline, with everything it shows and does inside it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from imagen_nb.records import Run
+from imagen_nb.views.cards import failures, summary_line
+from imagen_nb.views.differences import settings
+from imagen_nb.views.pages import asset, fill
+from imagen_nb.views.pictures import Picture, Thumb, picture
+from imagen_nb.views.words import (
+    NO_RUNS,
+    Chip,
+    chip,
+    count,
+    dollars,
+    dot_list,
+    is_simulated,
+    reason_line,
+    seconds,
+    value_text,
+    why,
+)
+
+REPORT_BOX = 4096
+MOST_OF_A_REASON = 400
+BLANK = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
+"""One transparent pixel, so that an image without a picture yet is still valid HTML."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableColumn:
+    """A column of the table: how a run fills it, as text in some `form`, and as a number where it sorts as one."""
+
+    name: str
+    look: str
+    of: Callable[[Run], Any]
+    form: Callable[[Any], str] = value_text
+
+    def number(self, run: Run) -> float | None:
+        found = self.of(run)
+        return float(found) if self.look == "number" and found is not None else None
+
+    def text(self, run: Run) -> str:
+        found = self.of(run)
+        if found is None:
+            return ""
+        return f"{found:%Y-%m-%d %H:%M:%S}" if isinstance(found, datetime) else self.form(found)
+
+
+_LEADING = (TableColumn("prompt", "text", lambda run: run.request.prompt),)
+_TRAILING = (
+    TableColumn("status", "status", lambda run: chip(run).word),
+    TableColumn("reason", "text", lambda run: reason.text if (reason := why(run)) else None),
+    TableColumn("seconds", "number", lambda run: run.total_s, seconds),
+    TableColumn("cost", "number", lambda run: run.cost, dollars),
+    TableColumn("rating", "number", lambda run: run.rating),
+    TableColumn("note", "text", lambda run: run.note),
+    TableColumn("experiment", "setting", lambda run: run.experiment),
+    TableColumn("tag", "setting", lambda run: run.tag),
+    TableColumn("created", "stamp", lambda run: run.created_at),
+    TableColumn("run", "stamp", lambda run: run.id),
+)
+"""Before and after the columns of the settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One run in the report."""
+
+    key: str
+    data: str
+    pictures: Sequence[Picture]
+    chip: Chip
+    why: str | None
+    prompt: str
+    settings: Sequence[tuple[str, str, str]]
+    figures: str
+    cells: Sequence[tuple[str, float | None, str]]
+
+
+def render_report(
+    runs: Sequence[Run],
+    thumb: Thumb,
+    *,
+    title: str,
+    rows: str | None = None,
+    cols: str | None = None,
+    facet: str | None = None,
+    orders: Mapping[str, Sequence[str]] | None = None,
+    made_at: datetime | None = None,
+    note: str | None = None,
+) -> str:
+    """The whole page as text. Data reach it escaped, and its policy forbids any script and style but its own.
+
+    `rows`, `cols` and `facet` are the settings that span its grid when it opens; a reader can choose others. `orders`
+    has the values of settings as texts, in the order in which an axis shows them; a setting that is not in it goes by
+    number where all its values are numbers, else as they appear.
+    """
+    found = [settings(run) for run in runs]
+    names = list(dict.fromkeys(name for each in found for name in each))
+    texts = {name: {value_text(each.get(name)) for each in found} for name in names}
+    same = {name: each.pop() for name, each in texts.items() if len(each) == 1 and len(runs) > 1}
+    varying = [
+        TableColumn(name, "setting", lambda run, name=name: settings(run).get(name))  # type: ignore[misc] # bound early
+        for name in names
+        if name not in same
+    ]
+    columns = [each for each in (*_LEADING, *varying, *_TRAILING) if any(each.text(run) for run in runs)]
+    items = [_item(str(key), run, thumb, same, columns) for key, run in enumerate(runs)]
+    simulated = sum(is_simulated(run) for run in runs)
+    footer = [
+        count(len(runs), "run"),
+        f"{simulated:,} of them simulated" if simulated else "",
+        f"made {made_at:%Y-%m-%d %H:%M} UTC" if made_at else "",
+        note or "",
+    ]
+    return fill(
+        "report.html",
+        policy=_policy(),
+        title=title,
+        summary=summary_line(runs) if runs else NO_RUNS,
+        common=dot_list(f"{name}={text}" for name, text in same.items()),
+        reasons=failures(runs),
+        view="grid" if rows or cols else "gallery",
+        states=list(dict.fromkeys(item.chip.word for item in items)),
+        axes=["prompt", "template", *names],
+        rows=rows,
+        cols=cols,
+        facet=facet,
+        orders=json.dumps(dict(orders or {})),
+        items=items,
+        columns=[(column.name, column.look) for column in columns],
+        blank=BLANK,
+        footer=dot_list(footer),
+    )
+
+
+def _item(key: str, run: Run, thumb: Thumb, same: Mapping[str, str], columns: Sequence[TableColumn]) -> Item:
+    pictures = [each for image in run.images if (each := picture(image, thumb, box=REPORT_BOX)).src]
+    prompt, state, reason = run.request.prompt, chip(run), why(run)
+    missing = "The picture is not in this report." if run.images and not pictures else None
+    told = {name: value_text(found) for name, found in settings(run).items() if found is not None}
+    # What the page's script needs to know of the run, as JSON for an attribute.
+    words = [run.id, prompt, state.word, run.experiment or "", run.tag or "", run.note or "", run.error or ""]
+    data = {
+        "key": key,
+        "state": state.word,
+        "prompt": prompt,
+        "axes": {"prompt": prompt, "template": run.request.template, **told},
+        "text": " ".join([*words, *told.values()]).lower(),
+    }
+    if not pictures and (short := reason_line(run, MOST_OF_A_REASON) or missing):
+        data |= {"tone": state.tone, "reason": short}
+    figures = dot_list([seconds(run.total_s), dollars(run.cost), "simulated" if is_simulated(run) else ""])
+    return Item(
+        key=key,
+        data=json.dumps(data),
+        pictures=pictures,
+        chip=state,
+        why=None if pictures else (reason.text if reason else missing),
+        prompt=prompt,
+        settings=[(name, text, "same" if name in same else "own") for name, text in told.items()],
+        figures=dot_list([figures, "★" * (run.rating or 0), run.note or ""]),
+        cells=[(column.text(run), column.number(run), column.look) for column in columns],
+    )
+
+
+@cache
+def _policy() -> str:
+    """What the page may do, as a browser reads it: run its own script and style, by their hashes, and nothing else."""
+    style, script = (
+        base64.b64encode(hashlib.sha256(asset(name).encode()).digest()).decode() for name in ("report.css", "report.js")
+    )
+    return (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{style}'; script-src 'sha256-{script}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
