@@ -3,12 +3,11 @@
     with Simulator(latency=0.5) as simulator:
         ...  # simulator.base_url stands before /v1
 
-Words in a prompt make a prediction end otherwise than well; see `WORDS`. Faults of the network and the service are
-in `Faults`. Nothing here imports the rest of the package.
+Words in a prompt make a prediction end otherwise than well; see `WORDS`. Nothing here imports the rest of the package,
+and nothing here misbehaves as networks and services do: servers of that kind live with the tests.
 """
 
 from imagen_nb.simulator.ledger import WORDS
 from imagen_nb.simulator.server import Simulator, serve
-from imagen_nb.simulator.service import Faults
 
-__all__ = ["WORDS", "Faults", "Simulator", "serve"]
+__all__ = ["WORDS", "Simulator", "serve"]

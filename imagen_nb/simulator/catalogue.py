@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib.resources import files
@@ -51,7 +51,7 @@ class Model:
     description: str
     seconds: float
     inputs: Mapping[str, Mapping[str, Any]]
-    sizes: Mapping[str, tuple[int, int]]
+    sizes: Mapping[str, Sequence[int]]
     scales: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     format: str = "jpg"
     is_list: bool = False
@@ -71,8 +71,16 @@ class Model:
     @cached_property
     def schema(self) -> dict[str, Any]:
         """The OpenAPI document as the service gives it: enums by reference, order in `x-order`."""
-        properties = {name: _property(name, order, spec) for order, (name, spec) in enumerate(self.inputs.items())}
-        enums = {name: _enum(name, spec) for name, spec in self.inputs.items() if "enum" in spec}
+        properties: dict[str, Any] = {}
+        enums: dict[str, Any] = {}
+        for order, (name, spec) in enumerate(self.inputs.items()):
+            kept = {key: value for key, value in spec.items() if key not in ("enum", "required")}
+            properties[name] = {"title": name.replace("_", " ").title(), **kept, "x-order": order}
+            if "enum" in spec:
+                properties[name]["allOf"] = [{"$ref": f"#/components/schemas/{name}"}]
+                del properties[name]["title"]
+                about = {"type": "string", "title": name, "description": "An enumeration."}
+                enums[name] = {"enum": spec["enum"], **about}
         required = [name for name, spec in self.inputs.items() if spec.get("required")]
         made = {"type": "object", "title": "Input", "required": required, "properties": properties}
         uri = {"type": "string", "format": "uri"}
@@ -82,13 +90,26 @@ class Model:
 
     def problems(self, given: Mapping[str, Any]) -> list[Problem]:
         """Why the service would refuse this input; nothing when it would not. Inputs it does not know it ignores."""
-        missing = [
+        problems = [
             Problem("required", "input", f"{name} is required")
             for name, spec in self.inputs.items()
             if spec.get("required") and name not in given
         ]
-        known = ((name, value) for name, value in given.items() if name in self.inputs)
-        return missing + [problem for name, value in known for problem in _wrong(name, value, self.inputs[name])]
+        for name, value in given.items():
+            if (spec := self.inputs.get(name)) is None:
+                continue
+            place, wanted = f"input.{name}", spec.get("type", "string")
+            if not _is_a(value, wanted):
+                kind = "null" if value is None else next((each for each in _TYPES if _is_a(value, each)), "object")
+                problems.append(Problem("invalid_type", place, f"Invalid type. Expected: {wanted}, given: {kind}"))
+            elif "enum" in spec and value not in spec["enum"]:
+                allowed = ", ".join(f'"{each}"' for each in spec["enum"])
+                problems.append(Problem("enum", place, f"{name} must be one of the following: {allowed}"))
+            elif "minimum" in spec and value < spec["minimum"]:
+                problems.append(Problem("number_gte", place, f"Must be greater than or equal to {spec['minimum']}"))
+            elif "maximum" in spec and value > spec["maximum"]:
+                problems.append(Problem("number_lte", place, f"Must be less than or equal to {spec['maximum']}"))
+        return problems
 
     def echo(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The input as a reply repeats it: defaults filled in, keys in alphabetical order."""
@@ -110,64 +131,20 @@ class Model:
         ratio = str(filled.get("aspect_ratio", "1:1"))
         if "custom" in (ratio, filled.get("size")) and {"width", "height"} <= filled.keys():
             return int(filled["width"]), int(filled["height"])
-        spelt = _spelt(filled, "resolution") or (None if ratio in self.sizes else _spelt(filled, "size"))
-        if spelt:
-            return spelt
+        names = ("resolution",) if ratio in self.sizes else ("resolution", "size")
+        for name in names:  # pixels where an input spells them out, as in "1365x1024"
+            if match := _PIXELS.fullmatch(str(filled.get(name))):
+                return int(match[1]), int(match[2])
         width, height = self.sizes.get(ratio, (1024, 1024))
         scale = math.prod(factors.get(str(filled.get(name)), 1) for name, factors in self.scales.items())
         return round(width * scale), round(height * scale)
 
 
-def offered(own: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, Model]:
-    """Every model by name: those of `models.json`, and `own` ones in the same form, which win."""
-    return {**_built_in(), **{name: _model(name, raw) for name, raw in (own or {}).items()}}
-
-
 @cache
-def _built_in() -> Mapping[str, Model]:
-    text = files("imagen_nb.simulator").joinpath("models.json").read_text("utf-8")
-    return {name: _model(name, raw) for name, raw in json.loads(text).items()}
-
-
-def _model(name: str, raw: Mapping[str, Any]) -> Model:
-    sizes = {ratio: (width, height) for ratio, (width, height) in raw.get("sizes", {}).items()}
-    return Model(
-        name=name,
-        description=raw.get("description", name),
-        seconds=raw.get("seconds", 1.0),
-        inputs=raw["inputs"],
-        sizes=sizes,
-        scales=raw.get("scales", {}),
-        format=raw.get("format", "jpg"),
-        is_list=raw.get("list", False),
-        count=raw.get("count"),
-        version=raw.get("version", "hidden"),
-    )
-
-
-def _property(name: str, order: int, spec: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {key: value for key, value in spec.items() if key not in ("enum", "required")}
-    if "enum" in spec:
-        return {"allOf": [{"$ref": f"#/components/schemas/{name}"}], **kept, "x-order": order}
-    return {"title": name.replace("_", " ").title(), **kept, "x-order": order}
-
-
-def _enum(name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
-    return {"enum": spec["enum"], "type": "string", "title": name, "description": "An enumeration."}
-
-
-def _wrong(name: str, value: Any, spec: Mapping[str, Any]) -> Iterator[Problem]:
-    """What is wrong with one value, in the words of the service's validator."""
-    place, wanted = f"input.{name}", spec.get("type", "string")
-    if not _is_a(value, wanted):
-        yield Problem("invalid_type", place, f"Invalid type. Expected: {wanted}, given: {_type_of(value)}")
-    elif "enum" in spec and value not in spec["enum"]:
-        allowed = ", ".join(f'"{each}"' for each in spec["enum"])
-        yield Problem("enum", place, f"{name} must be one of the following: {allowed}")
-    elif "minimum" in spec and value < spec["minimum"]:
-        yield Problem("number_gte", place, f"Must be greater than or equal to {spec['minimum']}")
-    elif "maximum" in spec and value > spec["maximum"]:
-        yield Problem("number_lte", place, f"Must be less than or equal to {spec['maximum']}")
+def catalogue() -> Mapping[str, Model]:
+    """Every model by name."""
+    raw = json.loads(files("imagen_nb.simulator").joinpath("models.json").read_text("utf-8"))
+    return {name: Model(name=name, **fields) for name, fields in raw.items()}
 
 
 def _is_a(value: Any, wanted: str) -> bool:
@@ -176,15 +153,3 @@ def _is_a(value: Any, wanted: str) -> bool:
     if wanted == "integer" and isinstance(value, float):
         return value.is_integer()
     return isinstance(value, _TYPES[wanted])
-
-
-def _type_of(value: Any) -> str:
-    if value is None:
-        return "null"
-    return next((name for name in _TYPES if _is_a(value, name)), "object")
-
-
-def _spelt(filled: Mapping[str, Any], name: str) -> tuple[int, int] | None:
-    """Pixels where an input spells them out, as in "1365x1024"."""
-    match = _PIXELS.fullmatch(str(filled.get(name)))
-    return (int(match[1]), int(match[2])) if match else None

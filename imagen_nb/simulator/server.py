@@ -10,7 +10,6 @@ import contextlib
 import signal
 import socket
 import socketserver
-import struct
 import sys
 import threading
 import time
@@ -23,12 +22,11 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qsl
 
-from imagen_nb.simulator import bodies as replies
 from imagen_nb.simulator import painter
-from imagen_nb.simulator.bodies import Reply
-from imagen_nb.simulator.catalogue import offered
-from imagen_nb.simulator.ledger import Latency, Ledger
-from imagen_nb.simulator.service import Call, Dropped, Faults, Paint, Service
+from imagen_nb.simulator.bodies import HttpResponse, problem
+from imagen_nb.simulator.catalogue import catalogue
+from imagen_nb.simulator.ledger import Latency, Ledger, WallClock
+from imagen_nb.simulator.service import HttpRequest, Paint, Service
 
 HOST = "127.0.0.1"
 LARGEST_BODY = 1_000_000
@@ -59,10 +57,9 @@ def forbidden(headers: Mapping[str, str], port: int) -> str | None:
 class Simulator:
     """A running simulator; it serves from its construction until `close()`, or the end of a `with`.
 
-    `port` 0 is any free one. `latency` is in seconds (see `Latency`), `seed` decides latencies, faults and pictures.
-    With `token` a call needs it, else none is needed. `paint` makes the pictures (see `Paint`), by default real ones.
-    `models` adds models, or replaces them, in the form of `models.json`. `lists=False` offers no list of predictions.
-    `keep_s` is how long outputs are kept, `capacity` how many predictions. `faults` may be changed at any time.
+    `port` 0 is any free one. `latency` is in seconds (see `Latency`), `seed` decides latencies and pictures. With
+    `token` a call needs it, else none is needed. `paint` makes the pictures (see `Paint`), by default real ones. With
+    `creates_per_minute` a create beyond that rate, and beyond `burst` of them at once, is answered with 429.
     """
 
     def __init__(
@@ -73,24 +70,21 @@ class Simulator:
         seed: int = 0,
         token: str | None = None,
         paint: Paint | None = None,
-        lists: bool = True,
-        models: Mapping[str, Mapping[str, Any]] | None = None,
-        faults: Faults | None = None,
-        keep_s: float = 3600.0,
-        capacity: int = 100_000,
+        creates_per_minute: float | None = None,
+        burst: int = 1,
     ) -> None:
         self._server = _Server(port)
-        self._ledger = Ledger(latency=latency, seed=seed, capacity=capacity)
+        self._ledger = Ledger(latency=latency, seed=seed)
         self._service = self._server.service = Service(
             self._ledger,
-            offered(models),
+            catalogue(),
             paint or painter.paint,
             origin=self.base_url,
-            unix_zero=time.time() - time.monotonic(),
+            wall=WallClock(time.time() - time.monotonic()),
             token=token,
-            keep_s=keep_s,
             seed=seed,
-            faults=faults if lists else _without_list(faults),
+            creates_per_minute=creates_per_minute,
+            burst=burst,
         )
         self._server.start()
 
@@ -106,7 +100,7 @@ class Simulator:
     @property
     def predictions(self) -> list[dict[str, Any]]:
         """The bill: every prediction created, in order, as the API would show it now."""
-        return [self._service.shown(row) for row in self._ledger.rows()]
+        return [self._service.prediction(entry) for entry in self._ledger.entries()]
 
     @property
     def requests(self) -> deque[tuple[str, str, dict[str, str]]]:
@@ -117,15 +111,6 @@ class Simulator:
     def counts(self) -> Counter[str]:
         """How many requests there were of each method."""
         return self._server.counts
-
-    @property
-    def faults(self) -> Faults:
-        """What goes wrong from now on."""
-        return self._service.faults
-
-    @faults.setter
-    def faults(self, faults: Faults) -> None:
-        self._service.faults = faults
 
     def close(self) -> None:
         """Stop serving, let go of every hold, and end every connection. Closing twice does no harm."""
@@ -144,21 +129,13 @@ class Simulator:
         return f"Simulator({self.base_url})"
 
 
-def serve(
-    port: int = 0,
-    latency: Latency = None,
-    *,
-    seed: int = 0,
-    token: str | None = None,
-    keep_s: float = 3600.0,
-    faults: Faults | None = None,
-) -> None:
+def serve(port: int = 0, latency: Latency = None, *, seed: int = 0) -> None:
     """Run a simulator in the foreground until SIGINT or SIGTERM; its base URL is the first line printed.
 
     Call it from the main thread. Raises `OSError` when the port is taken.
     """
     stop = threading.Event()
-    with Simulator(port=port, latency=latency, seed=seed, token=token, keep_s=keep_s, faults=faults) as simulator:
+    with Simulator(port=port, latency=latency, seed=seed) as simulator:
         wanted = (signal.SIGINT, signal.SIGTERM)
         before = {each: signal.signal(each, lambda *_: stop.set()) for each in wanted}
         try:
@@ -254,72 +231,53 @@ class _Handler(BaseHTTPRequestHandler):
             headers[key] = sys.intern(f"{headers[key]}, {value}" if key in headers else value)
         self.server.requests.append((self.command, self.path, headers))
         self.server.counts[self.command] += 1
-        try:
-            self._send(self._reply(headers))
-        except Dropped as dropped:
-            self._drop(is_reset=dropped.is_reset)
+        self._send(self._response(headers))
         self.connection.settimeout(_IDLE_S)
 
     do_GET = do_HEAD = do_POST = do_OPTIONS = exchange  # noqa: N815 - the names http.server looks for
     do_PUT = do_PATCH = do_DELETE = exchange  # noqa: N815 - likewise
 
-    def _reply(self, headers: Mapping[str, str]) -> Reply:
+    def _response(self, headers: Mapping[str, str]) -> HttpResponse:
         reason = forbidden(headers, int(self.server.server_address[1]))
         length = headers.get("content-length", "0")
         if "transfer-encoding" in headers or not length.isdecimal():
             self.close_connection = True
-            return replies.problem(411, "A body needs a Content-Length.")
+            return problem(411, "A body needs a Content-Length.")
         if reason is not None or int(length) > LARGEST_BODY:
             self.close_connection = True
-            self._drain(int(length))
-            return replies.problem(403, reason) if reason else replies.problem(413, "The body is too large.")
+            # What is still coming is read, within bounds, so that the response is not lost with the connection.
+            left = min(int(length), _DRAINED)
+            while left > 0 and (read := self.rfile.read(min(left, 65536))):
+                left -= len(read)
+            return problem(403, reason) if reason else problem(413, "The body is too large.")
         body = self.rfile.read(int(length))
         if len(body) < int(length):
             self.close_connection = True
-            return replies.problem(400, "The body ended early.")
+            return problem(400, "The body ended early.")
         path, _, query = self.path.partition("?")
         first = dict(reversed(parse_qsl(query)))
-        return self.server.service.answer(Call(self.command, path, first, headers, body))
+        return self.server.service.answer(HttpRequest(self.command, path, first, headers, body))
 
-    def _drain(self, length: int) -> None:
-        """Read what is still coming, within bounds, so that the reply is not lost with the connection."""
-        left = min(length, _DRAINED)
-        while left > 0 and (read := self.rfile.read(min(left, 65536))):
-            left -= len(read)
-
-    def _send(self, reply: Reply) -> None:
-        """Send the whole reply at once: a head on its own would wait 40 ms for an acknowledgement."""
-        body = b"" if self.command == "HEAD" else reply.body
+    def _send(self, response: HttpResponse) -> None:
+        """Send the whole response at once: a head on its own would wait 40 ms for an acknowledgement."""
+        body = b"" if self.command == "HEAD" else response.body
         lines = [
-            f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}",
+            f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}",
             f"Date: {formatdate(self.server.service.wall.zero + time.monotonic(), usegmt=True)}",
-            f"Content-Type: {reply.content_type}",
-            f"Content-Length: {len(reply.body)}",
+            f"Content-Type: {response.content_type}",
+            f"Content-Length: {len(response.body)}",
             "X-Content-Type-Options: nosniff",
             "Cross-Origin-Resource-Policy: same-origin",
-            *(f"{name}: {value}" for name, value in reply.headers),
+            *(f"{name}: {value}" for name, value in response.headers),
             *(["Connection: close"] if self.close_connection else []),
         ]
         self.wfile.write("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
-
-    def _drop(self, *, is_reset: bool) -> None:
-        """End the connection without a word, with FIN or with RST."""
-        self.close_connection = True
-        if is_reset:
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            socket.close(self.connection.detach())  # at once, before the server says goodbye with a FIN
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """A request that is not HTTP, or a method nobody knows."""
         self.close_connection = True
         self.command = self.command or ""
-        self._send(replies.problem(code, message or explain or "The request cannot be read."))
+        self._send(problem(code, message or explain or "The request cannot be read."))
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
         """Say nothing: `requests` has it all."""
-
-
-def _without_list(faults: Faults | None) -> Faults:
-    from dataclasses import replace
-
-    return replace(faults or Faults(), no_list=True)

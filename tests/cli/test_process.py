@@ -8,10 +8,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from caller import Caller
 
 from imagen_nb.cli import main
 
@@ -81,12 +83,13 @@ def test_killed_run_is_settled_by_reconcile(
     home: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """SIGKILL while it waits: `reconcile` finds the prediction, fetches the image, and creates nothing."""
-    running = process("run", "[queued] a fox")
+    """SIGKILL while it waits: `reconcile` finds the prediction, says how it ended, and creates nothing."""
+    running = process("run", "[stuck] a fox")
     created(simulator, 1)
     running.kill()
     running.wait()
-    simulator._ledger.cancel(simulator._ledger.rows()[0])
+    with closing(Caller(simulator.port)) as caller:
+        caller("POST", f"/v1/predictions/{simulator.predictions[0]['id']}/cancel")
     assert command("reconcile") == 0
     assert "1 row was open" in capsys.readouterr().out
     assert len(simulator.predictions) == 1

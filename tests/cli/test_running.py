@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from acts import rst
+from origin import Origin
 
 from imagen_nb.cli import main
 from imagen_nb.cli.running import Ticker
 from imagen_nb.records import Progress, Status
-from imagen_nb.simulator import Faults, Simulator
-from imagen_nb.workspace import CONFIRM_ABOVE
+from imagen_nb.settings import CONFIRM_ABOVE
 
 Command = Callable[..., int]
 
@@ -225,8 +226,9 @@ def test_a_shell_is_told_what_a_shell_can_do(
 
 def test_a_card_tells_a_shell_what_a_shell_can_do(capsys: pytest.CaptureFixture[str], home: Path) -> None:
     """Below a run whose reply was lost for good stands the command that looks for it; a prompt stands as it is."""
-    with Simulator(latency=0.05, faults=Faults(drop_after=1.0, no_list=True)) as simulator:
-        main(["--home", str(home), "--provider", simulator.base_url, "run", "write home= and imagen_nb.reconcile()"])
+    with Origin(lists=False) as api:
+        api.fault("create", after=[rst])
+        main(["--home", str(home), "--provider", api.base_url, "run", "write home= and imagen_nb.reconcile()"])
     out = capsys.readouterr().out
     assert "write home= and imagen_nb.reconcile()" in out
     assert "imagen-nb reconcile looks for it" in out

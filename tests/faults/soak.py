@@ -23,9 +23,9 @@ from crash import EXPERIMENT, SETTLE_S, planned, sweeping
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 from ledger import books, until
+from origin import Origin
 from test_ledger_machine import LedgerMachine
 
-from imagen_nb.simulator import Faults, Simulator
 from imagen_nb.workspace import Workspace
 
 WANTED = 400
@@ -50,34 +50,34 @@ def kills_part(folder: Path, options: argparse.Namespace) -> None:
     moments = random.Random(options.seed)  # noqa: S311 - the same moments each time
     killed = wanted = bills = images = 0
     while killed < options.kills:
-        faults = Faults(drop_before=0.03, drop_after=0.03, list_lag_s=0.3)
         home = folder / str(killed)
-        with Simulator(latency=0.3, seed=killed, token=money.TOKEN, faults=faults, paint=money.dot) as simulator:
-            killed += sum(_killed(home, simulator, moments) for _ in range(min(5, options.kills - killed)))
-            with Workspace(home, provider=simulator.base_url, token=money.TOKEN, settle_s=SETTLE_S) as workspace:
+        with Origin(latency=0.3, seed=killed, token=money.TOKEN, list_lag=0.3) as api:
+            money.drop_creates(api, 0.03)
+            killed += sum(_killed(home, api, moments) for _ in range(min(5, options.kills - killed)))
+            with Workspace(home, provider=api.base_url, token=money.TOKEN, settle_s=SETTLE_S) as workspace:
                 workspace.run(planned(workspace, 100), experiment=EXPERIMENT, resume=True)
-            now = books(home, simulator)
+            now = books(home, api)
             now.balance(100)
             wanted, bills, images = wanted + 100, bills + len(now.bills), images + now.images
     print(f"SIGKILL x {killed}: {wanted} wanted, {bills} billed, {images} images")
 
 
-def _killed(home: Path, simulator: Simulator, moments: random.Random) -> bool:
+def _killed(home: Path, api: Origin, moments: random.Random) -> bool:
     """Whether a process could be killed while it was at work."""
-    before = len(simulator.requests)
-    with sweeping(home, simulator.base_url, 100, jobs=8, token=money.TOKEN) as process:
-        until(lambda: len(simulator.requests) > before or process.poll() is not None)
+    before = len(api.seen)
+    with sweeping(home, api.base_url, 100, jobs=8, token=money.TOKEN) as process:
+        until(lambda: len(api.seen) > before or process.poll() is not None)
         time.sleep(moments.random() * 0.8)
         return process.poll() is None
 
 
 def neighbours_part(folder: Path, options: argparse.Namespace) -> None:
     """Four processes that sweep, read, rate and reconcile in one home."""
-    with Simulator(latency=0.05, paint=money.dot) as simulator:
-        processes = neighbours.at_work(folder, simulator.base_url, options.minutes * 60)
+    with Origin(latency=0.05) as api:
+        processes = neighbours.at_work(folder, api.base_url, options.minutes * 60)
         said = [process.communicate(timeout=options.minutes * 60 + 300)[0] for process in processes]
         assert [process.returncode for process in processes] == [0] * 4
-        books(folder, simulator).balance(sum(map(int, said)))
+        books(folder, api).balance(sum(map(int, said)))
     print(f"four processes for {options.minutes:g} minutes: {sum(map(int, said))} runs, 0 errors, integrity check ok")
 
 

@@ -12,12 +12,12 @@ import pytest
 from acts import rst
 from crash import EXPERIMENT, SETTLE_S, hold_at, planned, sweeping
 from ledger import Books, books, until
+from money import drop_creates
 from origin import Origin, throttled
 from providers import CANARY
 
 from imagen_nb.log.log import Log
 from imagen_nb.records import Status
-from imagen_nb.simulator import Faults, Simulator
 from imagen_nb.workspace import Workspace
 
 COUNT = 4
@@ -134,13 +134,13 @@ def test_killed_at_random_moments_of_a_bad_day(home: Path, seed: int) -> None:
     """SIGKILL at random points, while creates are dropped before and after: every request is billed once."""
     moments = random.Random(seed)  # noqa: S311 - the same moments each time
     wanted = 40
-    faults = Faults(drop_before=0.08, drop_after=0.08, list_lag_s=0.3)
-    with Simulator(latency=0.2, seed=seed, token=CANARY, faults=faults) as simulator:
+    with Origin(latency=0.2, seed=seed, token=CANARY, list_lag=0.3) as api:
+        drop_creates(api)
         for _ in range(3):
-            before = len(simulator.predictions)
-            with sweeping(home, simulator.base_url, wanted, jobs=8, token=CANARY) as process:
-                until(lambda before=before, process=process: len(simulator.predictions) > before or process.poll() == 0)
+            before = len(api.bills)
+            with sweeping(home, api.base_url, wanted, jobs=8, token=CANARY) as process:
+                until(lambda before=before, process=process: len(api.bills) > before or process.poll() == 0)
                 time.sleep(moments.random() * 0.6)
-            books(home, simulator).check()
-        assert resumed(home, simulator.base_url, wanted) == {Status.SUCCEEDED}
-        books(home, simulator).balance(wanted)
+            books(home, api).check()
+        assert resumed(home, api.base_url, wanted) == {Status.SUCCEEDED}
+        books(home, api).balance(wanted)

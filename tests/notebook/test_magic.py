@@ -11,14 +11,16 @@ from typing import Any
 
 import controls
 import pytest
+from acts import says
 from markup import Markup
+from origin import Origin
 from shells import Session, session
 
 from imagen_nb import errors
 from imagen_nb.planning.options import manual
 from imagen_nb.planning.plan import Plan
 from imagen_nb.records import Run, Status
-from imagen_nb.simulator import Faults, Simulator
+from imagen_nb.simulator import Simulator
 from imagen_nb.sweeps.sweep import Runs
 
 
@@ -417,16 +419,16 @@ def test_nothing_is_bound_by_a_mistake(notebook: Session) -> None:
     assert "r" not in notebook.shell.user_ns
 
 
-@pytest.mark.parametrize(
-    ("faults", "error"), [(Faults(no_credit=True), errors.CreditError), (Faults(), errors.AuthenticationError)]
-)
+@pytest.mark.parametrize(("token", "error"), [("right", errors.CreditError), ("wrong", errors.AuthenticationError)])
 def test_refused_requests_fail_the_cell(
-    notebook: Session, monkeypatch: pytest.MonkeyPatch, faults: Faults, error: type[errors.ImagenError]
+    notebook: Session, monkeypatch: pytest.MonkeyPatch, token: str, error: type[errors.ImagenError]
 ) -> None:
     """401 and 402 fail the cell in two lines, for one request and for a sweep; the rows are in the log."""
-    with Simulator(token="right", faults=faults) as refusing:
+    with Origin(token="right_canary") as refusing:
+        if token == "right":
+            refusing.fault("create", instead=[says({"title": "Insufficient credit", "status": 402}, 402)])
         monkeypatch.setenv("IMAGEN_NB_PROVIDER", refusing.base_url)
-        monkeypatch.setenv("IMAGEN_NB_TOKEN", "right" if faults.no_credit else "wrong_canary")
+        monkeypatch.setenv("IMAGEN_NB_TOKEN", f"{token}_canary")
         for cell in ("%imagen -o r a fox", "%imagen -o r -n 3 -j 1 a fox"):
             notebook.run(cell)
             assert isinstance(notebook.error, error)
@@ -434,7 +436,7 @@ def test_refused_requests_fail_the_cell(
             assert len(written.strip().splitlines()) <= 2
             assert "canary" not in written
             assert isinstance(notebook.value("r"), Runs)
-        assert refusing.predictions == []
+        assert refusing.bills == []
     log = notebook.run("%imagen_log")
     assert set(log["status"]) <= {"failed", "intent"}
     assert len(log) >= 2

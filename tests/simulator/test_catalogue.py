@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from imagen_nb.simulator.catalogue import offered
+from imagen_nb.simulator.catalogue import catalogue
 
-MODELS = offered()
+MODELS = catalogue()
 SCHNELL = MODELS["black-forest-labs/flux-schnell"]
 
 
-def test_the_models_worth_knowing_are_offered() -> None:
+def test_the_models_worth_knowing_are_catalogue() -> None:
     """The three Imagens and the six others."""
     assert set(MODELS) == {
         "google/imagen-4",
@@ -122,10 +122,3 @@ def test_the_number_and_the_format_of_the_pictures_follow_the_input() -> None:
     assert seedream.pictures(seedream.echo({"max_images": 3, "sequential_image_generation": "auto"})) == 3
     assert SCHNELL.extension(SCHNELL.echo({})) == "webp"
     assert SCHNELL.extension(SCHNELL.echo({"output_format": "png"})) == "png"
-
-
-def test_an_own_model_can_be_added() -> None:
-    """`models=` takes the form of `models.json` and leaves the others as they are."""
-    own = offered({"some/body": {"inputs": {"prompt": {"type": "string"}}}})
-    assert own["some/body"].problems({}) == []
-    assert set(own) == {*MODELS, "some/body"}

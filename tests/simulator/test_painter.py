@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from imagen_nb.simulator.painter import LINE, MARK, fit, font, paint, spelt
+from imagen_nb.simulator.painter import LINE, MARK, fit, font, paint, spell
 
 PARAMS = {"aspect_ratio": "1:1", "output_format": "jpg"}
 LONG = " ".join(["a young woman with brightly dyed pink-gold hair and freckled skin,"] * 20)
@@ -81,18 +81,18 @@ def test_the_words_are_in_the_picture() -> None:
 )
 def test_letters_that_the_font_lacks_are_spelt(text: str, expected: str) -> None:
     """By their base letter, their name, or the name and length of their script."""
-    assert spelt(text) == expected
+    assert spell(text) == expected
 
 
 @pytest.mark.parametrize("text", ["a fox", LONG, "x" * 400, "word " * 2000])
 def test_lines_keep_within_their_box(text: str) -> None:
     """Wrapped or, at the smallest size, cut: no line is too wide and the block not too tall."""
-    block = fit(text, 600, 300, (48, 32, 24, 16))
-    assert block.height == len(block.lines) * block.size * LINE <= 300
-    assert max(font(block.size).getlength(line) for line in block.lines) <= 600 + block.size
+    lines, size = fit(text, 600, 300, (48, 32, 24, 16))
+    assert len(lines) * size * LINE <= 300
+    assert max(font(size).getlength(line) for line in lines) <= 600 + size
 
 
 def test_a_short_prompt_is_large_and_a_long_one_whole() -> None:
     """The largest size that fits is taken, and nothing is cut that has room."""
-    assert fit("a fox", 600, 300, (48, 16)).size == 48
-    assert " ".join(fit(LONG, 900, 700, (48, 32, 24, 16)).lines) == LONG
+    assert fit("a fox", 600, 300, (48, 16)) == (["a fox"], 48)
+    assert " ".join(fit(LONG, 900, 700, (48, 32, 24, 16))[0]) == LONG

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from imagen_nb.simulator import Faults, Simulator
+from imagen_nb.simulator import Simulator
 
 # The client asks pydantic for its first version, which warns on Pythons that are newer than itself.
 pytestmark = pytest.mark.filterwarnings("ignore:Core Pydantic V1 functionality:UserWarning")
@@ -87,21 +87,20 @@ def test_it_reads_a_models_schema_and_versions(client: Any) -> None:
     assert model.versions.get(version.id).openapi_schema["components"]["schemas"]["Input"]["required"] == ["prompt"]
 
 
-def test_run_gives_a_file_that_is_a_picture(client: Any, served: Simulator) -> None:
-    """One call from prompt to file, for a model of one picture and for one of several.
+@pytest.mark.parametrize("held", [{}, {"wait": False}], ids=["held", "polling"])
+def test_run_gives_pictures(client: Any, served: Simulator, held: dict[str, bool]) -> None:
+    """One call from prompt to file, held or polling, for a model of one picture and for one of several.
 
-    The client makes a FileOutput of https: and data: URIs alone, hence the data: ones.
+    The client makes a FileOutput of https: URIs alone, hence the ones made here.
     """
-    served.faults = Faults(data_uris=True)
-    assert image_of(client.run(MODEL, input={"prompt": "a red fox"}).read()) == ("JPEG", (1024, 1024))
+    from replicate.helpers import FileOutput
+
+    one = client.run(MODEL, input={"prompt": "a red fox"}, **held)
+    assert one.startswith(f"{served.base_url}/files/")
+    assert image_of(FileOutput(one, client).read()) == ("JPEG", (1024, 1024))
     several = {"prompt": "a red fox", "num_outputs": 2, "megapixels": "0.25", "output_format": "png"}
-    files = client.run("black-forest-labs/flux-schnell", input=several)
-    assert [image_of(each.read()) for each in files] == [("PNG", (512, 512))] * 2
-
-
-def test_run_polls_when_it_is_told_not_to_hold(client: Any, served: Simulator) -> None:
-    """Without `wait` the client polls, and gets the URL of this server."""
-    assert client.run(MODEL, input={"prompt": "a red fox"}, wait=False).startswith(f"{served.base_url}/files/")
+    outputs = client.run("black-forest-labs/flux-schnell", input=several, **held)
+    assert [image_of(FileOutput(each, client).read()) for each in outputs] == [("PNG", (512, 512))] * 2
 
 
 def test_run_by_owner_name_and_version(client: Any) -> None:

@@ -17,14 +17,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from origin import picture
+from acts import fin, rst
+from origin import Origin
 
-from imagen_nb.simulator import Faults, Simulator
 from imagen_nb.workspace import Workspace
 
 MODEL = "google/imagen-4"
 LIST_LAG_S = 2.0
-BAD_LUCK = Faults(drop_before=0.08, drop_after=0.08, list_lag_s=LIST_LAG_S)
+BAD_LUCK = 0.08
+"""The share of creates that are dropped before they are processed, and of those that are dropped after it."""
 TOKEN = "money"
 
 
@@ -50,27 +51,29 @@ class Score:
         )
 
 
-def dot(_width: int, _height: int, fmt: str, **_: Any) -> bytes:
-    """Paints a small picture in no time."""
-    return picture("PNG" if fmt == "png" else "JPEG")
+def drop_creates(api: Origin, chance: float = BAD_LUCK) -> None:
+    """Drop creates unprocessed, and others when they are processed, each with that chance."""
+    api.fault("create", instead=[fin], chance=chance)
+    api.fault("create", after=[rst], chance=chance)
 
 
-def scored(who: str, wanted: int, run: Callable[[Simulator], int], faults: Faults = BAD_LUCK) -> Score:
-    """The score of something that gives the number of images it got from a simulator."""
-    with Simulator(latency=0.05, seed=1, token=TOKEN, faults=faults, paint=dot) as simulator:
+def scored(who: str, wanted: int, run: Callable[[Origin], int]) -> Score:
+    """The score of something that gives the number of images it got from a provider on a bad day."""
+    with Origin(latency=0.05, seed=1, token=TOKEN, list_lag=LIST_LAG_S) as api:
+        drop_creates(api)
         began = time.monotonic()
-        images = run(simulator)
-        return Score(who, wanted, len(simulator.predictions), images, time.monotonic() - began)
+        images = run(api)
+        return Score(who, wanted, len(api.bills), images, time.monotonic() - began)
 
 
 def ours(home: Path, wanted: int, *, jobs: int) -> Score:
     """A sweep of different requests, as anybody runs one; the list may lag for 4 s."""
 
-    def run(simulator: Simulator) -> int:
-        with Workspace(home, provider=simulator.base_url, token=TOKEN, jobs=jobs, settle_s=4.0) as workspace:
+    def run(api: Origin) -> int:
+        with Workspace(home, provider=api.base_url, token=TOKEN, jobs=jobs, settle_s=4.0) as workspace:
             workspace.run(workspace.plan("fox {n}", n=[str(n) for n in range(wanted)]), experiment="money")
             frame = workspace.frame()
-            assert set(frame.prediction_id.dropna()) == {each["id"] for each in simulator.predictions}
+            assert set(frame.prediction_id.dropna()) == {bill.id for bill in api.bills}
             assert workspace.log.verify() == []
             return int((frame.status == "succeeded").sum())
 
@@ -102,8 +105,8 @@ def _image(client: Any, prompt: str) -> bytes:
     return FileOutput(str(output), client).read()  # which run() makes of https URLs by itself
 
 
-def _images(simulator: Simulator, wanted: int, tries: int) -> int:
-    client = _client(simulator.base_url)
+def _images(api: Origin, wanted: int, tries: int) -> int:
+    client = _client(api.base_url)
 
     def one(number: int) -> bool:
         for _ in range(tries):
@@ -123,7 +126,7 @@ def main() -> None:
         return
     wanted, tries = int(sys.argv[1]), int(sys.argv[2])
     who = f"replicate {version('replicate')}, {'no retry' if tries == 1 else 'a naive retry'}"
-    print(json.dumps(asdict(scored(who, wanted, lambda simulator: _images(simulator, wanted, tries)))))
+    print(json.dumps(asdict(scored(who, wanted, lambda api: _images(api, wanted, tries)))))
 
 
 if __name__ == "__main__":

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from acts import page, says
+from origin import Origin
 
 from imagen_nb.errors import AuthenticationError, CreditError, ImagenError, InputError, RejectedError, UncertainError
 from imagen_nb.log.log import Log
 from imagen_nb.planning.models import unknown_spec
 from imagen_nb.records import Status
-from imagen_nb.simulator import Faults, Simulator
+from imagen_nb.simulator import Simulator
 from imagen_nb.workspace import Workspace
 
 
@@ -67,8 +69,7 @@ def test_the_events_tell_every_change_of_a_run(workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("prompt", "code", "said"),
-    [("[blocked] a fox", "blocked", "E005"), ("[fail] a fox", "failed", "error"), ("[fail-null]", "failed", "reason")],
+    ("prompt", "code", "said"), [("[blocked] a fox", "blocked", "E005"), ("[fail] a fox", "failed", "error")]
 )
 def test_a_prediction_that_fails_is_a_result(workspace: Workspace, prompt: str, code: str, said: str) -> None:
     """Failed and blocked predictions come back as runs that say why; they do not raise."""
@@ -76,6 +77,14 @@ def test_a_prediction_that_fails_is_a_result(workspace: Workspace, prompt: str, 
     assert (run.status, run.error_code, run.cost) == (Status.FAILED, code, None)
     assert run.error is not None
     assert said in run.error
+
+
+def test_a_prediction_that_fails_without_a_reason_is_said_to_have_none(home: Path) -> None:
+    """The provider's `error` is null, and the run's says that no reason was given."""
+    with Origin(answer=lambda _: {"status": "failed", "output": None}) as api, Workspace(home, api.base_url) as ws:
+        run = ws.generate("a fox")
+    assert (run.status, run.error_code, run.cost) == (Status.FAILED, "failed", None)
+    assert "reason" in str(run.error)
 
 
 def test_one_failure_does_not_stop_the_others(workspace: Workspace) -> None:
@@ -94,17 +103,17 @@ def test_a_wrong_token_stops_the_sweep_and_is_in_the_log(home: Path) -> None:
         assert len(ws.frame()) <= 2
 
 
-def test_no_credit_stops_the_sweep_and_keeps_what_was_paid_for(workspace: Workspace, simulator: Simulator) -> None:
+def test_no_credit_stops_the_sweep_and_keeps_what_was_paid_for(home: Path) -> None:
     """A 402 in mid-sweep sends nothing more, and what was accepted before still gets its image."""
-    plan = workspace.plan("fox {n}", n=[str(n) for n in range(30)])
-    runs = workspace.submit(plan, jobs=3)
-    until(lambda: len(simulator.predictions) >= 6)
-    simulator.faults = Faults(no_credit=True)
-    with pytest.raises(CreditError):
-        runs.wait()
-    frame = workspace.frame()
-    assert (frame.status == "succeeded").sum() == len(simulator.predictions)
-    assert len(frame) < 30
+    with Origin(latency=0.05) as api, Workspace(home, provider=api.base_url) as ws:
+        runs = ws.submit(ws.plan("fox {n}", n=[str(n) for n in range(30)]), jobs=3)
+        until(lambda: len(api.bills) >= 6)
+        api.fault("create", instead=[says({"title": "Insufficient credit", "status": 402}, 402)])
+        with pytest.raises(CreditError):
+            runs.wait()
+        frame = ws.frame()
+        assert (frame.status == "succeeded").sum() == len(api.bills)
+        assert len(frame) < 30
 
 
 def test_an_input_that_only_the_provider_refuses_raises_for_one_and_not_for_many(workspace: Workspace) -> None:
@@ -177,7 +186,7 @@ def test_cancel_reaches_the_provider_and_the_log(home: Path, hold: int | None) -
         until(lambda: len(slow.predictions) == 3)
         began = time.monotonic()
         runs.cancel()
-        assert runs.sweep.wait(10.0)
+        assert runs.is_done_within(10.0)
         assert time.monotonic() - began < 5.0
         assert {each["status"] for each in slow.predictions} == {"canceled"}
         assert list(ws.frame().status) == ["canceled"] * 3
@@ -193,8 +202,8 @@ def test_a_prediction_that_never_ends_is_given_up_and_canceled(home: Path) -> No
 
 def test_what_cannot_be_canceled_stays_open_for_later(home: Path) -> None:
     """Where the provider offers no cancellation the row stays unknown with its id, and reconcile() settles it."""
-    slow = Simulator(latency=1.5, faults=Faults(no_cancel=True))
-    with slow, Workspace(home, provider=slow.base_url) as ws:
+    with Origin(latency=1.5) as slow, Workspace(home, provider=slow.base_url) as ws:
+        slow.fault("cancel", instead=[says({"detail": "The requested resource could not be found."}, 404)])
         run = ws.generate("a fox", timeout=0.2)
         assert run.status is Status.UNKNOWN
         assert run.prediction_id
@@ -295,18 +304,16 @@ def test_what_was_not_sent_is_said_where_the_runs_are_shown(workspace: Workspace
 
 
 @pytest.mark.parametrize(
-    ("faults", "status", "said"),
-    [
-        (Faults(error_before=1.0), "failed", "the provider never got it"),
-        (Faults(error_before=1.0, no_list=True), "unknown", "does not list"),
-    ],
+    ("lists", "status", "said"),
+    [(True, "failed", "the provider never got it"), (False, "unknown", "does not list")],
     ids=["never taken", "nobody knows"],
 )
 def test_one_request_that_was_not_taken_for_sure_raises_with_the_cause(
-    home: Path, faults: Faults, status: str, said: str
+    home: Path, lists: bool, status: str, said: str
 ) -> None:
     """A provider that only fails is an error for generate(): cause, fate and next step; the row has them too."""
-    with Simulator(faults=faults) as broken, Workspace(home, provider=broken.base_url, settle_s=0.3) as ws:
+    with Origin(lists=lists) as broken, Workspace(home, provider=broken.base_url, settle_s=0.3) as ws:
+        broken.fault("create", instead=[page(502)])
         with pytest.raises(UncertainError) as caught:
             ws.generate("a fox")
         assert "502" in caught.value.message
@@ -314,7 +321,7 @@ def test_one_request_that_was_not_taken_for_sure_raises_with_the_cause(
         assert caught.value.hint
         row = ws.frame().iloc[0]
         assert (row.status, row.error) == (status, caught.value.message)
-        assert broken.predictions == []
+        assert broken.bills == []
 
 
 def test_a_closed_workspace_leaves_no_lock_and_no_unfinished_file(home: Path, simulator: Simulator) -> None:
