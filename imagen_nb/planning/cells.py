@@ -1,7 +1,7 @@
 r"""A request written back as the `%%imagen` cell that makes it again.
 
-The words of the first line are written for the grammar of `core/grammar.py`: a word stands as it is, or is quoted whole
-or behind `NAME=` as a JSON string, which may hold spaces, quotes and, escaped, line breaks:
+The words of the first line are written for `planning/grammar.py`: a word stands as it is, or is quoted whole or behind
+`NAME=` as a JSON string, which may hold spaces, quotes and, escaped, line breaks:
 
     --aspect-ratio 16:9    -p seed=3    -p negative_prompt="two words, \"quoted\""
 
@@ -16,23 +16,18 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.planning.models import catalogue_spec
+from imagen_nb.planning.options import DOCUMENTED
 from imagen_nb.planning.values import spells_json
 
 if TYPE_CHECKING:
     from imagen_nb.planning.inputs import ParamSpec
     from imagen_nb.records import Request
 
-_LONG_OPTIONS = {
-    "aspect_ratio": "--aspect-ratio",
-    "output_format": "--output-format",
-    "safety_filter_level": "--safety-filter-level",
-}
-
 
 def cell_text(request: Request) -> str:
     """The cell: its options on the first line, the prompt below it exactly as it was sent."""
     prompt = request.prompt.replace("\r\n", "\n").replace("\r", "\n")
-    words = ["%%imagen", "-m", quoted(request.model)]
+    words = ["%%imagen", "-m", _word(request.model)]
     spec = catalogue_spec(request.model)
     for name, value in request.params.items():
         words += _option(name, value, spec.params.get(name) if spec else None)
@@ -43,36 +38,19 @@ def cell_text(request: Request) -> str:
     return f"{' '.join(words)}\n{opening}{prompt}{ending}"
 
 
-def quoted(text: str) -> str:
-    """The text as one word: as it is where it can be, else between double quotes."""
-    return text if _is_plain(text) else _as_json(text)
+def _option(name: str, value: Any, param: ParamSpec | None) -> tuple[str, str]:
+    """The words that give a parameter: by its own option where the value is one plain word for it, else by `-p`."""
+    is_text = isinstance(value, str)
+    # An option of its own takes a comma list, and strips what is in it.
+    if name in DOCUMENTED and is_text and value and value == value.strip() and "," not in value and value[0] != "-":
+        return f"--{name.replace('_', '-')}", _word(value)
+    # A text that looks like a number or the like is written as a JSON string where it could be taken for one.
+    is_clear = is_text and (param is not None or not spells_json(value))
+    return "-p", f"{name}={_word(value if is_clear else json.dumps(value, ensure_ascii=False))}"
 
 
-def assigned(name: str, text: str) -> str:
-    """`NAME=text` as one word."""
-    return f"{name}={quoted(text)}"
-
-
-def _option(name: str, value: Any, param: ParamSpec | None) -> list[str]:
-    """The words that give a parameter: by its own option where the value is one plain word for it, else by `-p`.
-
-    A text that looks like a number or the like is written as a JSON string where it could be taken for one.
-    """
-    if name in _LONG_OPTIONS and isinstance(value, str) and _is_single(value):
-        return [_LONG_OPTIONS[name], quoted(value)]
-    is_clear = isinstance(value, str) and (param is not None or not spells_json(value))
-    return ["-p", assigned(name, value if is_clear else json.dumps(value, ensure_ascii=False))]
-
-
-def _is_single(text: str) -> bool:
-    """Whether an option that takes a comma list, and strips what is in it, leaves the text as it is."""
-    return bool(text) and text == text.strip() and "," not in text and not text.startswith("-")
-
-
-def _is_plain(text: str) -> bool:
-    return bool(text) and text.isprintable() and not any(mark in text for mark in " \"'")
-
-
-def _as_json(text: str) -> str:
-    """A JSON string on one line: line separators and other unprintable characters are escaped."""
+def _word(text: str) -> str:
+    """The text as one word: as it is where it can be, else as a JSON string, with unprintable characters escaped."""
+    if text and text.isprintable() and not any(mark in text for mark in " \"'"):
+        return text
     return json.dumps(text, ensure_ascii=not text.isprintable())

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imagen_nb.errors import InputError, brief, comma_list, did_you_mean
-from imagen_nb.planning.values import plain, read_literal, unquote
+from imagen_nb.planning.values import as_whole, plain, read_literal, unquote
 
 _WHOLE = re.compile(r"[+-]?[0-9]+(\.0+)?")
 _TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
@@ -55,9 +55,12 @@ class ParamSpec:
             made = _COERCIONS.get(self.type, _any)(plain(value), self)
         except (ValueError, TypeError, OverflowError, RecursionError):
             raise self._refusal(value) from None
-        if self.enum is not None and made not in self.enum:
-            raise self._refusal(value)
-        if not self._is_within(made):
+        is_number = isinstance(made, int | float) and not isinstance(made, bool)
+        if (
+            (self.enum is not None and made not in self.enum)
+            or (is_number and self.minimum is not None and made < self.minimum)
+            or (is_number and self.maximum is not None and made > self.maximum)
+        ):
             raise self._refusal(value)
         return made
 
@@ -80,11 +83,6 @@ class ParamSpec:
             return f"{wanted} from {_figure(self.minimum)}"
         return wanted if self.maximum is None else f"{wanted} up to {_figure(self.maximum)}"
 
-    def _is_within(self, value: Any) -> bool:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return True
-        return (self.minimum is None or value >= self.minimum) and (self.maximum is None or value <= self.maximum)
-
     def _refusal(self, value: Any) -> InputError:
         otherwise = "Choose an allowed value, or leave it out for the model's own."
         return InputError(
@@ -100,8 +98,8 @@ def split_values(text: str, param: ParamSpec | None = None, mark: str = ",") -> 
     slot and keeps text. A text that the parameter allows as a whole is one value, and so is, between commas, what an
     array or object parameter is given. Raises `InputError` for an empty value of a parameter and as `coerce` does.
     """
-    whole = param is not None and (text in (param.enum or ()) or (mark == "," and param.type in ("array", "object")))
-    pieces = [text] if whole else [piece.strip() for piece in text.split(mark)]
+    is_one = param is not None and (text in (param.enum or ()) or (mark == "," and param.type in ("array", "object")))
+    pieces = [text] if is_one else [piece.strip() for piece in text.split(mark)]
     if param is None:
         return list(pieces)
     if "" in pieces and param.type != "string":
@@ -109,18 +107,18 @@ def split_values(text: str, param: ParamSpec | None = None, mark: str = ",") -> 
     return [param.parse(piece) for piece in pieces]
 
 
-def mapping(value: Any) -> Mapping[str, Any]:
+def mapping_or_empty(value: Any) -> Mapping[str, Any]:
     """The value where it is a mapping, else an empty one: what a schema should hold, and what it may hold."""
     return value if isinstance(value, Mapping) else {}
 
 
-def resolve_params(shape: Any, schemas: Mapping[str, Any], seen: set[str] | None = None) -> dict[str, Any]:
+def resolve_schema(shape: Any, schemas: Mapping[str, Any], seen: set[str] | None = None) -> dict[str, Any]:
     """The schema with what its `$ref`, `allOf`, `anyOf` and `oneOf` point at folded in; its own keys win.
 
     A reference is followed once, so that a schema that refers to itself ends.
     """
     seen = set() if seen is None else seen
-    own = dict(mapping(shape))
+    own = dict(mapping_or_empty(shape))
     parts = [part for key in ("allOf", "anyOf", "oneOf") for part in _list(own.pop(key, None))]
     reference = own.pop("$ref", None)
     if isinstance(reference, str) and reference not in seen:
@@ -128,7 +126,7 @@ def resolve_params(shape: Any, schemas: Mapping[str, Any], seen: set[str] | None
         parts.append(schemas.get(reference.rpartition("/")[2]))
     folded: dict[str, Any] = {}
     for part in parts:
-        found = resolve_params(part, schemas, seen)
+        found = resolve_schema(part, schemas, seen)
         if found.get("type") != "null":
             folded = {**found, **folded}
     return {**folded, **own}
@@ -148,7 +146,7 @@ def read_param(name: str, shape: Mapping[str, Any], required: bool) -> ParamSpec
         description=str(shape.get("description") or ""),
         order=order if isinstance(order, int) else _LAST,
         required=required,
-        item_type=_type(mapping(shape.get("items"))),
+        item_type=_type(mapping_or_empty(shape.get("items"))),
     )
 
 
@@ -167,7 +165,8 @@ def _limit(value: Any) -> float | None:
 
 
 def _figure(limit: float) -> str:
-    return str(int(limit)) if float(limit).is_integer() else str(limit)
+    number = as_whole(limit)
+    return str(limit if number is None else number)
 
 
 def _text(value: Any, param: ParamSpec) -> str:
@@ -176,15 +175,17 @@ def _text(value: Any, param: ParamSpec) -> str:
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(param.name)
-    return str(int(value)) if float(value).is_integer() else str(value)
+    number = as_whole(value)
+    return str(value if number is None else number)
 
 
 def _integer(value: Any, param: ParamSpec) -> int:
     if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
         return int(value.strip().partition(".")[0])
-    if isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1:
-        return int(value)
-    raise ValueError(param.name)
+    number = as_whole(value)
+    if number is None:
+        raise ValueError(param.name)
+    return number
 
 
 def _number(value: Any, param: ParamSpec) -> float:
@@ -197,18 +198,18 @@ def _number(value: Any, param: ParamSpec) -> float:
 def _boolean(value: Any, param: ParamSpec) -> bool:
     if isinstance(value, bool):
         return value
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, int | str) and str(value).strip().lower() in _TRUTHS:
-        return _TRUTHS[str(value).strip().lower()]
-    raise ValueError(param.name)
+    word = value if isinstance(value, str) else str(as_whole(value))
+    truth = _TRUTHS.get(word.strip().lower())
+    if truth is None:
+        raise ValueError(param.name)
+    return truth
 
 
 def _array(value: Any, param: ParamSpec) -> list[Any]:
     """A list; a single value is a list of one, and a text that begins with a bracket is JSON."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         value = json.loads(value)
-    value = _listed(value)
+    value = _without_array(value)
     items = list(value) if isinstance(value, list | tuple) else [value]
     item = ParamSpec(param.name, param.item_type)
     return [item.coerce(each) for each in items]
@@ -221,7 +222,7 @@ def _object(value: Any, param: ParamSpec) -> dict[str, Any]:
     return {name: _any(each, param) for name, each in made.items()}
 
 
-def _listed(value: Any) -> Any:
+def _without_array(value: Any) -> Any:
     """An array or a Series as the list it holds; anything else as it is."""
     listing = getattr(value, "tolist", None)
     return listing() if callable(listing) else value
@@ -229,7 +230,7 @@ def _listed(value: Any) -> Any:
 
 def _any(value: Any, param: ParamSpec) -> Any:
     """Whatever JSON can say, arrays as lists."""
-    made = _listed(plain(value))
+    made = _without_array(plain(value))
     if isinstance(made, Mapping):
         return _object(made, param)
     if isinstance(made, list | tuple):

@@ -19,21 +19,8 @@ from importlib.resources import files
 from typing import Any
 
 from imagen_nb.errors import InputError, brief, closest, comma_list, did_you_mean
-from imagen_nb.planning.inputs import ParamSpec, mapping, read_param, resolve_params, split_values
+from imagen_nb.planning.inputs import ParamSpec, mapping_or_empty, read_param, resolve_schema
 from imagen_nb.planning.values import is_missing
-
-__all__ = [
-    "ModelSpec",
-    "ParamSpec",
-    "catalogue_names",
-    "catalogue_spec",
-    "check_model_name",
-    "cost_of",
-    "empty_prompt",
-    "from_schema",
-    "split_values",
-    "unknown_spec",
-]
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:[0-9a-f]{64})?|[0-9a-f]{64}", re.ASCII)
 _COUNTS = ("num_outputs", "num_images", "number_of_images", "n")
@@ -135,12 +122,13 @@ def from_schema(
     `price` is US dollars per output image, `typical_s` seconds. Enums behind `allOf`, `anyOf` and `$ref` are followed;
     a property that cannot be read is of type `any`.
     """
-    schemas = mapping(mapping(mapping(openapi_schema).get("components")).get("schemas"))
-    shape = resolve_params(schemas.get("Input"), schemas)
-    properties = mapping(shape.get("properties"))
+    components = mapping_or_empty(mapping_or_empty(openapi_schema).get("components"))
+    schemas = mapping_or_empty(components.get("schemas"))
+    shape = resolve_schema(schemas.get("Input"), schemas)
+    properties = mapping_or_empty(shape.get("properties"))
     required = shape.get("required")
     required = required if isinstance(required, list) else ()
-    params = [read_param(key, resolve_params(value, schemas), key in required) for key, value in properties.items()]
+    params = [read_param(key, resolve_schema(value, schemas), key in required) for key, value in properties.items()]
     params.sort(key=lambda param: param.order)
     return ModelSpec(
         name,

@@ -18,7 +18,8 @@ from imagen_nb.planning.grammar import Option, TypedLine
 from imagen_nb.settings import JOBS, TIMEOUT_S
 
 if TYPE_CHECKING:
-    from imagen_nb.planning.models import ModelSpec, ParamSpec
+    from imagen_nb.planning.inputs import ParamSpec
+    from imagen_nb.planning.models import ModelSpec
 
 MANUAL_WIDTH = 100
 DOCUMENTED = ("aspect_ratio", "output_format", "safety_filter_level")

@@ -16,19 +16,19 @@ value is allowed (`{style=oil}`). An apostrophe inside or at the end of a word i
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from imagen_nb.errors import InputError
+from imagen_nb.planning.values import json_end
 
 _NAMED = re.compile(r"\s*([^\W\d]\w*)\s*=(.*)")
 _NOT_ALTERNATIVES = re.compile(r"""["“”:\n\r{}]|(?<!\w)'""")
 _BRACE = re.compile(r"\{\{|\}\}|[{}]")
 _JSON_OBJECT = re.compile(r'\{\s*["}]')
-_DECODER = json.JSONDecoder(strict=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,26 @@ def parse(template: str) -> Template:
     """
     if "{" not in template and "}" not in template:
         return literal(template)
-    parts = _named(_merged(_pieces(template)))
-    return Template(template, parts, _unique(parts))
+    pieces = [piece for piece in _pieces(template) if piece]
+    taken = {piece.name for piece in pieces if isinstance(piece, Slot)}
+    numbered = (name for number in count(1) if (name := f"slot_{number}") not in taken)
+    parts: list[str | Slot] = []
+    slots: dict[str, Slot] = {}
+    for piece in pieces:
+        if isinstance(piece, str):
+            parts.append(piece)
+            continue
+        slot = piece if piece.name else Slot(next(numbered), piece.alternatives)
+        parts.append(slot)
+        known = slots.get(slot.name)
+        if known is None or known.alternatives is None:
+            slots[slot.name] = slot
+        elif slot.alternatives not in (None, known.alternatives):
+            raise InputError(
+                f"the slot {slot.name} brings two different sets of alternatives",
+                f"Write them once, and {{{slot.name}}} wherever else the slot stands.",
+            )
+    return Template(template, tuple(parts), tuple(slots.values()))
 
 
 def literal(text: str) -> Template:
@@ -76,108 +94,47 @@ def escape(text: str) -> str:
     return text.replace("{", "{{").replace("}", "}}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """A brace group that is a slot; `name` is None for alternatives without one."""
-
-    name: str | None
-    alternatives: tuple[str, ...] | None = None
-
-
-def _pieces(template: str) -> Iterator[str | _Group]:
-    """Literal stretches and slot groups, from left to right."""
-    partner = _partners(template)
-    at = 0
-    while found := _BRACE.search(template, at):
-        start = found.start()
-        yield template[at:start]
-        if found.group() in ("{{", "}}"):
-            yield template[start]
-            at = found.end()
-        elif found.group() == "{" and (end := _json_end(template, start)):
-            yield template[start:end]
-            at = end
-        elif start in partner:
-            at = partner[start] + 1
-            yield _group(template[start + 1 : at - 1]) or template[start:at]
-        else:
-            yield template[start]
-            at = start + 1
-    yield template[at:]
-
-
-def _partners(template: str) -> dict[int, int]:
-    """Where each opening brace is closed, by counting alone."""
-    partners: dict[int, int] = {}
+def _pieces(template: str) -> Iterator[str | Slot]:
+    """Slots, and the literal text between them, from left to right; alternatives without a name have the name ""."""
+    partners: dict[int, int] = {}  # where each opening brace is closed, by counting alone
     waiting: list[int] = []
     for at, mark in enumerate(template):
         if mark == "{":
             waiting.append(at)
         elif mark == "}" and waiting:
             partners[waiting.pop()] = at
-    return partners
+
+    text: list[str] = []
+    at = 0
+    while found := _BRACE.search(template, at):
+        start = found.start()
+        text.append(template[at:start])
+        at = found.end()
+        if found[0] in ("{{", "}}"):
+            text.append(found[0][0])
+            continue
+        if _JSON_OBJECT.match(template, start) and (end := json_end(template, start, strict=False)):
+            at = end  # braces inside its strings do not count
+        elif start in partners:
+            at = partners[start] + 1
+            if slot := _slot(template[start + 1 : at - 1]):
+                yield "".join(text)
+                yield slot
+                text.clear()
+                continue
+        text.append(template[start:at])
+    yield "".join([*text, template[at:]])
 
 
-def _json_end(template: str, start: int) -> int | None:
-    """Where the JSON object that starts here ends, or None: braces inside its strings do not count."""
-    if not _JSON_OBJECT.match(template, start):
-        return None
-    try:
-        return _DECODER.raw_decode(template, start)[1]
-    except (ValueError, RecursionError):
-        return None
-
-
-def _group(inside: str) -> _Group | None:
+def _slot(inside: str) -> Slot | None:
     """What a brace group means, or None when it is literal text."""
     if inside.strip().isidentifier():
-        return _Group(inside.strip())
+        return Slot(inside.strip())
     if _NOT_ALTERNATIVES.search(inside):
         return None
     named = _NAMED.fullmatch(inside)
-    name, values = (named[1], named[2]) if named else (None, inside)
+    name, values = (named[1], named[2]) if named else ("", inside)
     alternatives = tuple(value.strip() for value in values.split("|"))
-    if not any(alternatives) or (name is None and len(alternatives) == 1):
+    if not any(alternatives) or (not name and len(alternatives) == 1):
         return None
-    return _Group(name, alternatives)
-
-
-def _merged(pieces: Iterator[str | _Group]) -> list[str | _Group]:
-    """The pieces with neighbouring literals joined and empty ones left out."""
-    merged: list[str | _Group] = []
-    run: list[str] = []
-    for piece in (*pieces, None):
-        if isinstance(piece, str):
-            run.append(piece)
-            continue
-        if text := "".join(run):
-            merged.append(text)
-        run = []
-        if piece is not None:
-            merged.append(piece)
-    return merged
-
-
-def _named(pieces: list[str | _Group]) -> tuple[str | Slot, ...]:
-    """Slots for groups; those without a name are numbered, past any name that the template uses itself."""
-    taken = {piece.name for piece in pieces if isinstance(piece, _Group)}
-    numbered = (name for number in range(1, len(pieces) + len(taken) + 1) if (name := f"slot_{number}") not in taken)
-    return tuple(
-        piece if isinstance(piece, str) else Slot(piece.name or next(numbered), piece.alternatives) for piece in pieces
-    )
-
-
-def _unique(parts: tuple[str | Slot, ...]) -> tuple[Slot, ...]:
-    slots: dict[str, Slot] = {}
-    for slot in parts:
-        if isinstance(slot, str):
-            continue
-        known = slots.get(slot.name)
-        if known is None or known.alternatives is None:
-            slots[slot.name] = slot
-        elif slot.alternatives not in (None, known.alternatives):
-            raise InputError(
-                f"the slot {slot.name} brings two different sets of alternatives",
-                f"Write them once, and {{{slot.name}}} wherever else the slot stands.",
-            )
-    return tuple(slots.values())
+    return Slot(name, alternatives)

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagen_nb.planning.cells import cell_text
-from imagen_nb.planning.models import ParamSpec, catalogue_spec, from_schema, unknown_spec
+from imagen_nb.planning.inputs import ParamSpec
+from imagen_nb.planning.models import catalogue_spec, from_schema, unknown_spec
 from imagen_nb.planning.options import cell_prompt, parse_line
 from imagen_nb.planning.plan import plan
 from imagen_nb.records import Request

@@ -14,15 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagen_nb.errors import InputError
+from imagen_nb.planning.inputs import ParamSpec, split_values
 from imagen_nb.planning.models import (
     ModelSpec,
-    ParamSpec,
     catalogue_names,
     catalogue_spec,
     check_model_name,
     cost_of,
     from_schema,
-    split_values,
     unknown_spec,
 )
 from imagen_nb.planning.plan import plan

@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagen_nb.errors import ConfirmationError, InputError
-from imagen_nb.planning.models import ModelSpec, ParamSpec, catalogue_spec
+from imagen_nb.planning.inputs import ParamSpec
+from imagen_nb.planning.models import ModelSpec, catalogue_spec
 from imagen_nb.planning.plan import Plan, plan, sample_indices
 
 MANY = settings(max_examples=60)
