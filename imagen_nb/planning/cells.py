@@ -44,13 +44,20 @@ def _option(name: str, value: Any, param: ParamSpec | None) -> tuple[str, str]:
     # An option of its own takes a comma list, and strips what is in it.
     if name in DOCUMENTED and is_text and value and value == value.strip() and "," not in value and value[0] != "-":
         return f"--{name.replace('_', '-')}", _word(value)
-    # A text that looks like a number or the like is written as a JSON string where it could be taken for one.
-    is_clear = is_text and (param is not None or not spells_json(value))
-    return "-p", f"{name}={_word(value if is_clear else json.dumps(value, ensure_ascii=False))}"
+    return "-p", assignment(name, value, param)
+
+
+def assignment(name: str, value: Any, param: ParamSpec | None = None) -> str:
+    """`NAME=VALUE` as one word, to be read again as just this value, of a parameter that nothing is known of if None.
+
+    A text that looks like a number or the like is written as a JSON string where it could be taken for one.
+    """
+    is_clear = isinstance(value, str) and (param is not None or not spells_json(value))
+    return f"{name}={_word(value if is_clear else json.dumps(value, ensure_ascii=False))}"
 
 
 def _word(text: str) -> str:
     """The text as one word: as it is where it can be, else as a JSON string, with unprintable characters escaped."""
-    if text and text.isprintable() and not any(mark in text for mark in " \"'"):
+    if text and text.isprintable() and not any(mark in text for mark in " \"';"):
         return text
     return json.dumps(text, ensure_ascii=not text.isprintable())

@@ -25,6 +25,8 @@ _OPTION = re.compile(r"--?[^\s=]*")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'', re.DOTALL)
 _QUOTE_FOLLOWS = "=,|"
 _SPACE, _NO_SPACE = re.compile(r"\s*"), re.compile(r"\S*")
+_WORD_ENDS = re.compile(r"\s|\Z")
+_PART_ENDS, _BETWEEN_PARTS = re.compile(r"\s*(?:[;\r\n]|\Z)"), re.compile(r"[\s;]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,15 +204,28 @@ def _past(stretch: re.Pattern[str], text: str, at: int) -> int:
     return found.end() if found else at
 
 
-def _word(text: str, at: int) -> tuple[str, int]:
+def split_parts(text: str) -> list[str]:
+    """The words of a text in which `;` or a line break stands between them, so that spaces need no quotes.
+
+    Quotes and JSON values count as they do on a line. Raises `InputError` for an open quote.
+    """
+    parts: list[str] = []
+    at = 0
+    while (at := _past(_BETWEEN_PARTS, text, at)) < len(text):
+        part, at = _word(text, at, _PART_ENDS)
+        parts.append(part)
+    return parts
+
+
+def _word(text: str, at: int, ends: re.Pattern[str] = _WORD_ENDS) -> tuple[str, int]:
     """The word that begins at `at`, without its quotes, and where it ends. Raises `InputError` for an open quote."""
     parts: list[str] = []
     start = at
     may_quote = True
-    while at < len(text) and not text[at].isspace():
+    while not ends.match(text, at):
         if text[at] in "[{" and (at == start or text[at - 1] == "="):
             end = json_end(text, at)
-            if end is not None and _past(_NO_SPACE, text, end) == end:
+            if end is not None and ends.match(text, end):
                 return "".join([*parts, text[at:end]]), end
         if may_quote and text[at] in "\"'":
             quoted = _QUOTED.match(text, at)
