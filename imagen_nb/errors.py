@@ -20,6 +20,9 @@ Interrupted (KeyboardInterrupt)     the user stopped a cell; what was accepted i
 
 Each class has a `code`, the word that the log's `error_code` column carries. IPython shows any of these in two
 lines, through the `_render_traceback_` protocol, and the cell still fails.
+
+Below the tree stands the wording that messages share: lists of allowed values (`comma_list`), a value in a few letters
+(`brief`), and a guess at what was meant (`closest`, `did_you_mean`).
 """
 
 from __future__ import annotations
@@ -28,6 +31,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from os.path import commonprefix
 from typing import Any
+
+_MOST_LISTED = 20
+_SHOWN_AS_WRITTEN = (str, int, float, bool, list, tuple, dict)
+
+
+class Hint(str):
+    """A hint with a word that is another one in a shell: the text is a notebook's, `in_shell` the same for a shell.
+
+    `{}` in `text` is where that word stands: `Hint("Choose another folder with {}.", "home=", "--home")`.
+    """
+
+    __slots__ = ("in_shell",)
+    in_shell: str
+
+    def __new__(cls, text: str, in_notebook: str = "", in_shell: str = "") -> Hint:  # noqa: PYI034 - Self came with Python 3.11
+        hint = super().__new__(cls, text.replace("{}", in_notebook))
+        hint.in_shell = text.replace("{}", in_shell)
+        return hint
 
 
 class _TwoLines(BaseException):
@@ -191,13 +212,6 @@ class Interrupted(_TwoLines, KeyboardInterrupt):
         self.runs = runs
 
 
-# ----------------------------------------------------------------------------------------------------
-# The wording that errors share: lists of allowed values, and a guess at what was meant.
-
-_SHOWN = 20
-_PLAIN = (str, int, float, bool, list, tuple, dict)
-
-
 def closest(word: object, choices: Iterable[object]) -> str | None:
     """The choice that looks most like `word`, letter case aside, or None when none does."""
     by_folded = {str(choice).casefold(): str(choice) for choice in choices}
@@ -214,7 +228,7 @@ def did_you_mean(word: object, choices: Iterable[object], otherwise: str) -> str
     return f"Did you mean {guess}?" if guess else otherwise
 
 
-def comma_list(values: Sequence[Any], *, shown: int = _SHOWN) -> str:
+def comma_list(values: Sequence[Any], *, shown: int = _MOST_LISTED) -> str:
     """The values between commas; beyond `shown` of them, the first ones and how many there are."""
     texts = [str(value) for value in values]
     if len(texts) <= shown:
@@ -226,5 +240,5 @@ def brief(value: object, *, width: int = 60) -> str:
     """A plain value as Python would write it, cut to at most `width` characters; of anything else its type alone."""
     if value is None:
         return "nothing"
-    text = repr(value) if isinstance(value, _PLAIN) else f"a {type(value).__name__}"
+    text = repr(value) if isinstance(value, _SHOWN_AS_WRITTEN) else f"a {type(value).__name__}"
     return text if len(text) <= width else f"{text[: width - 1]}…"

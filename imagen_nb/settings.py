@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from imagen_nb.errors import SettingsError
+from imagen_nb.errors import Hint, SettingsError
 
 DEFAULT_MODEL = "google/imagen-4"
 DEFAULT_HOME = "imagen_runs"
@@ -138,11 +138,17 @@ def resolve(
         if token or env.value("IMAGEN_NB_TOKEN"):
             raise SettingsError(
                 "a token is given, but not whose it is",
-                f"Name the provider too, as IMAGEN_NB_PROVIDER or provider=: {', '.join(KNOWN_PROVIDERS)}, a base URL.",
+                Hint(
+                    f"Name the provider too, as IMAGEN_NB_PROVIDER or {{}}: {', '.join(KNOWN_PROVIDERS)}, a base URL.",
+                    "provider=",
+                    "--provider",
+                ),
             )
         name = SIMULATOR
-        notice = (
-            "No token found: images come from the built-in simulator. %imagen_login or a token variable changes that."
+        notice = Hint(
+            "No token found: images come from the built-in simulator. {} changes that.",
+            "%imagen_login or a token variable",
+            f"The variable {' or '.join(known.token_variable for known in KNOWN_PROVIDERS.values())}",
         )
     return Settings(
         provider=_provider(name, token, env),
@@ -218,7 +224,7 @@ def _provider(name: str, given: str | None, env: _Environment) -> Provider:
     if token is None and not is_loopback(urlsplit(base_url).hostname):
         raise SettingsError(
             f"no token for the provider {name}",
-            f"Set the variable {variable}, or call %imagen_login; provider 'simulator' needs none.",
+            Hint(f"Set the variable {variable}{{}}; provider 'simulator' needs none.", ", or call %imagen_login"),
         )
     return Provider(name if known else base_url, base_url, token)
 

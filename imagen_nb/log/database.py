@@ -24,11 +24,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event, exc, pool
 
-from imagen_nb.errors import LogError
+from imagen_nb.errors import Hint, LogError
 from imagen_nb.log.schema import metadata
 
 FILE_NAME = "log.sqlite"
 SCHEMA_VERSION = 1
+_MOVE_IT = Hint("Move it away, or choose another folder with {}.", "home=", "--home")
 _APPLICATION_ID = 0x696D6E62  # "imnb": tells a log from any other SQLite file
 _WAIT_S = 30.0
 _CHUNK = 100
@@ -255,9 +256,13 @@ def log_error(error: BaseException, path: Path) -> LogError:
 _MEANINGS = (
     ("locked|busy", "the log is held by another program for too long", "Close what has it open, and try again."),
     ("is full", "the disk is full, the log could not be written", "Free some space and try again; no row was lost."),
-    ("readonly|read-only", "the log is read-only", "Change its permissions, or choose another folder with home=."),
+    (
+        "readonly|read-only",
+        "the log is read-only",
+        Hint("Change its permissions, or choose another folder with {}.", "home=", "--home"),
+    ),
     ("unable to open", "the log cannot be opened", "Check that the folder exists and that you may write in it."),
-    ("not a database", "this file is not a log", "Move it away, or choose another folder with home=."),
+    ("not a database", "this file is not a log", _MOVE_IT),
     (
         "malformed|corrupt|no such (table|column)",
         "the log is damaged",
@@ -341,13 +346,13 @@ def _ensure_schema(conn: sa.Connection, path: Path) -> None:
     version = conn.exec_driver_sql("PRAGMA user_version").scalar_one()
     if conn.exec_driver_sql("PRAGMA application_id").scalar_one() != _APPLICATION_ID:
         if conn.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one():
-            raise LogError(f"this file is not a log: {path}", "Move it away, or choose another folder with home=.")
+            raise LogError(f"this file is not a log: {path}", _MOVE_IT)
         metadata.create_all(conn)
         conn.exec_driver_sql(f"PRAGMA application_id = {_APPLICATION_ID}")
     elif version > SCHEMA_VERSION:
         raise LogError(
             f"the log was written by a newer imagen-nb (format {version}, this one knows {SCHEMA_VERSION}): {path}",
-            "Upgrade imagen-nb, or choose another folder with home=.",
+            Hint("Upgrade imagen-nb, or choose another folder with {}.", "home=", "--home"),
         )
     # Written each time, so that a folder in which nothing can be committed is found out now and not at the first run.
     conn.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")

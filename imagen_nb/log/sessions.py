@@ -14,7 +14,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from imagen_nb.errors import LogError
+from imagen_nb.errors import Hint, LogError
 
 _TRIES = 20
 _PATIENCE_S = 0.05
@@ -35,7 +35,7 @@ class Session:
         except OSError as error:
             raise LogError(
                 f"the home {home} cannot be written: {error.strerror or type(error).__name__}",
-                "Choose another folder with home= or IMAGEN_NB_HOME, or change its permissions.",
+                Hint("Choose another folder with {} or IMAGEN_NB_HOME, or change its permissions.", "home=", "--home"),
             ) from None
         _held.add(lock)
         self._end = weakref.finalize(self, _let_go, lock, self._path(self.id), os.getpid())

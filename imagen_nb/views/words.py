@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from imagen_nb.errors import Hint
 from imagen_nb.records import Run, Status
 from imagen_nb.settings import SIMULATOR
 
@@ -62,7 +63,10 @@ _BY_CODE = {
     ),
     "image": Why("What the provider sent is not a usable image.", "Send it again; the reply is kept in the log."),
     "credit": Why("The account has no credit or quota left.", "Top up the account, then go on with --resume."),
-    "unauthenticated": Why("The provider does not accept the token.", "Log in with %imagen_login, then send it again."),
+    "unauthenticated": Why(
+        "The provider does not accept the token.",
+        Hint("{}, then send it again.", "Log in with %imagen_login", "Set its token in its variable"),
+    ),
     "rejected": Why("The provider does not accept these inputs.", "Correct the parameter it names and send it again."),
     "not_found": Why("The provider does not know this model or prediction.", "Check the model's name."),
     "throttled": Why("The provider asked to wait for too long.", "Send it again later, or go on with --resume."),
@@ -80,7 +84,7 @@ _BY_STATUS = {
     Status.EXPIRED: Why("The image is no longer kept by the provider.", "Send it again for a new image."),
     Status.UNKNOWN: Why(
         "The reply to it was lost, so it may have been made and billed.",
-        "imagen_nb.reconcile() looks for it; do not send it again before that.",
+        Hint("{} looks for it; do not send it again before that.", "imagen_nb.reconcile()", "imagen-nb reconcile"),
     ),
 }
 
