@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,15 +15,21 @@ from imagen_nb.errors import InputError, brief
 def replace_file(path: Path) -> Iterator[Path]:
     """A temporary file beside `path` that takes its place when the block ends well, and is removed when it does not.
 
-    Folders on the way are made. Raises `OSError` where the place cannot be written.
+    Folders on the way are made. The file has the permissions of the one it replaces, else those of any new file. Raises
+    `OSError` where the place cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-    os.close(handle)
-    temporary = Path(name)
+    try:
+        mode = path.stat().st_mode & 0o777
+    except OSError:
+        mode = None
+    temporary = path.parent / f".{secrets.token_hex(8)}.part"
+    temporary.touch(0o666 if mode is None else 0o600, exist_ok=False)
     try:
         yield temporary
-        _take_mode(temporary, path)
+        if mode is not None:
+            with contextlib.suppress(OSError):
+                temporary.chmod(mode)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -48,15 +54,3 @@ def absolute_path(path: str | os.PathLike[str], use: str = "write to") -> Path:
     if made is None or "\0" in str(made):
         raise InputError(f"{brief(path)} is no place to {use}", "Give the path of a file or a folder.")
     return made
-
-
-def _take_mode(temporary: Path, path: Path) -> None:
-    """Give the file the permissions of the one it replaces, else those of any new file; mkstemp's are for secrets."""
-    try:
-        mode = path.stat().st_mode & 0o777
-    except OSError:
-        mask = os.umask(0)
-        os.umask(mask)
-        mode = 0o666 & ~mask
-    with contextlib.suppress(OSError):
-        temporary.chmod(mode)

@@ -16,7 +16,6 @@ Json = Mapping[str, Any]
 Rendering = Mapping[str, str]
 """MIME type to text, as Jupyter's display protocol wants it: `text/plain` always, `text/html` beside it."""
 
-
 INDEX = "run_id"
 LEADING_COLUMNS: Mapping[str, str] = dict.fromkeys(
     ("experiment", "tag", "model", "provider", "prompt", "template"), "text"
@@ -44,9 +43,9 @@ TRAILING_COLUMNS: Mapping[str, str] = {
     "note": "text",
 }
 LOG_COLUMNS: Mapping[str, str] = {INDEX: "text", **LEADING_COLUMNS, **TRAILING_COLUMNS}
-"""The columns that the log's frame has by itself, each with the kind of its values, in their order.
+"""The index and the columns that the log's frame has by itself, in their order, each with the kind of its values.
 
-Those of the slots and of the model's inputs stand between `LEADING_COLUMNS` and `TRAILING_COLUMNS`. No slot can have
+The columns of slots and of the model's inputs stand between `LEADING_COLUMNS` and `TRAILING_COLUMNS`; no slot can have
 one of these names.
 """
 
@@ -81,6 +80,13 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
 
 
+def _hashable(value: Any) -> Any:
+    """A JSON value with its maps and lists frozen; equal values stay equal."""
+    if isinstance(value, Mapping):
+        return frozenset((name, _hashable(each)) for name, each in value.items())
+    return tuple(map(_hashable, value)) if isinstance(value, list | tuple) else value
+
+
 @dataclass(frozen=True)
 class Request:
     """One model, one input and a repeat number: not yet sent.
@@ -95,6 +101,9 @@ class Request:
     template: str
     slots: Json = field(default_factory=dict)
     repeat: int = 1
+
+    def __hash__(self) -> int:
+        return hash((self.model, self.template, self.repeat, _hashable(self.slots), _hashable(self.input)))
 
     @property
     def prompt(self) -> str:

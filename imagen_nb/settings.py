@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from imagen_nb.errors import Hint, SettingsError
+from imagen_nb.errors import Hint, InputError, SettingsError
+from imagen_nb.files import absolute_path
 
 DEFAULT_MODEL = "google/imagen-4"
 DEFAULT_HOME = "imagen_runs"
@@ -37,7 +38,8 @@ KNOWN_PROVIDERS: Mapping[str, KnownProvider] = {
     "replicate": KnownProvider("https://api.replicate.com", "REPLICATE_API_TOKEN"),
 }
 
-_remembered: dict[str, Secret] = {}
+logins: dict[str, Secret] = {}
+"""The tokens given at a login, by provider: a known name or a base URL. They live as long as the process."""
 
 
 class _Environment:
@@ -150,10 +152,16 @@ def resolve(
             "%imagen_login or a token variable",
             f"The variable {' or '.join(known.token_variable for known in KNOWN_PROVIDERS.values())}",
         )
+    try:
+        folder = absolute_path(home or env.value("IMAGEN_NB_HOME") or DEFAULT_HOME)
+    except InputError:
+        raise SettingsError(
+            "the home folder cannot be used", "Give the path of a folder, as text or as a Path."
+        ) from None
     return Settings(
         provider=_provider(name, token, env),
         model=model or env.value("IMAGEN_NB_MODEL") or DEFAULT_MODEL,
-        home=_home(home or env.value("IMAGEN_NB_HOME") or DEFAULT_HOME),
+        home=folder,
         notice=notice,
     )
 
@@ -161,12 +169,7 @@ def resolve(
 def remember(provider: str, token: str) -> None:
     """Keep a token in this process's memory, for `provider` (a known name or a base URL)."""
     name = _text(provider, "provider") or ""
-    _remembered[name if name in KNOWN_PROVIDERS else _checked_url(name)] = Secret(token)
-
-
-def forget() -> None:
-    """Drop every remembered token."""
-    _remembered.clear()
+    logins[name if name in KNOWN_PROVIDERS else _base_url(name)] = Secret(token)
 
 
 def login_provider(environ: Mapping[str, str] | None = None) -> str:
@@ -192,44 +195,32 @@ def _text(value: object, what: str) -> str | None:
     raise SettingsError(f"the {what} is not text", f"It is of the type {type(value).__name__}; give it as a string.")
 
 
-def _home(value: str | os.PathLike[str]) -> Path:
-    try:
-        path = Path(value).expanduser().absolute()
-    except (TypeError, ValueError, RuntimeError, OSError):
-        path = None
-    if path is None or "\0" in str(path):
-        raise SettingsError("the home folder cannot be used", "Give the path of a folder, as text or as a Path.")
-    return path
-
-
 def _own_token(name: str, env: _Environment) -> Secret | None:
     """The token that was meant for this provider alone: one given at a login, else its own variable's."""
     known = KNOWN_PROVIDERS.get(name)
     text = env.value(known.token_variable) if known else None
-    return _remembered.get(name) or (Secret(text) if text else None)
-
-
-def _token(name: str, given: str | None, env: _Environment) -> Secret | None:
-    override = given or env.value("IMAGEN_NB_TOKEN")
-    return Secret(override) if override else _own_token(name, env)
+    return logins.get(name) or (Secret(text) if text else None)
 
 
 def _provider(name: str, given: str | None, env: _Environment) -> Provider:
     if name == SIMULATOR:
         return Provider(SIMULATOR, "")
     known = KNOWN_PROVIDERS.get(name)
-    base_url = known.base_url if known else _checked_url(name)
-    variable = known.token_variable if known else "IMAGEN_NB_TOKEN"
-    token = _token(name if known else base_url, given, env)
+    base_url = known.base_url if known else _base_url(name)
+    full_name = name if known else base_url
+    override = given or env.value("IMAGEN_NB_TOKEN")
+    token = Secret(override) if override else _own_token(full_name, env)
     if token is None and not is_loopback(urlsplit(base_url).hostname):
+        variable = known.token_variable if known else "IMAGEN_NB_TOKEN"
         raise SettingsError(
             f"no token for the provider {name}",
             Hint(f"Set the variable {variable}{{}}; provider 'simulator' needs none.", ", or call %imagen_login"),
         )
-    return Provider(name if known else base_url, base_url, token)
+    return Provider(full_name, base_url, token)
 
 
-def _checked_url(text: str) -> str:
+def _base_url(text: str) -> str:
+    """What stands before `/v1` in the text. Raises `SettingsError` for what is no URL, and for an unsafe one."""
     choices = ", ".join([*KNOWN_PROVIDERS, SIMULATOR])
     if "://" not in text:
         raise SettingsError(f"unknown provider {text!r}", f"Choose one of {choices}, or give a base URL.")

@@ -34,8 +34,8 @@ def isolation(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("user")))
     yield
     sys.modules["__main__"] = MAIN
-    if remembered := sys.modules.get("imagen_nb.settings"):
-        remembered.forget()
+    if known := sys.modules.get("imagen_nb.settings"):
+        known.logins.clear()
     if default := sys.modules.get("imagen_nb.workspace"):
         if default._default is not None:
             default._default.close()

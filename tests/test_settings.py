@@ -13,11 +13,6 @@ from imagen_nb.errors import SettingsError
 CANARY = "r8_canary0123456789"
 
 
-@pytest.fixture(autouse=True)
-def _forgotten() -> None:
-    settings.forget()
-
-
 def _resolved(environ: dict[str, str], **options: str) -> settings.Settings:
     return settings.resolve(environ=environ, **options)
 
@@ -95,11 +90,10 @@ def test_loopback_needs_neither_tls_nor_a_token() -> None:
 
 
 def test_a_login_is_kept_in_memory_and_chooses_its_provider() -> None:
-    """After remember() the provider needs no variable; forget() takes it back."""
+    """After remember() the provider needs no variable; what no provider bears is refused."""
+    assert _resolved({}).provider.name == "simulator"
     settings.remember("replicate", CANARY)
     assert _resolved({}).provider.name == "replicate"
-    settings.forget()
-    assert _resolved({}).provider.name == "simulator"
     with pytest.raises(SettingsError):
         settings.remember("replicat", CANARY)
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, repr=False)
 class Plan(Sequence[Request]):
     """Ordered requests. `len()`, `cost` and an index cost next to nothing, however many there are.
 
@@ -38,10 +38,13 @@ class Plan(Sequence[Request]):
     where rows differ). `chosen` are the indices of a random sample among all requests, ascending, or None.
     """
 
-    blocks: tuple[Block, ...] = field(repr=False)
+    blocks: tuple[Block, ...]
     axes: tuple[Axis, ...] = ()
     fixed: Mapping[str, Any] = field(default_factory=dict)
-    chosen: tuple[int, ...] | None = field(default=None, repr=False)
+    chosen: tuple[int, ...] | None = None
+
+    def __hash__(self) -> int:
+        return hash((self.models, self.templates, self.total, self.chosen))
 
     def __len__(self) -> int:
         return self.total if self.chosen is None else len(self.chosen)
