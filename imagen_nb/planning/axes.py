@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Literal
 
 from imagen_nb.errors import InputError, brief, closest, comma_list, did_you_mean
@@ -59,27 +60,26 @@ def sort_names(
     names: Mapping[str, Any],
     templates: Sequence[Template],
     specs: Sequence[ModelSpec],
-    explicit: GivenValues | None = None,
+    explicit: GivenValues,
 ) -> GivenValues:
     """Each name a slot if a template has it, else a parameter if a model has it; `explicit` says which it is.
 
     Raises `InputError` for a name that is neither, or given twice.
     """
-    slots = {slot.name for template in templates for slot in template.slots}
+    slots = slot_names(templates)
     sorted_names = GivenValues(
         {name: value for name, value in names.items() if name in slots},
         {name: value for name, value in names.items() if name not in slots},
     )
     for name in sorted_names.params:
         check_name(name, templates, specs)
-    for name in explicit.slots if explicit else ():
+    for name in explicit.slots:
         if name not in slots:
-            known = slot_names(templates)
             raise InputError(
-                f"the prompt has no slot {name!r}; it has {comma_list(known)}",
-                did_you_mean(name, known, f"Write {{{name}}} where it belongs, or leave it out."),
+                f"the prompt has no slot {name!r}; it has {comma_list(slots)}",
+                did_you_mean(name, slots, f"Write {{{name}}} where it belongs, or leave it out."),
             )
-    both = sorted_names | explicit if explicit else sorted_names
+    both = sorted_names | explicit
     if "prompt" in both.params:
         raise InputError("the prompt is given twice", "Give it once, as the first argument or as a column.")
     for name in both.slots:
@@ -123,7 +123,9 @@ def zip_groups(zipped: Any, known: Sequence[str]) -> Groups:
     Raises `InputError` for a group of fewer than two names, a name that is no axis, and one that is in two groups.
     """
     listing = list(zipped) if isinstance(zipped, list | tuple) else [zipped] * (zipped is not None)
-    groups = [tuple(listing)] if listing and all(isinstance(each, str) for each in listing) else listing
+    if not listing:
+        return ()
+    groups = [tuple(listing)] if all(isinstance(each, str) for each in listing) else listing
     for group in groups:
         if not isinstance(group, list | tuple):
             raise InputError(f"zipped cannot be {brief(zipped)}; allowed: groups of names", _ZIPPED_HINT)
@@ -155,7 +157,7 @@ def make_blocks(
     A slot takes what was given, else its own alternatives, else what `namespace` has. Raises `InputError` for whatever
     is wrong with any of the requests.
     """
-    zipped = frozenset(name for group in groups for name in group)
+    zipped = frozenset(chain.from_iterable(groups))
     slots: dict[Slot, Choices] = {}
     for spec in specs:
         params: list[Choices] = []
@@ -267,7 +269,7 @@ def _check_values(choices: Choices, zipped: Collection[str]) -> None:
 
 def _make_block(spec: ModelSpec, template: Template, choices: Iterable[Choices], groups: Groups, repeat: int) -> Block:
     """The block of these choices: single values stand, the others are a dimension each, or one for a zipped group."""
-    zipped = {name for group in groups for name in group}
+    zipped = frozenset(chain.from_iterable(groups))
     slots: dict[str, Any] = {}
     params: dict[str, Any] = {}
     moving: dict[str, Choices] = {}

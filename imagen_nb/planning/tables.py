@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _OWN = ("prompt", "template", "model", "repeat")
+_NO_COLUMNS = LOG_COLUMNS.keys() - {"width", "height"}
+"""What no column may be called: the log's own columns, but for those that some models take as parameters."""
 _DELIMITERS = ",;\t"
 
 
@@ -52,7 +54,7 @@ class TableRow:
     ) -> list[Block]:
         """The row's requests for each model, with what all rows share. Raises `InputError` that names the row."""
         with _naming_row(self.number):
-            own = sort_names(self.names, [self.template], specs)
+            own = sort_names(self.names, [self.template], specs, GivenValues())
             if self.is_typed:
                 own = GivenValues(
                     own.slots, {name: _read_param(name, text, specs) for name, text in own.params.items()}
@@ -122,7 +124,7 @@ def _read_row(
     for name in names:
         if not isinstance(name, str):
             raise InputError(f"the column {name!r} has no name", "Name the columns after slots and parameters.")
-        if name in LOG_COLUMNS.keys() - {"width", "height"}:
+        if name in _NO_COLUMNS:
             raise InputError(
                 f"the column {name} is the log's own, and no slot or parameter",
                 "Select the columns to use, as in df[['template', 'animal', 'aspect_ratio']].",
