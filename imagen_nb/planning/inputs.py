@@ -209,7 +209,7 @@ def _array(value: Any, param: ParamSpec) -> list[Any]:
     """A list; a single value is a list of one, and a text that begins with a bracket is JSON."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         value = json.loads(value)
-    value = _without_array(value)
+    value = _unwrap_array(value)
     items = list(value) if isinstance(value, list | tuple) else [value]
     item = ParamSpec(param.name, param.item_type)
     return [item.coerce(each) for each in items]
@@ -222,7 +222,7 @@ def _object(value: Any, param: ParamSpec) -> dict[str, Any]:
     return {name: _any(each, param) for name, each in made.items()}
 
 
-def _without_array(value: Any) -> Any:
+def _unwrap_array(value: Any) -> Any:
     """An array or a Series as the list it holds; anything else as it is."""
     listing = getattr(value, "tolist", None)
     return listing() if callable(listing) else value
@@ -230,7 +230,7 @@ def _without_array(value: Any) -> Any:
 
 def _any(value: Any, param: ParamSpec) -> Any:
     """Whatever JSON can say, arrays as lists."""
-    made = _without_array(plain(value))
+    made = _unwrap_array(plain(value))
     if isinstance(made, Mapping):
         return _object(made, param)
     if isinstance(made, list | tuple):

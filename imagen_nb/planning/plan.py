@@ -218,6 +218,7 @@ def plan(
         raise InputError(
             f"raw cannot be {brief(raw)}; allowed: True or False", "Give a slot of that name as slots={'raw': …}."
         )
+    # What there is: templates, or the rows of a table, and the models; a row may name its own.
     read_template = literal if raw else parse
     find_spec = find_spec or (lambda name: catalogue_spec(name) or unknown_spec(name))
     rows = read_table(source, read_template)
@@ -229,11 +230,14 @@ def plan(
     is_model_needed = rows is None or model is not None or any(row.model is None for row in rows)
     specs = [find_spec(name) for name in _model_names(model)] if is_model_needed else []
 
+    # What was given for them: names with values, those that move together, and how often.
     explicit = GivenValues(mapping("slots", slots), mapping("params", params))
     given = sort_names(names, templates, [*specs, *row_specs.values()], explicit)
     own_names = [name for row in rows or () for name in row.names]
     groups = zip_groups(zipped, tuple(dict.fromkeys([*slot_names(templates), *given.params, *own_names])))
     shared: dict[str, Any] = {"groups": groups, "namespace": namespace, "repeat": whole_number("repeat", repeat)}
+
+    # What that makes, and what varies in it, the slowest first.
     blocks: list[Block] = []
     if rows is None:
         blocks += make_blocks(specs, templates, given, **shared)
@@ -243,12 +247,12 @@ def plan(
             blocks += row.blocks(given, [row_specs[row.model]] if row.model else specs, **shared)
         check_rows_differ(blocks)
         axes, fixed = axes_of(blocks, only={*given.slots, *given.params})
-
     slowest = (
         Axis("row", "row", range(1, len(rows or ()) + 1)),
         Axis("model", "model", tuple(spec.name for spec in specs)),
         Axis("prompt", "prompt", tuple(template.text for template in templates) if rows is None else ()),
     )
+
     made = Plan(tuple(blocks), (*(axis for axis in slowest if len(axis) > 1), *axes), fixed)
     if made.total > sys.maxsize:
         raise InputError("the plan has more requests than can be counted", "Take values out of its axes.")
