@@ -51,6 +51,11 @@ class Hint(str):
         return hint
 
 
+def in_shell(text: str) -> str:
+    """A hint or a notice as one reads it in a shell."""
+    return text.in_shell if isinstance(text, Hint) else text
+
+
 class _TwoLines(BaseException):
     """The message, the hint, and how IPython prints them."""
 

@@ -96,7 +96,9 @@ def test_installed_wheel_is_the_one_that_runs(installed: Path, tmp_path: Path) -
 
 def test_installed_alone_it_has_the_next_notebook(installed: Path, tmp_path: Path) -> None:
     """What `imagen-nb demo` puts beside the quickstart can be had without a checkout."""
-    code = "from pathlib import Path; from imagen_nb.cli import notebooks as n; print(n.copied(n.COMPARE, Path()))"
+    code = (
+        "from pathlib import Path; from imagen_nb.cli import notebooks as n;print(n.copy_notebook(n.COMPARE, Path()))"
+    )
     command = [str(installed / "python"), "-I", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     kept = (ROOT / "notebooks" / "02_compare.ipynb").read_text(encoding="utf-8")

@@ -1,5 +1,6 @@
 """The `imagen-nb` command: the same words as the magic, over the same workspace.
 
+Its words, what each command prints and its exit codes live here; what is done lives in the workspace, and never here.
 Exit codes: 0 all went well, 1 something ran and failed, 2 it could not be asked for (two lines on stderr say why),
 130 interrupted.
 """
@@ -7,14 +8,16 @@ Exit codes: 0 all went well, 1 something ran and failed, 2 it could not be asked
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from imagen_nb import __version__
-from imagen_nb.cli import running as streams
-from imagen_nb.cli.running import WHERE, in_shell
-from imagen_nb.errors import ImagenError, InputError
+from imagen_nb.cli.running import WHERE, reconcile, run
+from imagen_nb.errors import ImagenError, InputError, in_shell
 from imagen_nb.records import Status
 
 FAILED, REFUSED, INTERRUPTED = 1, 2, 130
@@ -22,28 +25,92 @@ FAILED, REFUSED, INTERRUPTED = 1, 2, 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command for these words (default: the process's own) and give its exit code."""
-    streams.prepare()
+    # A letter that the encoding lacks becomes `?`, and a closed stream takes it in silence: the image may be paid for
+    # by the time it is spoken of, so no letter of its prompt may end the command.
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - open until the end
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
-        code = _carried_out(argv)
+        try:
+            code = _run_command(_make_parser().parse_args(argv))
+        except SystemExit as ended:  # argparse's way out of --help and --version
+            code = int(ended.code or 0)
+        except ImagenError as error:
+            hint = in_shell(error.hint)
+            sys.stderr.write(f"imagen-nb: {error.message}\n" + (f"  {hint}\n" if hint else ""))
+            code = REFUSED
+        except KeyboardInterrupt:
+            sys.stderr.write("imagen-nb: interrupted\n")
+            code = INTERRUPTED
         sys.stdout.flush()  # not at the interpreter's end, where nobody could answer for what goes wrong
     except OSError as error:
-        streams.say_refused(error)
+        try:  # to write out what stdout still holds; else it is forgotten, or the interpreter fails on it as it ends
+            sys.stdout.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # who reads stdout has gone (`| head`)
+            what = "the output cannot be written" if error.filename is None else f"{error.filename} cannot be used"
+            hint = "Choose another place for it; what was run is in the log."
+            sys.stderr.write(f"imagen-nb: {what}: {error.strerror or error}\n  {hint}\n")
         return FAILED
     return code
 
 
-def _carried_out(argv: Sequence[str] | None) -> int:
-    try:
-        arguments = _parser().parse_args(argv)
-        return int(arguments.command(arguments))
-    except SystemExit as ended:  # argparse's way out of --help and --version
-        return int(ended.code or 0)
-    except ImagenError as error:
-        streams.say(error.message, in_shell(error.hint))
-        return REFUSED
-    except KeyboardInterrupt:
-        sys.stderr.write("imagen-nb: interrupted\n")
-        return INTERRUPTED
+def _run_command(given: argparse.Namespace) -> int:  # noqa: PLR0911 - one return a command
+    """Each command, with what it needs of the words given; all but the ones that run imports on first use."""
+    where = {"home": given.home, "provider": given.provider}
+    match given.command:
+        case "run":
+            return run(given.words, **where)
+        case "reconcile":
+            return reconcile(**where)
+        case "log":
+            from imagen_nb.cli.logbook import show_log
+
+            files = {given.csv: "csv", given.parquet: "parquet", given.html: "html"}
+            files.pop(None, None)
+            return show_log(given.home, {"experiment": given.experiment, "status": given.status}, given.last, files)
+        case "lab":
+            from imagen_nb.cli.notebooks import lab
+
+            words = list(given.words)
+            # A word behind an option may be its value: only JupyterLab can tell.
+            folder = words.pop(0) if words and not words[0].startswith("-") else None
+            return lab(folder, words, **where)
+        case "demo":
+            from imagen_nb.cli.notebooks import demo
+
+            _refuse_where(given, "it asks the simulator, and its log lies in the folder that --output names.")
+            return demo(given.output)
+        case "simulator":
+            from imagen_nb.simulator import serve
+
+            _refuse_where(given, "it answers others, and keeps no log.")
+            said = "The simulator's base URL is below: imagen-nb --provider URL run ... uses it; Ctrl-C ends it.\n"
+            sys.stderr.write(said)
+            try:
+                serve(given.port, given.latency, seed=given.seed)
+            except (OSError, OverflowError) as error:
+                hint = "Choose another one, or 0 for a free one."
+                raise InputError(f"port {given.port} cannot be used: {error}", hint) from None
+            return 0
+        case _:
+            from imagen_nb.cli.doctor import doctor
+
+            return doctor(**where)
+
+
+def _refuse_where(given: argparse.Namespace, why: str) -> None:
+    """Raise `InputError` where `--home` or `--provider` stands before a command that has no use for it."""
+    for option in WHERE:
+        if getattr(given, option.name) is not None:
+            raise InputError(f"{option.long} means nothing to {given.command}", f"Leave it out: {why}")
+
+
+# -- the words that each command takes ---------------------------------------------------------------------------------
 
 
 class _Parser(argparse.ArgumentParser):
@@ -68,27 +135,54 @@ class _Parser(argparse.ArgumentParser):
         return namespace, []
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="imagen-nb",
-        description="A laboratory for text-to-image prompts: run them, log every one, look at them in Jupyter.",
-    )
+def _make_parser() -> argparse.ArgumentParser:
+    about = "A laboratory for text-to-image prompts: run them, log every one, look at them in Jupyter."
+    parser = _Parser(prog="imagen-nb", description=about)
     parser.add_argument("--version", action="version", version=f"imagen-nb {__version__}")
     _add_where(parser, default=None)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
-    _add(commands, "run", "make images, with the options of %%imagen", _run, leaves="all")
-    _add_log(commands)
-    _add_where(_add(commands, "reconcile", "settle the rows that a dead process left open", _reconcile))
-    _add_notebooks(commands)
-    _add_simulator(commands)
-    _add_where(_add(commands, "doctor", "check provider, token, network, home and versions", _doctor))
-    return parser
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", dest="command", required=True, parser_class=_Parser
+    )
 
+    def add(name: str, text: str, **options: Any) -> argparse.ArgumentParser:
+        options.setdefault("description", f"{text[0].upper()}{text[1:]}.")
+        command: argparse.ArgumentParser = commands.add_parser(name, help=text, **options)
+        return command
 
-def _add(commands: Any, name: str, text: str, command: Callable[[Any], int], **options: Any) -> argparse.ArgumentParser:
-    options.setdefault("description", f"{text[0].upper()}{text[1:]}.")
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, **options)
-    parser.set_defaults(command=command)
+    add("run", "make images, with the options of %%imagen", leaves="all")
+
+    log = add("log", "show the log, or write it to a file")
+    _add_where(log)
+    statuses = [str(each) for each in Status]
+    log.add_argument("-e", "--experiment", metavar="NAME", help="only this experiment's runs")
+    log.add_argument("--status", choices=statuses, metavar="S", help=f"only runs of this status: {', '.join(statuses)}")
+    log.add_argument("-n", "--last", type=_count, metavar="N", help="only the newest N runs")
+    log.add_argument("--csv", metavar="FILE", help="write a CSV file that a spreadsheet can open safely")
+    log.add_argument("--parquet", metavar="FILE", help="write a Parquet file, types kept")
+    log.add_argument("--html", metavar="FILE", help="write a report with the images, one file that opens offline")
+
+    _add_where(add("reconcile", "settle the rows that a dead process left open"))
+
+    usage = "imagen-nb lab [DIR] [--home DIR] [--provider NAME] [JUPYTERLAB...]"
+    about = (
+        "Open JupyterLab on the folder DIR (default: notebooks/ of a checkout, else the current one). DIR stands "
+        "first; all other words are passed on to JupyterLab. --home and --provider hold for the notebooks."
+    )
+    text = "open JupyterLab; other options are passed on to it"
+    _add_where(add("lab", text, leaves="unknown", usage=usage, description=about))
+
+    demo = add("demo", "run the quickstart notebook against the simulator")
+    text = "where to put what it makes (default: imagen_demo, in a checkout notebooks/out)"
+    demo.add_argument("--output", metavar="DIR", help=text)
+
+    simulator = add("simulator", "serve the simulator until Ctrl-C")
+    simulator.add_argument("--port", type=int, default=0, metavar="P", help="the port (default: a free one)")
+    text = "seconds per prediction (default: the model's own)"
+    simulator.add_argument("--latency", type=_seconds, metavar="S", help=text)
+    text = "what its chances are drawn from (default: 0)"
+    simulator.add_argument("--seed", type=int, default=0, metavar="N", help=text)
+
+    _add_where(add("doctor", "check provider, token, network, home and versions"))
     return parser
 
 
@@ -96,56 +190,6 @@ def _add_where(parser: argparse.ArgumentParser, default: Any = argparse.SUPPRESS
     """`--home` and `--provider`, before a command or behind it; the one behind counts."""
     for option in WHERE:
         parser.add_argument(option.long, metavar=option.metavar, default=default, help=option.help)
-
-
-def _refuse_where(arguments: Any, command: str, why: str) -> None:
-    """Raise `InputError` where `--home` or `--provider` stands before a command that has no use for it."""
-    for option in WHERE:
-        if getattr(arguments, option.name) is not None:
-            raise InputError(f"{option.long} means nothing to {command}", f"Leave it out: {why}")
-
-
-def _add_log(commands: Any) -> None:
-    parser = _add(commands, "log", "show the log, or write it to a file", _log)
-    _add_where(parser)
-    statuses = [str(each) for each in Status]
-    parser.add_argument("-e", "--experiment", metavar="NAME", help="only this experiment's runs")
-    parser.add_argument(
-        "--status", choices=statuses, metavar="S", help=f"only runs of this status: {', '.join(statuses)}"
-    )
-    parser.add_argument("-n", "--last", type=_count, metavar="N", help="only the newest N runs")
-    parser.add_argument("--csv", metavar="FILE", help="write a CSV file that a spreadsheet can open safely")
-    parser.add_argument("--parquet", metavar="FILE", help="write a Parquet file, types kept")
-    parser.add_argument("--html", metavar="FILE", help="write a report with the images, one file that opens offline")
-
-
-def _add_notebooks(commands: Any) -> None:
-    _add_where(
-        _add(
-            commands,
-            "lab",
-            "open JupyterLab; other options are passed on to it",
-            _lab,
-            leaves="unknown",
-            usage="imagen-nb lab [DIR] [--home DIR] [--provider NAME] [JUPYTERLAB...]",
-            description="Open JupyterLab on the folder DIR (default: notebooks/ of a checkout, else the current one). "
-            "DIR stands first; all other words are passed on to JupyterLab. "
-            "--home and --provider hold for the notebooks.",
-        )
-    )
-    parser = _add(commands, "demo", "run the quickstart notebook against the simulator", _demo)
-    parser.add_argument(
-        "--output", metavar="DIR", help="where to put what it makes (default: imagen_demo, in a checkout notebooks/out)"
-    )
-
-
-def _add_simulator(commands: Any) -> None:
-    parser = _add(commands, "simulator", "serve the simulator until Ctrl-C", _simulator)
-    parser.add_argument("--port", type=int, default=0, metavar="P", help="the port (default: a free one)")
-    parser.add_argument(
-        "--latency", type=_seconds, metavar="S", help="seconds per prediction (default: the model's own)"
-    )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="what its chances are drawn from (default: 0)")
 
 
 def _count(text: str) -> int:
@@ -162,62 +206,3 @@ def _seconds(text: str) -> float:
     if not 0 <= number < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
     return number
-
-
-# -- the commands; each imports what it needs --------------------------------------------------------------------------
-
-
-def _run(arguments: Any) -> int:
-    from imagen_nb.cli.running import run
-
-    return run(arguments.words, home=arguments.home, provider=arguments.provider)
-
-
-def _reconcile(arguments: Any) -> int:
-    from imagen_nb.cli.running import reconcile
-
-    return reconcile(home=arguments.home, provider=arguments.provider)
-
-
-def _log(arguments: Any) -> int:
-    from imagen_nb.cli.logbook import show_log
-
-    files = {arguments.csv: "csv", arguments.parquet: "parquet", arguments.html: "html"}
-    files.pop(None, None)
-    filters = {"experiment": arguments.experiment, "status": arguments.status}
-    return show_log(arguments.home, filters, arguments.last, files)
-
-
-def _lab(arguments: Any) -> int:
-    from imagen_nb.cli.notebooks import lab
-
-    words = list(arguments.words)
-    # A word behind an option may be its value: only JupyterLab can tell.
-    folder = words.pop(0) if words and not words[0].startswith("-") else None
-    return lab(folder, words, home=arguments.home, provider=arguments.provider)
-
-
-def _demo(arguments: Any) -> int:
-    from imagen_nb.cli.notebooks import demo
-
-    _refuse_where(arguments, "demo", "it asks the simulator, and its log lies in the folder that --output names.")
-    return demo(arguments.output)
-
-
-def _simulator(arguments: Any) -> int:
-    from imagen_nb.simulator import serve
-
-    _refuse_where(arguments, "simulator", "it answers others, and keeps no log.")
-    sys.stderr.write("The simulator's base URL is below: imagen-nb --provider URL run ... uses it; Ctrl-C ends it.\n")
-    try:
-        serve(arguments.port, arguments.latency, seed=arguments.seed)
-    except (OSError, OverflowError) as error:
-        hint = "Choose another one, or 0 for a free one."
-        raise InputError(f"port {arguments.port} cannot be used: {error}", hint) from None
-    return 0
-
-
-def _doctor(arguments: Any) -> int:
-    from imagen_nb.cli.doctor import doctor
-
-    return doctor(home=arguments.home, provider=arguments.provider)

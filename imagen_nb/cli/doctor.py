@@ -8,13 +8,12 @@ import sys
 import tempfile
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from imagen_nb.cli.running import in_shell
-from imagen_nb.errors import AuthenticationError, CreditError, ImagenError, NotFoundError
+from imagen_nb.errors import AuthenticationError, CreditError, ImagenError, NotFoundError, in_shell
 from imagen_nb.log.database import has_safe_wal
 from imagen_nb.log.log import Log
 from imagen_nb.settings import SIMULATOR
@@ -47,62 +46,58 @@ class Finding:
 
 
 def doctor(*, home: str | None = None, provider: str | None = None) -> int:
-    """Print what was found; 1 if something is broken."""
-    findings = []
+    """Print what was found, in three columns and at most 80 wide where its words allow; 1 if something is broken."""
+    is_broken = False
     for finding in _findings(home, provider):
-        findings.append(finding)
-        sys.stdout.write("\n".join(_lines(finding)) + "\n")
+        is_broken |= not finding.is_good
+        lead = f"{'ok  ' if finding.is_good else 'BAD '} {finding.name:<10} "
+        indent = " " * len(lead)
+        for text in filter(None, (finding.text, finding.hint)):
+            for line in textwrap.wrap(text, WIDTH - len(lead), break_long_words=False):
+                sys.stdout.write(f"{lead}{line}\n")
+                lead = indent
         sys.stdout.flush()
-    return int(not all(each.is_good for each in findings))
-
-
-def _lines(finding: Finding) -> list[str]:
-    """The finding in three columns, at most 80 wide where its words allow."""
-    head = f"{'ok  ' if finding.is_good else 'BAD '} {finding.name:<10} "
-    texts = [text for text in (finding.text, finding.hint) if text]
-    wrapped = [line for text in texts for line in textwrap.wrap(text, WIDTH - len(head), break_long_words=False)]
-    return [(head if number == 0 else " " * len(head)) + line for number, line in enumerate(wrapped)]
+    return int(is_broken)
 
 
 def _findings(home: str | None, provider: str | None) -> Iterator[Finding]:
-    yield from versions()
-    try:
-        workspace = Workspace(home=home, provider=provider)
-    except ImagenError as error:
-        yield _bad("provider", error)
-    else:
-        with workspace:
-            yield from _provider(workspace)
-            yield _checked("reachable", lambda: reachable(workspace))
-    # The folder is looked at whoever answers; the simulator needs no token.
-    with Workspace(home=home, provider=SIMULATOR) as local:
-        yield _checked("home", lambda: writable(local.home))
-
-
-def versions() -> Iterator[Finding]:
-    """The versions that behaviour depends on."""
+    """One after the other: the versions that behaviour depends on, who answers, whether it does, and the folder."""
     python = f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
     yield Finding("imagen-nb", f"{_version('imagen-nb')}, {python}, {platform.system()} {platform.machine()}")
     yield Finding("packages", ", ".join(f"{name} {_version(name)}" for name in PACKAGES))
-
-
-def _provider(workspace: Workspace) -> Iterator[Finding]:
-    named = workspace.settings.provider
-    if named.is_simulator:
-        yield Finding("provider", in_shell(workspace.settings.notice or "simulator, in this process"))
-        yield Finding("token", "none needed")
+    try:
+        workspace = Workspace(home=home, provider=provider)
+    except ImagenError as error:
+        yield _broken("provider", error)
     else:
-        address = "" if named.name == named.base_url else f" at {named.base_url}"
-        yield Finding("provider", f"{named.name}{address}")
-        yield Finding("token", "found (it is never shown)" if named.token else "none; none needed on this machine")
-    yield Finding("model", workspace.model)
+        with workspace:
+            named = workspace.settings.provider
+            if named.is_simulator:
+                yield Finding("provider", in_shell(workspace.settings.notice or "simulator, in this process"))
+                yield Finding("token", "none needed")
+            else:
+                address = "" if named.name == named.base_url else f" at {named.base_url}"
+                yield Finding("provider", f"{named.name}{address}")
+                token = "found (it is never shown)" if named.token else "none; none needed on this machine"
+                yield Finding("token", token)
+            yield Finding("model", workspace.model)
+            try:
+                yield reachable(workspace)
+            except ImagenError as error:
+                yield _broken("reachable", error)
+    # The folder is looked at whoever answers; the simulator needs no token.
+    with Workspace(home=home, provider=SIMULATOR) as local:
+        try:
+            yield writable(local.home)
+        except ImagenError as error:
+            yield _broken("home", error)
 
 
 def reachable(workspace: Workspace) -> Finding:
     """Whether the provider answers, by asking for the newest prediction; raises `ImagenError` where it does not."""
     began = time.monotonic()
     try:
-        next(iter(workspace.edges.api.list(deadline=began + ANSWER_S, pages=1)), None)
+        next(iter(workspace.connections.api.list(deadline=began + ANSWER_S, pages=1)), None)
     except NotFoundError:
         return Finding("reachable", "yes, but it does not list predictions: a lost reply cannot be looked for")
     except (AuthenticationError, CreditError) as error:
@@ -138,14 +133,7 @@ def journal(log: Log) -> str:
     return f"journal {mode}, because it lies on a network filesystem or was begun so"
 
 
-def _checked(name: str, check: Callable[[], Finding]) -> Finding:
-    try:
-        return check()
-    except ImagenError as error:
-        return _bad(name, error)
-
-
-def _bad(name: str, error: ImagenError) -> Finding:
+def _broken(name: str, error: ImagenError) -> Finding:
     return Finding(name, error.message, is_good=False, hint=in_shell(error.hint))
 
 

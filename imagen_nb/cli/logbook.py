@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,66 +29,60 @@ def show_log(
     """Print the newest rows that meet the filters, or write them all to `files` (path to kind: csv, parquet, html)."""
     with Workspace(home=home, provider="simulator") as workspace:  # the log needs no provider, and so no token
         if not (workspace.home / "log.sqlite").exists():
-            raise InputError(
-                f"there is no log in {workspace.home}", f"--home names its folder; usual is {DEFAULT_HOME}."
-            )
+            hint = f"--home names its folder; usual is {DEFAULT_HOME}."
+            raise InputError(f"there is no log in {workspace.home}", hint)
         if files:
-            _write(workspace, filters, last, files)
-        else:
-            _print(workspace, filters, last)
+            _write_files(workspace, filters, last, files)
+            return 0
+        total = workspace.log.count(**filters)
+        runs = workspace.log.runs(**filters, limit=last or SHOWN)
+        for line in table(runs, shutil.get_terminal_size((WIDTH, 24)).columns):
+            sys.stdout.write(line + "\n")
+        hidden = f", the newest {len(runs):,} shown (--last N shows N)" if len(runs) < total else ""
+        sys.stdout.write(f"{count(total, 'run')}{hidden}\n")
     return 0
 
 
-def _print(workspace: Workspace, filters: Filters, last: int | None) -> None:
-    total = workspace.log.count(**filters)
-    runs = workspace.log.runs(**filters, limit=last or SHOWN)
-    for line in table(runs, shutil.get_terminal_size((WIDTH, 24)).columns):
-        sys.stdout.write(line + "\n")
-    hidden = f", the newest {len(runs):,} shown (--last N shows N)" if len(runs) < total else ""
-    sys.stdout.write(f"{count(total, 'run')}{hidden}\n")
-
-
-def _write(workspace: Workspace, filters: Filters, last: int | None, files: Mapping[str, str]) -> None:
+def _write_files(workspace: Workspace, filters: Filters, last: int | None, files: Mapping[str, str]) -> None:
     import imagen_nb.accessor  # noqa: F401 - gives frames their .imagen
     from imagen_nb.log.frame import frame
 
-    targets = [(_checked(path, kind), kind) for path, kind in files.items()]
+    for path, kind in files.items():
+        target, endings = Path(path).expanduser(), (".html", ".htm") if kind == "html" else (f".{kind}",)
+        if target.suffix.lower() not in endings:
+            hint = f"Call it {target.stem or 'log'}{endings[0]}."
+            raise InputError(f"--{kind} {path} does not end in {endings[0]}", hint)
+        if not target.absolute().parent.is_dir():
+            raise InputError(f"there is no folder {target.parent}", "Make it first, or choose another.")
     rows: Any = frame(workspace.log, **filters, last=last)
-    for target, kind in targets:
+    for path, kind in files.items():
+        target = Path(path).expanduser()
         (rows.imagen.report if kind == "html" else rows.imagen.export)(target)
         sys.stdout.write(f"{count(len(rows), 'run')} written to {target}\n")
 
 
-def _checked(path: str, kind: str) -> Path:
-    target = Path(path).expanduser()
-    endings = (".html", ".htm") if kind == "html" else (f".{kind}",)
-    if target.suffix.lower() not in endings:
-        raise InputError(
-            f"--{kind} {path} does not end in {endings[0]}", f"Call it {target.stem or 'log'}{endings[0]}."
-        )
-    if not target.absolute().parent.is_dir():
-        raise InputError(f"there is no folder {target.parent}", "Make it first, or choose another.")
-    return target
-
-
-def table(runs: Iterable[Run], width: int) -> Iterator[str]:
+def table(runs: Sequence[Run], width: int) -> Iterator[str]:
     """A line for each run, and a second one where there is no image: why. No line is wider than `width` columns."""
-    cells = [(run, _cells(run)) for run in runs]
+    cells = [
+        (
+            run.id,
+            chip(run).word,
+            seconds(run.total_s),
+            dollars(run.cost),
+            clip(run.request.model.rpartition("/")[2], 16),
+        )
+        for run in runs
+    ]
     if not cells:
         return
     head = ("run", "status", "time", "cost", "model")
-    widths = [max(map(len, column)) for column in zip(head, *(each for _, each in cells), strict=True)]
+    widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
     room = max(min(width, WIDEST) - sum(widths) - 2 * len(widths), 12)
     yield _line(head, widths, "prompt", room)
-    for run, each in cells:
+    for run, each in zip(runs, cells, strict=True):
         yield _line(each, widths, run.request.prompt, room)
         if run.status.is_terminal and (reason := why(run)):
             yield "  " + one_line(reason.text, max(width - 2, 12))
-
-
-def _cells(run: Run) -> tuple[str, ...]:
-    model = run.request.model.rpartition("/")[2]
-    return run.id, chip(run).word, seconds(run.total_s), dollars(run.cost), clip(model, 16)
 
 
 def _line(cells: Iterable[str], widths: Iterable[int], text: str, room: int) -> str:

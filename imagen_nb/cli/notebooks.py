@@ -55,34 +55,40 @@ def lab(
 
 def demo(output: str | None = None) -> int:
     """Run the quickstart against the simulator, print its log, and say where the notebooks and the report are."""
+    import imagen_nb.accessor  # noqa: F401 - gives frames their .imagen
+    from imagen_nb.workspace import Workspace
+
     began = time.monotonic()
     if find_spec("nbclient") is None or find_spec("ipykernel") is None:
         raise InputError("running a notebook needs nbclient and ipykernel", INSTALL)
-    folder = _output(output)
+    folder = _make_output_folder(output)
     sys.stdout.write(f"Running {QUICKSTART} against the simulator ...\n")
     sys.stdout.flush()
-    notebook = folder / QUICKSTART
-    execute(_kept(QUICKSTART), notebook, folder / RUNS)
-    report = folder / "quickstart_report.html"
+    notebook, report = folder / QUICKSTART, folder / "quickstart_report.html"
+    execute(_source(QUICKSTART), notebook, folder / RUNS)
     sys.stdout.write("\n")
     show_log(str(folder / RUNS), {"experiment": None, "status": None})
     sys.stdout.write("\n")
-    _report(folder / RUNS, report)
-    for name, path in (("notebook", notebook), ("report", report), ("next", copied(COMPARE, folder))):
-        sys.stdout.write(f"{name:<9} {_shown(path)}  ({size(path.stat().st_size)})\n")
+    with Workspace(home=folder / RUNS, provider=SIMULATOR) as workspace:
+        rows: Any = workspace.frame()
+        rows.imagen.report(report)
+    here = Path.cwd()
+    for name, path in (("notebook", notebook), ("report", report), ("next", copy_notebook(COMPARE, folder))):
+        shown = path.relative_to(here) if path.is_relative_to(here) else path
+        sys.stdout.write(f"{name:<9} {shown}  ({size(path.stat().st_size)})\n")
     sys.stdout.write(f"done in   {seconds(time.monotonic() - began)}\n")
     return 0
 
 
-def copied(name: str, folder: Path) -> Path:
+def copy_notebook(name: str, folder: Path) -> Path:
     """The package's notebook of that name in `folder`; one that is there already stays as its user left it."""
     target = folder / name
     if not target.exists():
-        shutil.copyfile(_kept(name), target)
+        shutil.copyfile(_source(name), target)
     return target
 
 
-def _kept(name: str) -> Path:
+def _source(name: str) -> Path:
     """Where the package keeps its notebook of that name."""
     return (checkout() or Path(str(files("imagen_nb"))) / "notebooks") / name
 
@@ -106,7 +112,9 @@ def execute(source: Path, target: Path, home: Path, *, provider: str = SIMULATOR
     try:
         client.execute(cwd=str(target.parent), env=environment, cleanup_kc=True)
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-        raise InputError(f"{source.name} stopped: {_last_line(str(error))}", f"It is in {target} so far.") from None
+        lines = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).splitlines()
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "no reason given")
+        raise InputError(f"{source.name} stopped: {last}", f"It is in {target} so far.") from None
     finally:
         nbformat.write(notebook, target)  # type: ignore[no-untyped-call] # as above
     return notebook
@@ -122,7 +130,7 @@ def _environment(home: str | Path | None, provider: str | None) -> dict[str, str
     return variables
 
 
-def _output(output: str | None) -> Path:
+def _make_output_folder(output: str | None) -> Path:
     """The folder for what the demo makes, without the log of an earlier demo in it.
 
     Raises `InputError` where there can be none, or none to write in.
@@ -137,22 +145,3 @@ def _output(output: str | None) -> Path:
         raise InputError(f"the folder {folder} cannot be made: {reason}", "Name another one: --output DIR.") from None
     shutil.rmtree(folder / RUNS, ignore_errors=True)
     return folder.resolve()
-
-
-def _report(home: Path, target: Path) -> None:
-    import imagen_nb.accessor  # noqa: F401 - gives frames their .imagen
-    from imagen_nb.workspace import Workspace
-
-    with Workspace(home=home, provider=SIMULATOR) as workspace:
-        rows: Any = workspace.frame()
-        rows.imagen.report(target)
-
-
-def _shown(path: Path) -> str:
-    """A path below the current folder is shown relative to it."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
-
-
-def _last_line(text: str) -> str:
-    lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
-    return next((line.strip() for line in reversed(lines) if line.strip()), "no reason given")

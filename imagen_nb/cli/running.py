@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import os
-import re
 import shutil
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TextIO
 
-from imagen_nb.errors import ImagenError, InputError
+from imagen_nb.errors import InputError, in_shell
 from imagen_nb.planning import grammar
 from imagen_nb.planning.grammar import Option
 from imagen_nb.planning.options import TABLE, Options, option_lines
-from imagen_nb.records import Image, Progress, Run, Status
-from imagen_nb.settings import CONFIRM_ABOVE, KNOWN_PROVIDERS
+from imagen_nb.records import Progress, Run, Status
+from imagen_nb.settings import CONFIRM_ABOVE
 from imagen_nb.sweeps.sweep import Runs
 from imagen_nb.views.cards import render_run, render_sweep
 from imagen_nb.views.plans import render_plan, resume_note
@@ -55,59 +50,40 @@ def run(words: Sequence[str], *, home: str | None = None, provider: str | None =
     parsed = grammar.parse(grammar.ShellWords(words), RUN_TABLE)
     given = {"home": home, "provider": provider, **parsed.values}
     where = {option.name: given.pop(option.name) for option in WHERE}
-    options = Options(**given)
+    options, prompt = Options(**given), parsed.rest
     if options.help:
         sys.stdout.write(MANUAL.format(options="\n".join(option_lines(RUN_TABLE, WIDTH))))
         return 0
     with Workspace(**where) as workspace:
-        return _run(workspace, options, parsed.rest)
-
-
-def reconcile(*, home: str | None = None, provider: str | None = None) -> int:
-    """Settle the rows left open; 0 if none is left, 1 if some cannot be settled yet."""
-    with Workspace(home=home, provider=provider) as workspace:
-        settled = list(workspace.reconcile())
+        if not prompt.strip():
+            raise InputError("the prompt is empty", "Write it behind the options: imagen-nb run a red fox in snow")
+        plan = workspace.plan(prompt, **options.plan_keywords(prompt, workspace.spec))
         _say_notices(workspace)
-    sys.stdout.write(f"{len(settled)} rows were open.\n" if len(settled) != 1 else "1 row was open.\n")
-    _show(settled)
-    return int(any(not each.status.is_terminal for each in settled))
+        left = workspace.remaining(plan, options.experiment) if options.resume else plan
+        if options.dry_run:
+            notes = [] if left is plan else [resume_note(plan, left)]
+            sys.stdout.write(render_plan(plan, step=SEND, notes=notes)["text/plain"] + "\n")
+            return 0
+        left.confirm(CONFIRM_ABOVE, yes=options.yes)
 
-
-def _run(workspace: Workspace, options: Options, prompt: str) -> int:
-    if not prompt.strip():
-        raise InputError("the prompt is empty", "Write it behind the options: imagen-nb run a red fox in snow")
-    plan = workspace.plan(prompt, **options.plan_keywords(prompt, workspace.spec))
-    _say_notices(workspace)
-    left = workspace.remaining(plan, options.experiment) if options.resume else plan
-    if options.dry_run:
-        notes = [] if left is plan else [resume_note(plan, left)]
-        sys.stdout.write(render_plan(plan, step=SEND, notes=notes)["text/plain"] + "\n")
-        return 0
-    left.confirm(CONFIRM_ABOVE, yes=options.yes)
-    runs = workspace.submit(plan, **options.run_keywords())
-    try:
-        _watch(runs, None if options.quiet else Ticker(sys.stderr))
-    except KeyboardInterrupt:
-        _stop(runs, options)
-        raise
-    if not options.quiet and not _is_all_said(runs):
-        _show(list(runs))
-    runs.wait()
-    return int(any(each.status is not Status.SUCCEEDED for each in runs) or len(runs) < len(plan))
-
-
-def _is_all_said(runs: Runs) -> bool:
-    """Whether the error that ended the sweep, which `main` says, is all there is to say of its runs."""
-    error = runs.error
-    return isinstance(error, ImagenError) and all(each.error == error.message for each in runs)
-
-
-def _watch(runs: Runs, ticker: Ticker | None) -> None:
-    while not runs.is_done_within(REDRAW_S):
+        runs = workspace.submit(plan, **options.run_keywords())
+        ticker = None if options.quiet else Ticker(sys.stderr)
+        try:
+            while not runs.is_done_within(REDRAW_S):
+                if ticker is not None:
+                    ticker.show(runs.progress())
+        except KeyboardInterrupt:
+            _stop(runs, options)
+            raise
         if ticker is not None:
-            ticker.show(runs.progress())
-    if ticker is not None:
-        ticker.end(runs.progress())
+            ticker.end(runs.progress())
+        error = runs.error
+        # `main` says the error that ended the sweep, which may be all there is to say of its runs.
+        is_all_said = error is not None and all(each.error == error.message for each in runs)
+        if not options.quiet and not is_all_said:
+            _show(list(runs))
+        runs.wait()
+        return int(any(each.status is not Status.SUCCEEDED for each in runs) or len(runs) < len(plan))
 
 
 def _stop(runs: Runs, options: Options) -> None:
@@ -121,6 +97,32 @@ def _stop(runs: Runs, options: Options) -> None:
         sys.stderr.write("The same command with --resume goes on.\n")
 
 
+def reconcile(*, home: str | None = None, provider: str | None = None) -> int:
+    """Settle the rows left open; 0 if none is left, 1 if some cannot be settled yet."""
+    with Workspace(home=home, provider=provider) as workspace:
+        settled = list(workspace.reconcile())
+        _say_notices(workspace)
+    sys.stdout.write(f"{len(settled)} rows were open.\n" if len(settled) != 1 else "1 row was open.\n")
+    _show(settled)
+    return int(any(not each.status.is_terminal for each in settled))
+
+
+def _say_notices(workspace: Workspace) -> None:
+    while workspace.notices:
+        sys.stderr.write(in_shell(workspace.notices.pop(0)) + "\n")
+
+
+def _show(runs: Sequence[Run]) -> None:
+    """What came of these runs, with the files, as text, which shows no thumbnails."""
+    if len(runs) == 1:
+        text = render_run(runs[0], lambda _: "")["text/plain"]
+        # What a card says to do next stands at its end, as one types it in a notebook.
+        following = reason.next if (reason := why(runs[0])) else ""
+        sys.stdout.write(text.removesuffix(following) + in_shell(following) + "\n")
+    elif runs:
+        sys.stdout.write(render_sweep(runs, lambda _: "", limit=len(runs))["text/plain"] + "\n")
+
+
 class Ticker:
     """Progress on a stream: one line drawn over and over on a terminal, a plain line every few seconds elsewhere."""
 
@@ -131,7 +133,9 @@ class Ticker:
 
     def show(self, progress: Progress) -> None:
         if self._is_terminal:
-            self._draw(progress)
+            columns = shutil.get_terminal_size((WIDTH, 24)).columns
+            self._stream.write(f"\r{progress_text(progress, columns - 1)}\x1b[K")
+            self._stream.flush()
         elif time.monotonic() - self._last >= LINE_S:
             self._last = time.monotonic()
             self._stream.write(progress_text(progress) + "\n")
@@ -142,78 +146,8 @@ class Ticker:
         self._stream.write("\r\x1b[K" if self._is_terminal else progress_text(progress) + "\n")
         self._stream.flush()
 
-    def _draw(self, progress: Progress) -> None:
-        columns = shutil.get_terminal_size((WIDTH, 24)).columns
-        self._stream.write(f"\r{progress_text(progress, columns - 1)}\x1b[K")
-        self._stream.flush()
 
-
-def _say_notices(workspace: Workspace) -> None:
-    while workspace.notices:
-        sys.stderr.write(in_shell(workspace.notices.pop(0)) + "\n")
-
-
-def _show(runs: Sequence[Run]) -> None:
-    """What came of these runs, with the files, as text."""
-    if not runs:
-        return
-    text = _card(runs[0]) if len(runs) == 1 else render_sweep(runs, _unseen, limit=len(runs))["text/plain"]
-    sys.stdout.write(text + "\n")
-
-
-def _card(run: Run) -> str:
-    """The card as text; what it says to do next stands at its end."""
-    text = render_run(run, _unseen)["text/plain"]
-    following = reason.next if (reason := why(run)) else ""
-    return text.removesuffix(following) + in_shell(following)
-
-
-def _unseen(_: Image) -> str:
-    """No thumbnail: text shows none."""
-    return ""
-
-
-# ----------------------------------------------------------------------------------------------------
-# stdout and stderr as a shell hands them over: closed, full, or in an encoding that lacks some letters.
-
-
-def prepare() -> None:
-    """Let any text be written: a letter that the encoding lacks becomes `?`, and a closed stream takes it in silence.
-
-    The image may be paid for by the time it is spoken of, so no letter of its prompt may end the command.
-    """
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - open until the end
-        elif isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
-
-
-def say(message: str, hint: str = "") -> None:
-    """A mistake on stderr, in two lines at most."""
-    sys.stderr.write(f"imagen-nb: {message}\n" + (f"  {hint}\n" if hint else ""))
-
-
-def say_refused(error: OSError) -> None:
-    """Say what the system refused; nothing where who reads stdout has gone (`| head`)."""
-    _drop_output()
-    if isinstance(error, BrokenPipeError):
-        return
-    what = "the output cannot be written" if error.filename is None else f"{error.filename} cannot be used"
-    say(f"{what}: {error.strerror or error}", "Choose another place for it; what was run is in the log.")
-
-
-def _drop_output() -> None:
-    """Write out what stdout still holds, or forget it, or the interpreter fails on it as it ends."""
-    with contextlib.suppress(OSError):
-        sys.stdout.flush()
-        return
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-# ----------------------------------------------------------------------------------------------------
-# A shell's own words: the options that `imagen-nb run` has, and what the package says in those of a notebook.
+# -- the options that mean something in a shell -----------------------------------------------------------------------
 
 _LEFT_OUT = ("output", "background", "help")
 _OTHERWISE = {"yes": f"go on with a plan of more than {CONFIRM_ABOVE} requests", "quiet": "no progress, no result"}
@@ -230,22 +164,3 @@ RUN_TABLE = (
     *(each for each in TABLE if each.name == "help"),
 )
 """The options of the magic that mean something in a shell, and those that say where."""
-
-_VARIABLES = " or ".join(known.token_variable for known in KNOWN_PROVIDERS.values())
-_IN_SHELL = (
-    (r"%imagen_login or a token variable changes that", f"The variable {_VARIABLES} changes that"),
-    (r", or call %imagen_login", ""),
-    (r": %imagen_login, or its variable", " in its variable"),
-    (r"\bLog in with %imagen_login", "Set its token in its variable"),
-    (r"%imagen_login", "the variable of its token"),
-    (r"%config ImagenMagics\.prices, or Workspace", "in Python, Workspace"),
-    (r"\bimagen_nb\.reconcile\(\)", "imagen-nb reconcile"),
-    (r"\b(home|provider)=", r"--\1"),
-)
-
-
-def in_shell(text: str) -> str:
-    """A hint or a notice with what one types in a notebook put as one types it in a shell."""
-    for pattern, words in _IN_SHELL:
-        text = re.sub(pattern, words, text)
-    return text

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from imagen_nb.cli import main
-from imagen_nb.cli.notebooks import COMPARE, checkout, copied
+from imagen_nb.cli.notebooks import COMPARE, checkout, copy_notebook
 
 Command = Callable[..., int]
 COMMANDS = ("run", "log", "reconcile", "lab", "demo", "simulator", "doctor")
@@ -79,11 +79,11 @@ def test_lab_without_jupyterlab_names_the_extra(
 
 def test_demo_brings_the_next_notebook_and_leaves_ones_own(tmp_path: Path) -> None:
     """The notebook that the quickstart points to lies beside it, and one that was worked in is not written over."""
-    target = copied(COMPARE, tmp_path)
+    target = copy_notebook(COMPARE, tmp_path)
     assert target.parent == tmp_path
     assert '"cells"' in target.read_text(encoding="utf-8")
     target.write_text("worked in", encoding="utf-8")
-    assert copied(COMPARE, tmp_path).read_text(encoding="utf-8") == "worked in"
+    assert copy_notebook(COMPARE, tmp_path).read_text(encoding="utf-8") == "worked in"
 
 
 @pytest.fixture
