@@ -172,9 +172,9 @@ def remember(provider: str, token: str) -> None:
     logins[name if name in KNOWN_PROVIDERS else _base_url(name)] = Secret(token)
 
 
-def login_provider(environ: Mapping[str, str] | None = None) -> str:
+def login_provider() -> str:
     """The provider that a login is for when none is named: the one the environment names, else the first known."""
-    named = _Environment(os.environ if environ is None else environ).value("IMAGEN_NB_PROVIDER")
+    named = _Environment(os.environ).value("IMAGEN_NB_PROVIDER")
     return named if named and named != SIMULATOR else next(iter(KNOWN_PROVIDERS))
 
 
