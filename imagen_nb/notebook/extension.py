@@ -5,7 +5,6 @@ Nothing heavy is imported here: pandas, ipywidgets, SQLAlchemy, Pillow and reque
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from imagen_nb.notebook.magic import ImagenMagics, keep_question_marks
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext
 
+    from imagen_nb.frames.compare import Comparison
     from imagen_nb.sweeps.sweep import Runs
 
 _FIRST = 100
@@ -26,96 +26,81 @@ _FIRST = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """What a shell was given."""
+class Addition:
+    """What a shell was given of its own."""
 
     magics: ImagenMagics
     matcher: Callable[..., Any]
-    accessor: Callable[..., None]
 
 
-_loaded: WeakKeyDictionary[Any, Loaded] = WeakKeyDictionary()
+_additions: WeakKeyDictionary[Any, Addition] = WeakKeyDictionary()
 
 
 def load(shell: Any) -> None:
-    """Add the magics, their completion, the display of running sweeps, `df.imagen`, and prompts that ask.
+    """Add the magics, their completion, live displays, `df.imagen`, and prompts that end in a question mark.
 
     The default workspace is from now on the one that `%config ImagenMagics` asks for, whoever uses it.
     """
-    if shell in _loaded:
+    if shell in _additions:
         return
     magics = ImagenMagics(shell)
     shell.register_magics(magics)
-    shell.input_transformers_cleanup.append(keep_question_marks)
-    _displays(shell).for_type_by_name("imagen_nb.sweeps.sweep", "Runs", _running(magics))
-    matcher = _matcher(magics, shell)
+    default.set_workspace_opener(magics.choose_workspace)
+
+    def match(context: CompletionContext) -> Any:
+        from imagen_nb.notebook.completion import NameSources, complete
+
+        return complete(context, NameSources(magics.workspace, shell.user_ns))
+
+    def show_runs(runs: Runs) -> None:
+        from imagen_nb.notebook.live import show_running
+
+        show_running(runs, shell)
+
+    def render_comparison(comparison: Comparison, include: Any = None, exclude: Any = None) -> Any:  # noqa: ARG001 - IPython's
+        from imagen_nb.notebook.widgets import comparison_bundle
+
+        return comparison_bundle(comparison, shell)
+
+    matcher: Callable[..., Any] = context_matcher(priority=_FIRST, identifier="imagen_nb")(match)
     shell.Completer.custom_matchers.append(matcher)
-    accessor = _accessor(shell)
-    shell.events.register("pre_run_cell", accessor)
-    default.open_with(magics.opened)
-    _loaded[shell] = Loaded(magics, matcher, accessor)
+    shell.input_transformers_cleanup.append(keep_question_marks)
+    shell.events.register("pre_run_cell", import_accessor)
+    formatters = shell.display_formatter
+    formatters.ipython_display_formatter.for_type_by_name("imagen_nb.sweeps.sweep", "Runs", show_runs)
+    formatters.mimebundle_formatter.for_type_by_name("imagen_nb.frames.compare", "Comparison", render_comparison)
+    _additions[shell] = Addition(magics, matcher)
 
 
 def unload(shell: Any) -> None:
     """Take it all out again, the default workspace too; what runs goes on."""
-    loaded = _loaded.pop(shell, None)
-    if loaded is None:
+    addition = _additions.pop(shell, None)
+    if addition is None:
         return
     for kind, names in ImagenMagics.magics.items():
         for name in names:
             shell.magics_manager.magics[kind].pop(name, None)
     shell.magics_manager.registry.pop(ImagenMagics.__name__, None)
-    shell.configurables.remove(loaded.magics)
+    shell.configurables.remove(addition.magics)
+    default.remove_workspace_opener(addition.magics.choose_workspace)
+    shell.Completer.custom_matchers.remove(addition.matcher)
     shell.input_transformers_cleanup.remove(keep_question_marks)
-    _displays(shell).pop("imagen_nb.sweeps.sweep.Runs", None)
-    shell.Completer.custom_matchers.remove(loaded.matcher)
-    shell.events.unregister("pre_run_cell", loaded.accessor)
-    default.open_no_more_with(loaded.magics.opened)
-    if pair := sys.modules.get("imagen_nb.notebook.widgets"):
-        pair.unregister(shell)
+    shell.events.unregister("pre_run_cell", import_accessor)
+    formatters = shell.display_formatter
+    formatters.ipython_display_formatter.pop("imagen_nb.sweeps.sweep.Runs", None)
+    formatters.mimebundle_formatter.pop("imagen_nb.frames.compare.Comparison", None)
 
 
 def limits(shell: Any) -> dict[str, Any]:
     """The options of a panel that the shell's magics are configured with; none where they are not loaded."""
-    loaded = None if shell is None else _loaded.get(shell)
-    return {} if loaded is None else loaded.magics.limits
+    addition = None if shell is None else _additions.get(shell)
+    return {} if addition is None else addition.magics.limits
 
 
-def _displays(shell: Any) -> Any:
-    return shell.display_formatter.ipython_display_formatter
+def import_accessor(info: Any) -> None:
+    """Give DataFrames their `.imagen` before a cell that has the word; pandas is not imported for any other.
 
-
-def _matcher(magics: ImagenMagics, shell: Any) -> Callable[..., Any]:
-    """What Tab asks."""
-
-    def imagen_matcher(context: CompletionContext) -> dict[str, Any]:
-        from imagen_nb.notebook.completion import Sources, answer
-
-        return answer(context, Sources(magics.workspace, shell.user_ns))
-
-    matcher: Callable[..., Any] = context_matcher(priority=_FIRST, identifier="imagen_nb")(imagen_matcher)
-    return matcher
-
-
-def _accessor(shell: Any) -> Callable[..., None]:
-    """What gives DataFrames their `.imagen` before a cell that has the word; pandas is not imported for any other."""
-
-    def prepare(info: Any) -> None:
-        if ".imagen" in (info.raw_cell or ""):
-            import imagen_nb.accessor  # noqa: F401 - registers the accessor
-            from imagen_nb.notebook import widgets as pair
-
-            pair.register(shell)
-
-    return prepare
-
-
-def _running(magics: ImagenMagics) -> Callable[[Runs], None]:
-    """How a `Runs` is displayed while it is not done."""
-
-    def show(runs: Runs) -> None:
-        from imagen_nb.notebook.live import show_running
-
-        show_running(runs, magics.live_thumb(), magics.shell)
-
-    return show
+    Frames of the log have it by themselves; this is for those that never came from there.
+    """
+    if ".imagen" in (info.raw_cell or ""):
+        import imagen_nb.accessor  # noqa: F401 - registers the accessor

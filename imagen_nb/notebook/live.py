@@ -16,11 +16,12 @@ from html import escape
 from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeVar
 
 from imagen_nb.errors import Interrupted
-from imagen_nb.records import Rendering, Run
+from imagen_nb.records import Rendering
 
 if TYPE_CHECKING:
     from imagen_nb.sweeps.sweep import Runs
-    from imagen_nb.views import LiveTile, Thumb
+    from imagen_nb.views.pictures import Thumb
+    from imagen_nb.views.progress import LiveTile
 
 _Result = TypeVar("_Result")
 
@@ -33,58 +34,54 @@ THUMBNAILS_S = 0.01
 
 THUMBNAIL_PX = 160
 SETTLE_S = 3.0
-"""How long an interrupted cell waits for its cancelled predictions to be logged, in seconds."""
+"""How long an interrupted cell waits for its canceled predictions to be logged, in seconds."""
+
+NOTHING: Rendering = {"text/plain": "", "text/html": ""}
+
+_ended_widgets: list[WidgetOutput] = []
 
 
 class LiveView:
-    """What one sweep shows while it runs. `thumb` gives an image's thumbnail; `clock` counts seconds."""
+    """What one sweep shows while it runs, in `output`; where that is None it shows nothing.
 
-    def __init__(self, runs: Runs, thumb: Thumb, on: Surface, clock: Callable[[], float] = time.monotonic) -> None:
+    `thumb` gives an image's thumbnail (default: one of the file); `clock` counts seconds.
+    """
+
+    def __init__(
+        self,
+        runs: Runs,
+        output: LiveOutput | None,
+        thumb: Thumb | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._runs = runs
+        self._output = output
         self._thumb = thumb
-        self._surface = on
         self._clock = clock
         self._tiles: dict[str, LiveTile | None] = {}
-        self._state: Any = None
-        self._shown_at = float("-inf")
+        self._drawn: Any = None
+        self._drawn_at = float("-inf")
 
     def refresh(self) -> None:
         """Draw it anew if it is time to."""
+        if self._output is None:
+            return
         now = self._clock()
         progress = self._runs.progress()
         state = (progress.done, progress.in_flight, progress.state, progress.message)
-        if now - self._shown_at < (SLICE_S if state != self._state else IDLE_S):
+        if now - self._drawn_at < (SLICE_S if state != self._drawn else IDLE_S):
             return
-        self._surface.update(self.rendering())
-        self._state, self._shown_at = state, now
+        self._output.update(self.render())
+        self._drawn, self._drawn_at = state, now
 
-    def rendering(self) -> Rendering:
-        """The bar, the counts and the newest images."""
-        from imagen_nb.views import live
+    def render(self) -> Rendering:
+        """The bar, the counts and the newest images, as far as there is time to make their thumbnails."""
+        from imagen_nb.views.progress import MOST_LIVE, live_tile, progress_text, render_progress
 
-        return live(self._runs.progress(), self._newest(), self._surface.width)
-
-    def summarize(self) -> None:
-        """Leave a line that says what became of it, with the reasons of failures."""
-        self._surface.end(summary(self._runs), kept=self.rendering())
-
-    def clear(self) -> None:
-        """Leave nothing: the displayed result says it all."""
-        self._surface.end(NOTHING)
-
-    def freeze(self) -> None:
-        """Leave what is on show where images came, for a cell that ends in an error; else nothing."""
-        has_images = any(run.images for run in self._runs)
-        last = self.rendering()
-        self._surface.end(last if has_images else NOTHING, kept=last)
-
-    def end(self, rendering: Rendering) -> None:
-        """Leave this."""
-        self._surface.end(rendering, kept=rendering)
-
-    def _newest(self) -> list[LiveTile]:
-        """The tiles of the newest runs, as far as there is time to make them."""
-        from imagen_nb.views.progress import MOST_LIVE, live_tile
+        progress = self._runs.progress()
+        if self._output is not None and self._output.width is not None:
+            return {"text/plain": progress_text(progress, self._output.width)}
+        from imagen_nb.views.thumbnails import thumb
 
         ends = self._clock() + THUMBNAILS_S
         tiles: dict[str, LiveTile | None] = {}
@@ -93,10 +90,31 @@ class LiveView:
             if run.id in self._tiles:
                 tiles[run.id] = self._tiles[run.id]
             elif may_make:
-                tiles[run.id] = live_tile(run, self._thumb)
+                tiles[run.id] = live_tile(run, self._thumb or thumb(THUMBNAIL_PX))
                 may_make = self._clock() < ends
         self._tiles = tiles
-        return [tile for tile in tiles.values() if tile is not None]
+        return render_progress(progress, [tile for tile in tiles.values() if tile is not None])
+
+    def leave_summary(self) -> None:
+        """Leave a line that says what became of it, with the reasons of failures."""
+        if self._output is not None:
+            self._output.end(summary(self._runs), on_reload=self.render())
+
+    def leave_images(self) -> None:
+        """Leave what is on show where images came, for a cell that ends in an error; else nothing."""
+        if self._output is not None:
+            last = self.render()
+            self._output.end(last if any(run.images for run in self._runs) else NOTHING, on_reload=last)
+
+    def leave_nothing(self) -> None:
+        """Leave nothing: the displayed result says it all."""
+        if self._output is not None:
+            self._output.end(NOTHING)
+
+    def leave(self, rendering: Rendering) -> None:
+        """Leave this."""
+        if self._output is not None:
+            self._output.end(rendering, on_reload=rendering)
 
 
 def watch(runs: Runs, view: LiveView) -> None:
@@ -106,29 +124,37 @@ def watch(runs: Runs, view: LiveView) -> None:
     `Interrupted`; a second one does not wait.
     """
     try:
-        _follow(runs, view)
+        view.refresh()
+        while not runs.is_done:
+            runs.wait(SLICE_S)
+            view.refresh()
+        runs.wait()
     except KeyboardInterrupt:
-        raise interrupted(runs, view) from None
+        raise cancel_interrupted(runs, view) from None
     except BaseException:
-        view.freeze()
+        view.leave_images()
         raise
-    view.summarize()
+    view.leave_summary()
 
 
-def interrupted(runs: Runs, view: LiveView | None = None) -> Interrupted:
-    """The error for an interrupted sweep, which is canceled here and waited for a little; its view is left as it is.
+def cancel_interrupted(runs: Runs, view: LiveView | None = None) -> Interrupted:
+    """Cancel a sweep that was interrupted and wait a little for its rows; gives the error for the cell to raise.
 
-    Further interrupts end the waiting and nothing else, so that the summary is always there.
+    The view is left as it is. Further interrupts end the waiting and nothing else, so that the summary is always there.
     """
-    to_the_end(runs.cancel)
+    act_despite_interrupts(runs.cancel)
     with suppress(KeyboardInterrupt):
-        _settled(runs, view)
+        ends = time.monotonic() + SETTLE_S
+        while not runs.is_done and time.monotonic() < ends:
+            if view is not None:
+                view.refresh()
+            runs.is_done_within(SLICE_S)
     if view is not None:
-        to_the_end(view.freeze)
-    return Interrupted(*to_the_end(lambda: stopped_words(runs)), runs=runs)
+        act_despite_interrupts(view.leave_images)
+    return Interrupted(*act_despite_interrupts(lambda: interruption_lines(runs)), runs=runs)
 
 
-def to_the_end(act: Callable[[], _Result]) -> _Result:
+def act_despite_interrupts(act: Callable[[], _Result]) -> _Result:
     """What `act` gives; it is begun again for as long as interrupts come in between, so it must bear that."""
     while True:
         try:
@@ -137,7 +163,7 @@ def to_the_end(act: Callable[[], _Result]) -> _Result:
             continue
 
 
-def show_running(runs: Runs, thumb: Thumb, shell: Any) -> None:
+def show_running(runs: Runs, shell: Any) -> None:
     """Display a sweep that is not done: it fills in from a thread, and its final state stays as static output.
 
     A terminal gets a line of how far it is. Raises `NotImplementedError` for a sweep that is done, which to IPython
@@ -150,9 +176,15 @@ def show_running(runs: Runs, thumb: Thumb, shell: Any) -> None:
 
         print(progress_text(runs.progress()))  # noqa: T201 - this is the value's display
         return
-    view = LiveView(runs, thumb, surface(shell))
+    view = LiveView(runs, choose_output(shell))
     view.refresh()
-    threading.Thread(target=_fill_in, args=(runs, view), name="imagen-live", daemon=True).start()
+
+    def fill_in() -> None:
+        while not runs.is_done_within(SLICE_S):
+            view.refresh()
+        view.leave(dict(runs._repr_mimebundle_()))
+
+    threading.Thread(target=fill_in, name="imagen-live", daemon=True).start()
 
 
 def show(value: Any) -> None:
@@ -170,77 +202,41 @@ def summary(runs: Runs) -> Rendering:
     progress = runs.progress()
     ended = list(runs)
     unsent = progress.total - len(ended)
-    first = summary_line(ended, progress) if ended else ""
-    reasons = [f"{number:,} {reason}" for number, reason in failures(ended)]
-    return _lines([first, f"{unsent:,} not done" if unsent > 0 else "", progress.message, *reasons])
+    lines = [
+        summary_line(ended, progress) if ended else "",
+        f"{unsent:,} not done" if unsent > 0 else "",
+        progress.message or "",
+        *(f"{number:,} {reason}" for number, reason in failures(ended)),
+    ]
+    lines = [line for line in lines if line]
+    return {"text/plain": "\n".join(lines), "text/html": "".join(f"<div>{escape(line)}</div>" for line in lines)}
 
 
-def stopped_words(runs: Runs) -> tuple[str, str]:
+def interruption_lines(runs: Runs) -> tuple[str, str]:
     """The two lines of an interrupted cell: what was done, and how to go on."""
     ended = list(runs)
     total = runs.progress().total
     canceled = sum(run.error_code == "canceled" or run.status == "canceled" for run in ended)
-    finished = len(ended) - canceled
-    parts = [f"{finished:,} of {total:,} finished and logged", f"{canceled:,} canceled" if canceled else ""]
-    if unsettled := runs.progress().in_flight:
-        parts.append(f"{unsettled:,} still being canceled")
-    if (unsent := total - len(ended) - unsettled) > 0:
-        parts.append(f"{unsent:,} not sent")
-    return ", ".join(filter(None, parts)), _go_on(ended)
+    unsettled = runs.progress().in_flight
+    unsent = total - len(ended) - unsettled
+    done = [
+        f"{len(ended) - canceled:,} of {total:,} finished and logged",
+        f"{canceled:,} canceled" if canceled else "",
+        f"{unsettled:,} still being canceled" if unsettled else "",
+        f"{unsent:,} not sent" if unsent > 0 else "",
+    ]
+    experiment = next((run.experiment for run in ended if run.experiment), None)
+    going_on = "With -e NAME, --resume goes on where an interrupted sweep stopped; %imagen_log shows what there is."
+    if experiment:
+        going_on = f"The same cell with --resume goes on with the experiment {experiment}."
+    return ", ".join(filter(None, done)), going_on
 
 
-def _go_on(ended: list[Run]) -> str:
-    name = next((run.experiment for run in ended if run.experiment), None)
-    if name:
-        return f"The same cell with --resume goes on with the experiment {name}."
-    return "With -e NAME, --resume goes on where an interrupted sweep stopped; %imagen_log shows what there is."
+class LiveOutput(Protocol):
+    """One output that changes, and ends as plain static output. Both calls may come from any thread.
 
-
-def _follow(runs: Runs, view: LiveView) -> None:
-    """Refresh until the sweep has ended; raises what stopped it."""
-    view.refresh()
-    while not runs.is_done:
-        runs.wait(SLICE_S)
-        view.refresh()
-    runs.wait()
-
-
-def _settled(runs: Runs, view: LiveView | None) -> None:
-    """Wait a little for what canceling settles."""
-    ends = time.monotonic() + SETTLE_S
-    while not runs.is_done and time.monotonic() < ends:
-        if view is not None:
-            view.refresh()
-        runs.sweep.wait(SLICE_S)
-
-
-def _fill_in(runs: Runs, view: LiveView) -> None:
-    """The thread of a background sweep's display."""
-    while not runs.sweep.wait(SLICE_S):
-        view.refresh()
-    view.end(dict(runs._repr_mimebundle_()))
-
-
-def _lines(parts: list[str | None]) -> Rendering:
-    kept = [part for part in parts if part]
-    html = "".join(f"<div>{escape(part)}</div>" for part in kept)
-    return {"text/plain": "\n".join(kept), "text/html": html}
-
-
-# ----------------------------------------------------------------------------------------------------
-# Where something that changes is shown: in a cell as a widget or by display id, in a terminal, or nowhere. A
-# widget goes on after a page reload, which output replaced by display id does not, so JupyterLab and VS Code
-# get one. What runs a notebook without a person (nbclient, nbconvert) would save a widget's state into the
-# file, so there the output itself is replaced; those executors are told by their requests, which name no cell.
-# Either way the last thing written is plain static output. `update` and `end` may be called from any thread.
-
-NOTHING: Rendering = {"text/plain": "", "text/html": ""}
-
-_lingering: list[WidgetSurface] = []
-
-
-class Surface(Protocol):
-    """One changing output. `width` is how many characters a line of it holds; None where lines are broken there."""
+    `width` is how many characters a line of a terminal holds; None for a page, which breaks lines itself.
+    """
 
     @property
     def width(self) -> int | None: ...
@@ -248,26 +244,36 @@ class Surface(Protocol):
     def update(self, rendering: Rendering) -> None:
         """Show this instead."""
 
-    def end(self, rendering: Rendering, kept: Rendering | None = None) -> None:
+    def end(self, rendering: Rendering, on_reload: Rendering | None = None) -> None:
         """Leave this as static output; further calls may still replace it.
 
-        `kept` is for a page that was reloaded meanwhile, which static output cannot reach any more.
+        `on_reload` is for a page that was reloaded meanwhile, which static output cannot reach any more.
         """
 
 
-class NoSurface:
-    """Shows nothing."""
+def choose_output(shell: Any) -> LiveOutput | None:
+    """The output for what runs now: a kernel's cell, a terminal that a person looks at, or neither.
 
-    width = None
+    A widget goes on after a page reload, which output replaced by display id does not, so JupyterLab and VS Code get
+    one. What runs a notebook without a person (nbclient, nbconvert) would save a widget's state into the file, so there
+    the output itself is replaced; those executors are told by their requests, which name no cell.
+    """
+    kernel = getattr(shell, "kernel", None)
+    if kernel is None:
+        return TerminalOutput() if shell is not None and sys.stderr.isatty() else None
+    return WidgetOutput() if is_on_page(kernel) else CellOutput()
 
-    def update(self, rendering: Rendering) -> None:
-        pass
 
-    def end(self, rendering: Rendering, kept: Rendering | None = None) -> None:
-        pass
+def is_on_page(kernel: Any) -> bool:
+    """Whether the request being executed says which cell it is for, as those of JupyterLab and VS Code do."""
+    try:
+        metadata = kernel.get_parent("shell").get("metadata", {})
+    except (AttributeError, TypeError, LookupError):
+        return False
+    return bool(metadata.get("cellId"))
 
 
-class TerminalSurface:
+class TerminalOutput:
     """One line of a terminal, written over and over, and then the lines that stay."""
 
     def __init__(self, stream: TextIO | None = None, width: int | None = None) -> None:
@@ -278,7 +284,7 @@ class TerminalSurface:
     def update(self, rendering: Rendering) -> None:
         self._write(rendering["text/plain"].partition("\n")[0][: self.width])
 
-    def end(self, rendering: Rendering, kept: Rendering | None = None) -> None:  # noqa: ARG002 - no reload
+    def end(self, rendering: Rendering, on_reload: Rendering | None = None) -> None:  # noqa: ARG002 - no reload
         lines = [line[: self.width] for line in rendering["text/plain"].splitlines()]
         self._write("".join(f"{line}\n" for line in lines))
         self._below = len(lines)
@@ -291,7 +297,7 @@ class TerminalSurface:
         self._below = 0
 
 
-class OutputSurface:
+class CellOutput:
     """A cell's output, replaced in place by its display id."""
 
     width = None
@@ -301,16 +307,16 @@ class OutputSurface:
 
     def update(self, rendering: Rendering) -> None:
         if self._handle is None:
-            self._handle = _display(dict(rendering), raw=True)
+            self._handle = _display_with_handle(dict(rendering), raw=True)
         else:
             self._handle.update(dict(rendering), raw=True)
 
-    def end(self, rendering: Rendering, kept: Rendering | None = None) -> None:  # noqa: ARG002 - no widget
+    def end(self, rendering: Rendering, on_reload: Rendering | None = None) -> None:  # noqa: ARG002 - no widget
         if self._handle is not None or any(rendering.values()):
             self.update(rendering)
 
 
-class WidgetSurface:
+class WidgetOutput:
     """An HTML widget while things change, and static output in its place at the end.
 
     The widget is kept until the next one begins: a page that was reloaded meanwhile shows it still.
@@ -321,22 +327,22 @@ class WidgetSurface:
     def __init__(self) -> None:
         from ipywidgets import HTML  # type: ignore[import-untyped]  # it has no types
 
-        while _lingering:
-            _lingering.pop().close()
+        while _ended_widgets:
+            _ended_widgets.pop().close()
         self._html: Any = HTML()
         self._handle: Any = None
 
     def update(self, rendering: Rendering) -> None:
         self._html.value = rendering["text/html"]
         if self._handle is None:
-            self._handle = _display(self._html)
+            self._handle = _display_with_handle(self._html)
 
-    def end(self, rendering: Rendering, kept: Rendering | None = None) -> None:
+    def end(self, rendering: Rendering, on_reload: Rendering | None = None) -> None:
         if self._html is not None:
-            if kept is not None:
-                self._html.value = kept["text/html"]
-            if self not in _lingering:
-                _lingering.append(self)
+            if on_reload is not None:
+                self._html.value = on_reload["text/html"]
+            if self not in _ended_widgets:
+                _ended_widgets.append(self)
         if self._handle is not None:
             self._handle.update(dict(rendering), raw=True)
 
@@ -348,25 +354,8 @@ class WidgetSurface:
                 part.close()
 
 
-def surface(shell: Any) -> Surface:
-    """The right surface for what runs now: a kernel's cell, a terminal that a person looks at, or neither."""
-    kernel = getattr(shell, "kernel", None)
-    if kernel is None:
-        return TerminalSurface() if shell is not None and sys.stderr.isatty() else NoSurface()
-    return WidgetSurface() if names_a_cell(kernel) else OutputSurface()
-
-
-def _display(content: Any, **options: Any) -> Any:
+def _display_with_handle(content: Any, **options: Any) -> Any:
     from IPython.display import display
 
     show: Any = display
     return show(content, display_id=True, **options)
-
-
-def names_a_cell(kernel: Any) -> bool:
-    """Whether the request being executed says which cell it is for, as those of JupyterLab and VS Code do."""
-    try:
-        metadata = kernel.get_parent("shell").get("metadata", {})
-    except (AttributeError, TypeError, LookupError):
-        return False
-    return bool(metadata.get("cellId"))

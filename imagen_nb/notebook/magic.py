@@ -1,6 +1,7 @@
 """The magics: `%imagen`, `%%imagen`, `%imagen_log`, `%imagen_login`, `%imagen_panel`, and `%config ImagenMagics`.
 
-A magic parses, asks the workspace, waits in the main thread and hands back a value: that value is what the cell shows.
+A magic reads its line, asks the workspace, waits in the main thread and hands back a value: that value is what the cell
+shows. `ImagenMagics.imagen` is the way of one cell.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from traitlets import Dict, Float, Int, Unicode
 
 from imagen_nb.errors import InputError, Interrupted, SettingsError, brief, comma_list
 from imagen_nb.planning.options import Options, cell_prompt, log_manual, manual, parse_line, parse_log
-from imagen_nb.settings import THUMBNAIL_PX
+from imagen_nb.settings import CONFIRM_ABOVE, JOBS, THUMBNAIL_PX
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,11 +28,11 @@ if TYPE_CHECKING:
     from imagen_nb.planning.plan import Plan
     from imagen_nb.records import Run
     from imagen_nb.sweeps.sweep import Runs
-    from imagen_nb.views import Thumb
     from imagen_nb.workspace import Workspace
 
 _Result = TypeVar("_Result")
 _WORKSPACE_SETTINGS = ("home", "provider", "model", "jobs", "prices", "thumbnail")
+_QUESTION = re.compile(r"(?P<before>\s*(?:[^=%#]*[^=!<>%#]=\s*)?)%imagen[ \t]+(?P<text>[^?\s].*\?)\s*")
 
 
 @magics_class
@@ -47,9 +48,9 @@ class ImagenMagics(Magics):
     home = Unicode(
         None, allow_none=True, help="The folder of the log and the images; None: imagen_runs/ beside the notebook."
     ).tag(config=True)
-    jobs = Int(16, min=1, help="Most predictions in flight.").tag(config=True)
+    jobs = Int(JOBS, min=1, help="Most predictions in flight.").tag(config=True)
     confirm_above = Int(
-        20, min=0, allow_none=True, help="A plan with more requests than this needs --yes; None: none does."
+        CONFIRM_ABOVE, min=0, allow_none=True, help="A plan with more requests than this needs --yes; None: none does."
     ).tag(config=True)
     budget = Float(
         None, allow_none=True, help="US dollars that one cell may spend where --budget says nothing; None: no limit."
@@ -66,57 +67,10 @@ class ImagenMagics(Magics):
 
     def __init__(self, shell: Any = None, **options: Any) -> None:
         super().__init__(shell, **options)
-        self._opened: Workspace | None = None
-        self._opened_with: dict[str, Any] = {}
-        self._told = ""
-
-    @property
-    def _shell(self) -> Any:
-        return self.shell
-
-    # -- the workspace -------------------------------------------------------------------------------------------
-
-    def workspace(self) -> Workspace:
-        """The notebook's workspace. Raises `SettingsError`."""
-        from imagen_nb.workspace import default_workspace
-
-        return default_workspace()
-
-    def opened(self, current: Workspace | None) -> Workspace:
-        """The current workspace where it is what the settings here ask for, else a new one. Raises `SettingsError`."""
-        from imagen_nb.workspace import Workspace
-
-        values = {name: copy(getattr(self, name)) for name in _WORKSPACE_SETTINGS}
-        wanted = {name: value for name, value in values.items() if value != self.trait_defaults(name)}
-        is_right = wanted == self._opened_with and (not wanted or current is self._opened)
-        if current is not None and is_right:
-            return current
-        self._opened = Workspace(**wanted)
-        self._opened_with = wanted
-        return self._opened
-
-    @property
-    def limits(self) -> dict[str, Any]:
-        """What a panel may send without a tick, and spend with one press, by the names of its options."""
-        return {"confirm_above": self.confirm_above, "budget": self.budget}
-
-    def live_thumb(self) -> Thumb:
-        """Thumbnails for live views."""
-        from imagen_nb.notebook.live import THUMBNAIL_PX
-        from imagen_nb.views.thumbnails import thumb
-
-        return thumb(THUMBNAIL_PX)
-
-    def _tell(self, workspace: Workspace) -> None:
-        """Print the notices that were not printed yet; what a workspace begins with comes but once for several."""
-        while workspace.notices:
-            notice = workspace.notices.pop(0)
-            if notice != self._told:
-                print(notice)  # noqa: T201 - a notice is a line of the cell's output
-            if notice == workspace.settings.notice:
-                self._told = notice
-
-    # -- the magics ----------------------------------------------------------------------------------------------
+        self._shell: Any = shell  # `Magics.shell` may be None to a type checker
+        self._chosen: Workspace | None = None
+        self._chosen_settings: dict[str, Any] = {}
+        self._last_first_notice = ""
 
     @no_var_expand
     @needs_local_scope
@@ -124,32 +78,77 @@ class ImagenMagics(Magics):
     def imagen(
         self, line: str, cell: str | None = None, *, local_ns: Mapping[str, Any] | None = None
     ) -> Run | Runs | Plan | None:
-        options, prompt = asked(line, cell)
+        options, prompt = read_call(line, cell)
         if options.help:
             print(manual())  # noqa: T201 - the manual is this cell's output
             return None
         try:
-            return self._bind(options, self._result(options, prompt, local_ns))
-        except Interrupted as error:
-            from imagen_nb.notebook.live import to_the_end
+            # what was asked for: any mistake ends the cell here, before anything is sent
+            workspace = self.workspace()
+            keywords = options.plan_keywords(prompt, workspace.spec)
+            plan = workspace.plan([prompt], namespace=slot_variables(self._shell, local_ns), **keywords)
+            self.print_notices(workspace)
+            left = workspace.remaining(plan, options.experiment) if options.resume else plan
+            if options.dry_run:
+                if left is not plan and not options.quiet:
+                    from imagen_nb.views.plans import resume_note
 
-            runs = error.runs
-            to_the_end(lambda: self._bind(options, runs))
+                    print(resume_note(plan, left))  # noqa: T201 - a line of the cell's output
+                return self._hand_back(plan, options)
+            left.confirm(self.confirm_above, options.yes)
+            # from here on it may cost money
+            runs = workspace.submit(plan, **{**options.run_keywords(), "budget": options.budget or self.budget})
+            return self._hand_back(runs, options) if options.background else self._wait(runs, len(plan), options)
+        except Interrupted:
             raise
         except KeyboardInterrupt:
             raise Interrupted("while the cell began", "%imagen_log shows whether anything was sent.") from None
 
+    def _wait(self, runs: Runs, count: int, options: Options) -> Run | Runs:
+        """Show how far it is until it ends, and hand it back; a single run for a single request.
+
+        Raises `Interrupted`, and what stopped the sweep; the variable of -o has the runs then too.
+        """
+        from imagen_nb.notebook.live import LiveView, act_despite_interrupts, cancel_interrupted, choose_output, watch
+
+        view = None
+        try:
+            view = LiveView(runs, None if options.quiet else choose_output(self._shell))
+            watch(runs, view)
+            result = runs.only() if count == 1 and len(runs) == 1 else runs
+            if not options.quiet and (hook := result_hook(self._shell)):
+                hook.call_before(result, view.leave_nothing)
+            return self._hand_back(result, options)
+        except KeyboardInterrupt as error:  # also before the view began, or after it ended
+            interrupted = error if isinstance(error, Interrupted) else cancel_interrupted(runs, view)
+            act_despite_interrupts(lambda: self._bind(runs, options))
+            raise interrupted from None
+        except Exception:
+            self._bind(runs, options)
+            raise
+
+    def _hand_back(self, result: _Result, options: Options) -> _Result:
+        """The result, bound to the variable of -o; with --quiet this cell does not show it."""
+        self._bind(result, options)
+        if options.quiet and (hook := result_hook(self._shell)):
+            hook.silence(result)
+        return result
+
+    def _bind(self, result: Any, options: Options) -> None:
+        if options.output:
+            self._shell.push({options.output: result})
+
     @no_var_expand
     @line_magic
     def imagen_log(self, line: str) -> pd.DataFrame | None:
-        asked_for = parse_log(line)
-        if asked_for.pop("help", False):
+        filters = parse_log(line)
+        if filters.pop("help", False):
             print(log_manual())  # noqa: T201 - the manual is this cell's output
             return None
-        last = asked_for.pop("last", None)
+        last = filters.pop("last", None)
         workspace = self.workspace()
-        frame = workspace.frame(**asked_for)
-        self._tell(workspace)
+        frame = workspace.frame(**filters)
+        self.print_notices(workspace)
         return frame if last is None else frame.tail(last)
 
     @no_var_expand
@@ -159,6 +158,8 @@ class ImagenMagics(Magics):
 
         %imagen_login [PROVIDER]    kkiai, replicate or a base URL; default: the one in the settings
         """
+        import getpass
+
         from imagen_nb.settings import KNOWN_PROVIDERS, SIMULATOR, login_provider
         from imagen_nb.workspace import login
 
@@ -168,7 +169,16 @@ class ImagenMagics(Magics):
                 f"{brief(named)} is no provider that takes a token",
                 f"Choose one of {comma_list(list(KNOWN_PROVIDERS))}, or give a base URL.",
             )
-        name = login(named, _secret(f"Token for {named} (not shown): "))
+        try:
+            # looked up now and not at import: a kernel puts its own in its place while a cell runs
+            token = getpass.getpass(f"Token for {named} (not shown): ")
+        except KeyboardInterrupt:
+            raise Interrupted("no token was given") from None
+        except Exception:  # noqa: BLE001 - every front end has its own way of saying that it cannot ask
+            raise SettingsError(
+                "a token cannot be asked for here", "Set the provider's token variable before the kernel starts."
+            ) from None
+        name = login(named, token)
         print(f"The token for {name} is kept in memory until the kernel ends.")  # noqa: T201 - this cell's output
 
     @no_var_expand
@@ -181,110 +191,75 @@ class ImagenMagics(Magics):
 
         return panel(self.workspace, **self.limits)
 
-    # -- one cell ------------------------------------------------------------------------------------------------
+    # -- the workspace -------------------------------------------------------------------------------------------
 
-    def _result(self, options: Options, prompt: str, local: Mapping[str, Any] | None) -> Run | Runs | Plan:
-        """What the cell asked for: a plan to look at, or runs."""
-        workspace = self.workspace()
-        keywords = options.plan_keywords(prompt, workspace.spec)
-        plan = workspace.plan([prompt], namespace=_variables(self._shell, local), **keywords)
-        self._tell(workspace)
-        left = workspace.remaining(plan, options.experiment) if options.resume else plan
-        if options.dry_run:
-            if left is not plan and not options.quiet:
-                from imagen_nb.views.plans import resume_note
+    def workspace(self) -> Workspace:
+        """The notebook's workspace. Raises `SettingsError`."""
+        from imagen_nb.workspace import default_workspace
 
-                print(resume_note(plan, left))  # noqa: T201 - a line of the cell's output
-            return self._shown(plan, options)
-        left.confirm(self.confirm_above, options.yes)
-        runs = workspace.submit(plan, **{**options.run_keywords(), "budget": options.budget or self.budget})
-        if options.background:
-            return self._shown(runs, options)
-        return self._waited(runs, len(plan), options)
+        return default_workspace()
 
-    def _waited(self, runs: Runs, count: int, options: Options) -> Run | Runs:
-        """The result when it is there: one run for one request. Raises `Interrupted`, with the runs, from here on."""
-        from imagen_nb.notebook.live import LiveView, NoSurface, interrupted, surface, watch
+    def choose_workspace(self, current: Workspace | None) -> Workspace:
+        """The current workspace where it is what the settings here ask for, else a new one. Raises `SettingsError`."""
+        from imagen_nb.workspace import Workspace
 
-        view = None
-        try:
-            on = NoSurface() if options.quiet else surface(self.shell)
-            view = LiveView(runs, self.live_thumb(), on)
-            watch(runs, view)
-            result = runs.only() if count == 1 and len(runs) == 1 else runs
-            if not options.quiet and (hook := result_hook(self._shell)):
-                hook.before(result, view.clear)
-            return self._shown(result, options)
-        except Interrupted:
-            raise
-        except KeyboardInterrupt:  # before the view began, or after it ended
-            raise interrupted(runs, view) from None
-        except Exception:
-            self._bind(options, runs)
-            raise
+        values = {name: copy(getattr(self, name)) for name in _WORKSPACE_SETTINGS}
+        wanted = {name: value for name, value in values.items() if value != self.trait_defaults(name)}
+        is_right = wanted == self._chosen_settings and (not wanted or current is self._chosen)
+        if current is not None and is_right:
+            return current
+        self._chosen = Workspace(**wanted)
+        self._chosen_settings = wanted
+        return self._chosen
 
-    def _shown(self, result: _Result, options: Options) -> _Result:
-        """The result; with --quiet this cell does not show it."""
-        if options.quiet and (hook := result_hook(self._shell)):
-            hook.silence(result)
-        return result
+    @property
+    def limits(self) -> dict[str, Any]:
+        """What a panel may send without a tick, and spend with one press, by the names of its options."""
+        return {"confirm_above": self.confirm_above, "budget": self.budget}
 
-    def _bind(self, options: Options, result: _Result) -> _Result:
-        if options.output and result is not None:
-            self._shell.push({options.output: result})
-        return result
-
-
-def _secret(question: str) -> str:
-    """What the user types, unseen."""
-    import getpass
-
-    try:
-        # looked up now and not at import: a kernel puts its own in its place while a cell runs
-        return getpass.getpass(question)
-    except KeyboardInterrupt:
-        raise Interrupted("no token was given") from None
-    except Exception:  # noqa: BLE001 - every front end has its own way of saying that it cannot ask
-        raise SettingsError(
-            "a token cannot be asked for here", "Set the provider's token variable before the kernel starts."
-        ) from None
-
-
-def _variables(shell: Any, local: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What a slot may name: the notebook's own variables, not IPython's, and those of the function one is in."""
-    hidden, nothing = shell.user_ns_hidden, object()
-    own = {name: value for name, value in shell.user_ns.items() if value is not hidden.get(name, nothing)}
-    return own if local is None or local is shell.user_ns else {**own, **local}
+    def print_notices(self, workspace: Workspace) -> None:
+        """Print the notices not printed yet; the one that workspaces begin with comes once for several of them."""
+        while workspace.notices:
+            notice = workspace.notices.pop(0)
+            if notice != self._last_first_notice:
+                print(notice)  # noqa: T201 - a notice is a line of the cell's output
+            if notice == workspace.settings.notice:
+                self._last_first_notice = notice
 
 
 ImagenMagics.imagen.__doc__ = manual()
 ImagenMagics.imagen_log.__doc__ = log_manual()
 
 
-# ----------------------------------------------------------------------------------------------------
-# What a magic was given, as IPython hands it over: a line, or a line and a cell's body.
-
-_QUESTION = re.compile(r"(?P<before>\s*(?:[^=%#]*[^=!<>%#]=\s*)?)%imagen[ \t]+(?P<text>[^?\s].*\?)\s*")
-
-
-def asked(line: str, cell: str | None) -> tuple[Options, str]:
+def read_call(line: str, cell: str | None) -> tuple[Options, str]:
     """The options and the prompt of `%imagen` (without `cell`) or `%%imagen`; --help needs no prompt.
 
     Raises `InputError` for a mistake in the options, an empty prompt, and text beside the options of a cell.
     """
     if cell is None and line.strip() in ("?", "??"):
         return Options(help=True), ""
-    options, rest = parse_line(line)
+    options, prompt = parse_line(line)
     if options.help:
         return options, ""
-    if cell is None:
-        return options, _present(rest, "Write %imagen a red fox in snow; %imagen? is the manual.")
-    if rest:
-        raise InputError(
-            f"the first line of %%imagen holds options only, and {brief(rest)} is none",
-            "The prompt begins on the second line; %imagen with one % takes it on its own line.",
-        )
-    return options, _present(cell_prompt(cell), "Write it below the line with %%imagen.")
+    hint = "Write %imagen a red fox in snow; %imagen? is the manual."
+    if cell is not None:
+        if prompt:
+            raise InputError(
+                f"the first line of %%imagen holds options only, and {brief(prompt)} is none",
+                "The prompt begins on the second line; %imagen with one % takes it on its own line.",
+            )
+        prompt = cell_prompt(cell)
+        hint = "Write it below the line with %%imagen."
+    if not prompt.strip():
+        raise InputError("the prompt is empty", hint)
+    return options, prompt
+
+
+def slot_variables(shell: Any, local: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What a slot may name: the notebook's own variables, not IPython's, and those of the function one is in."""
+    hidden, nothing = shell.user_ns_hidden, object()
+    own = {name: value for name, value in shell.user_ns.items() if value is not hidden.get(name, nothing)}
+    return own if local is None or local is shell.user_ns else {**own, **local}
 
 
 def keep_question_marks(lines: list[str]) -> list[str]:
@@ -294,40 +269,26 @@ def keep_question_marks(lines: list[str]) -> list[str]:
     or a cell magic are left alone.
     """
     first = next((line for line in lines if line.strip()), "")
-    if first.startswith("%%") or not any(_QUESTION.fullmatch(line) for line in lines):
+    questions = {number: found for number, line in enumerate(lines) if (found := _QUESTION.fullmatch(line))}
+    if first.startswith("%%") or not questions:
         return lines
-    rows = _magic_rows(lines)
-    return [_called(line) if number in rows else line for number, line in enumerate(lines, 1)]
-
-
-def _called(line: str) -> str:
-    found = _QUESTION.fullmatch(line)
-    if found is None:
-        return line
-    return f"{found['before']}get_ipython().run_line_magic('imagen', {found['text']!r})\n"
-
-
-def _magic_rows(lines: list[str]) -> set[int]:
-    """The numbers of the lines that hold `%imagen` as code, counted from 1."""
     tokens = [token for row in make_tokens_by_line(lines) for token in row]
-    return {mark.start[0] for mark, name in pairwise(tokens) if (mark.string, name.string) == ("%", "imagen")}
-
-
-def _present(prompt: str, hint: str) -> str:
-    if not prompt.strip():
-        raise InputError("the prompt is empty", hint)
-    return prompt
-
-
-# ----------------------------------------------------------------------------------------------------
-# What a cell shows of a magic's result, decided where IPython decides it: in the display hook. A magic cannot
-# know whether its value will be shown (`%imagen …` alone) or kept (`r = %imagen …`). The hook can: it is called
-# with the value or it is not. So for the rest of the cell IPython's hook is wrapped; IPython puts its own back
-# when the cell ends.
+    magic = {mark.start[0] - 1 for mark, name in pairwise(tokens) if (mark.string, name.string) == ("%", "imagen")}
+    calls = {
+        number: f"{found['before']}get_ipython().run_line_magic('imagen', {found['text']!r})\n"
+        for number, found in questions.items()
+        if number in magic  # and not within a string
+    }
+    return [calls.get(number, line) for number, line in enumerate(lines)]
 
 
 class ResultHook:
-    """A display hook that knows some values: those that stay silent, and those before which something is to be done."""
+    """What a cell shows of a magic's result, decided where IPython decides it: in the display hook.
+
+    A magic cannot know whether its value will be shown (`%imagen …` alone) or kept (`r = %imagen …`). The hook can: it
+    is called with the value or it is not. So for the rest of the cell IPython's hook is wrapped; IPython puts its own
+    back when the cell ends.
+    """
 
     def __init__(self, shell: Any, hook: Callable[[Any], None]) -> None:
         self._shell = shell
@@ -339,13 +300,16 @@ class ResultHook:
         """Keep this value out of the output; `_` and `Out` still get it."""
         self._silent.append(value)
 
-    def before(self, value: Any, action: Callable[[], None]) -> None:
+    def call_before(self, value: Any, action: Callable[[], None]) -> None:
         """Call `action` just before this value is shown, if it is."""
         self._before.append((value, action))
 
     def __call__(self, value: Any = None) -> None:
-        if any(value is each for each in self._silent):
-            remember(self._shell, value)
+        if any(value is each for each in self._silent):  # all that IPython's hook does, but for showing it
+            displayhook = self._shell.displayhook
+            displayhook.check_for_underscore()
+            displayhook.update_user_ns(value)
+            displayhook.fill_exec_result(value)
             return
         for each, action in self._before:
             if value is each:
@@ -363,11 +327,3 @@ def result_hook(shell: Any) -> ResultHook | None:
     hook = ResultHook(shell, current)
     sys.displayhook = hook
     return hook
-
-
-def remember(shell: Any, value: Any) -> None:
-    """What IPython's hook does with a value besides showing it: `_`, `Out`, and the result of `run_cell`."""
-    hook = shell.displayhook
-    hook.check_for_underscore()
-    hook.update_user_ns(value)
-    hook.fill_exec_result(value)

@@ -7,7 +7,6 @@ places where no widget can live: an untrusted notebook, a terminal, a page that 
 
 from __future__ import annotations
 
-import base64
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,16 +19,22 @@ import anywidget
 import traitlets as t
 
 from imagen_nb.records import Image, Rendering, Run
-from imagen_nb.views.pages import fill_widget as fill
+from imagen_nb.views.differences import render_differences
+from imagen_nb.views.thumbnails import thumbnails
 from imagen_nb.views.words import chip, count, dollars, dot_list, one_line, seconds, why
 
 if TYPE_CHECKING:
     from imagen_nb.frames.compare import Comparison
 
-# ----------------------------------------------------------------------------------------------------
-# The scripts and styles that widgets bring along: plain files in `assets/`, joined where one needs another. A
-# widget's script reaches the browser as one text, so a relative `import` cannot be followed there. Each file is
-# a valid module all the same; `script` puts what it imports in front of it.
+MESSAGE_BYTES = 200_000
+"""About how much one message may carry; Jupyter's servers drop what comes faster than a megabyte a second."""
+
+SLIDER_PX = 768
+CAPTION, ALT = 60, 400
+"""The most characters of a tile's caption, and of an image's description."""
+
+Item = Mapping[str, Any]
+"""One tile, as `gallery_items` makes it, or one side of a slider: text only, nothing to escape."""
 
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./([a-z]+\.js)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=function |const |class )", re.MULTILINE)
@@ -37,8 +42,11 @@ _EXPORT = re.compile(r"^export (?=function |const |class )", re.MULTILINE)
 
 @cache
 def script(name: str) -> str:
-    """The module `name` with the modules that it imports in front, as one text."""
-    text = _read(name)
+    """The module `name` of `assets/` with the modules that it imports in front, as one text.
+
+    A widget's script reaches the browser as one text, so a relative `import` cannot be followed there.
+    """
+    text = _read_asset(name)
     parts = [_EXPORT.sub("", script(needed)) for needed in _IMPORT.findall(text)]
     return "\n".join([*parts, _IMPORT.sub("", text)])
 
@@ -46,43 +54,30 @@ def script(name: str) -> str:
 @cache
 def style(*names: str) -> str:
     """The style sheets one after another, the shared colours first."""
-    return "\n".join(_read(name) for name in ("theme.css", *names))
+    return "\n".join(_read_asset(name) for name in ("theme.css", *names))
 
 
-def _read(name: str) -> str:
+def _read_asset(name: str) -> str:
     return resources.files("imagen_nb.notebook").joinpath("assets").joinpath(name).read_text("utf-8")
 
 
-# ----------------------------------------------------------------------------------------------------
+class FallbackWidget(anywidget.AnyWidget):
+    """A widget with a static form: `fallback` is what is shown where the live one cannot be."""
 
-Item = Mapping[str, Any]
-"""One tile, as `tiles.items_of` makes it."""
-
-MESSAGE_BYTES = 200_000
-"""About how much one message may carry; Jupyter's servers drop what comes faster than a megabyte a second."""
-
-
-def _copied(value: dict[str, bytes], _: Any) -> dict[str, bytes]:
-    return dict(value)
-
-
-class _Shown(anywidget.AnyWidget):
-    """A widget with a static form; `still` is what is shown where the live one cannot be."""
-
-    still: Rendering | None = None
+    fallback: Rendering | None = None
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         live = super()._repr_mimebundle_(**kwargs)
         if live is None:
-            return self.still
+            return self.fallback
         data, metadata = live
-        return {**data, **(self.still or {})}, metadata
+        return {**data, **(self.fallback or {})}, metadata
 
 
-class Gallery(_Shown):
+class Gallery(FallbackWidget):
     """Runs as tiles to walk through, pick (two at most) and enlarge.
 
-    `picked` holds run ids in the order of picking. `larger(gallery, key)` is called when the browser wants a larger
+    `picked` holds run ids in the order of picking. `on_enlarge(gallery, key)` is called when the browser wants a larger
     form of an image, to be brought by `put(…, large=True)`; it must return at once. Screen readers read out `said`
     whenever it changes. Empty bytes stand for a file that is gone.
     """
@@ -97,41 +92,58 @@ class Gallery(_Shown):
     empty = t.Unicode("Nothing here yet.").tag(sync=True)
     tile = t.Int(152).tag(sync=True)
     said = t.Unicode("").tag(sync=True)
-    thumbs = t.Dict().tag(sync=True, to_json=_copied)
+    thumbs = t.Dict().tag(sync=True, to_json=lambda value, _: dict(value))
 
-    def __init__(self, larger: Callable[[Gallery, str], None] | None = None, *, px: int = 256, **traits: Any) -> None:
+    def __init__(
+        self, on_enlarge: Callable[[Gallery, str], None] | None = None, *, px: int = 256, **traits: Any
+    ) -> None:
         self.px = px
         """The longer side of the thumbnails to give it, in pixels."""
-        self._larger = larger
+        self._on_enlarge = on_enlarge
         self._writing = threading.Lock()
         super().__init__(**traits)
-        self.on_msg(self._asked)
+        self.on_msg(self._on_message)
 
-    def show(self, items: Sequence[Item]) -> list[str]:
-        """Show these tiles, and give the keys of the pictures that they still lack."""
+    def show(self, runs: Iterable[Run], items: Sequence[Item]) -> list[Image]:
+        """Show these tiles of these runs, and give the images whose thumbnails they still lack."""
+        images = images_by_key(runs)
         wanted = [str(item["picture"]) for item in items if item["picture"]]
         with self._writing:
             for key in self.thumbs.keys() - set(wanted):
                 del self.thumbs[key]
             if list(items) != self.items:
                 self.items = list(items)
-            return [key for key in dict.fromkeys(wanted) if key not in self.thumbs]
+            return [images[key] for key in dict.fromkeys(wanted) if key not in self.thumbs]
 
     def put(self, pictures: Mapping[str, bytes], *, large: bool = False) -> None:
         """Give the browser these images; small ones stay part of the state, for pages that are loaded later."""
         with self._writing:
             if not large:
                 self.thumbs.update(pictures)
-            for keys in _parcels(pictures):
+            for keys in _in_messages(pictures):
                 kind = "large" if large else "small"
                 self.send({"kind": kind, "keys": keys}, [pictures[key] for key in keys])
 
-    def _asked(self, _: Any, content: Any, __: Any) -> None:
-        if self._larger is not None and content.get("kind") == "large":
-            self._larger(self, str(content.get("key")))
+    def _on_message(self, _: Any, content: Any, __: Any) -> None:
+        if self._on_enlarge is not None and content.get("kind") == "large":
+            self._on_enlarge(self, str(content.get("key")))
 
 
-class CompareSlider(_Shown):
+def _in_messages(pictures: Mapping[str, bytes]) -> Iterable[list[str]]:
+    """The keys in groups whose pictures together stay near `MESSAGE_BYTES`."""
+    group: list[str] = []
+    weight = 0
+    for key, data in pictures.items():
+        if group and weight + len(data) > MESSAGE_BYTES:
+            yield group
+            group, weight = [], 0
+        group.append(key)
+        weight += len(data)
+    if group:
+        yield group
+
+
+class CompareSlider(FallbackWidget):
     """Two images in one place, with a divider that the mouse, a finger or the arrow keys move.
 
     `sides` are two of {letter, alt, caption, why, width, height}; `position` is percent from the left.
@@ -145,12 +157,13 @@ class CompareSlider(_Shown):
     picture_b = t.Bytes().tag(sync=True)
     position = t.Float(50.0).tag(sync=True)
 
-    def show(self, sides: Sequence[Item], pictures: Sequence[bytes]) -> None:
-        """Show another pair; `pictures` are WebP bytes, empty where a run has no image."""
+    def show(self, a: Run, b: Run) -> None:
+        """Show another pair, by the first image of each; nothing stands for a run that has none."""
+        pictures = [thumbnails(run.images[:1], SLIDER_PX) for run in (a, b)]
         with self.hold_sync():
-            self.picture_a, self.picture_b = pictures
+            self.picture_a, self.picture_b = ((made[0] if made else None) or b"" for made in pictures)
             self.position = 50.0
-            self.sides = list(sides)
+            self.sides = [_slider_side("A", a), _slider_side("B", b)]
 
 
 class Guard(anywidget.AnyWidget):
@@ -163,7 +176,7 @@ class Guard(anywidget.AnyWidget):
         super().__init__(layout={"display": "none"})
 
 
-class CopyButton(_Shown):
+class CopyButton(FallbackWidget):
     """A button that puts `text` on the clipboard, or shows it for copying where the browser does not allow that."""
 
     _esm = script("copy.js")
@@ -173,43 +186,50 @@ class CopyButton(_Shown):
     text = t.Unicode("").tag(sync=True)
 
 
-def _parcels(pictures: Mapping[str, bytes]) -> Iterable[list[str]]:
-    """The keys in groups whose pictures together stay near `MESSAGE_BYTES`."""
-    parcel: list[str] = []
-    weight = 0
-    for key, data in pictures.items():
-        if parcel and weight + len(data) > MESSAGE_BYTES:
-            yield parcel
-            parcel, weight = [], 0
-        parcel.append(key)
-        weight += len(data)
-    if parcel:
-        yield parcel
+# -- runs as the values that they show -------------------------------------------------------------------------------
 
 
-# ----------------------------------------------------------------------------------------------------
-# Runs as the values that the gallery and the slider show: plain dictionaries, text only, nothing to escape.
-
-CAPTION, ALT = 60, 400
-
-
-def picture_key(image: Image) -> str:
+def image_key(image: Image) -> str:
     """What an image's thumbnail is asked for by: the same for the same bytes."""
     return image.sha256[:24]
 
 
-def items_of(run: Run, caption: str | None = None) -> list[dict[str, Any]]:
-    """A tile for each image of the run, or one that says why there is none; the prompt is its caption by default."""
-    text = one_line(run.request.prompt, CAPTION) if caption is None else caption
-    return [_item(run, text, number, image) for number, image in enumerate(run.images)] or [_item(run, text, 0, None)]
-
-
-def pictures_of(runs: Iterable[Run]) -> dict[str, Image]:
+def images_by_key(runs: Iterable[Run]) -> dict[str, Image]:
     """Every image of the runs by its key."""
-    return {picture_key(image): image for run in runs for image in run.images}
+    return {image_key(image): image for run in runs for image in run.images}
 
 
-def side_of(letter: str, run: Run) -> dict[str, Any]:
+def gallery_items(run: Run, caption: str | None = None) -> list[dict[str, Any]]:
+    """A tile for each image of the run, or one that says why there is none; the prompt is its caption by default."""
+    state, reason = chip(run), why(run)
+    images: Sequence[Image | None] = run.images or [None]
+    return [
+        {
+            "key": f"{run.id}-{number}",
+            "run": run.id,
+            "picture": image_key(image) if image else None,
+            "alt": one_line(run.request.prompt, ALT),
+            "caption": one_line(run.request.prompt, CAPTION) if caption is None else caption,
+            "word": state.word,
+            "tone": state.tone,
+            "why": one_line(reason.text, 200) if reason and run.status.is_terminal else "",
+            "figures": dot_list([seconds(run.total_s), dollars(run.cost)]) if number == 0 else "",
+            "rating": run.rating or 0,
+            "width": image.width if image else 1,
+            "height": image.height if image else 1,
+        }
+        for number, image in enumerate(images)
+    ]
+
+
+def gallery_text(runs: Iterable[Run]) -> str:
+    """What stands for a gallery in a terminal."""
+    shown = list(runs)
+    lines = [f"  {run.id}  {chip(run).word}  {one_line(run.request.prompt, 80)}" for run in shown]
+    return "\n".join([count(len(shown), "run"), *lines])
+
+
+def _slider_side(letter: str, run: Run) -> dict[str, Any]:
     """One side of a comparison; its first image stands for the run."""
     image = run.images[0] if run.images else None
     reason = why(run)
@@ -231,93 +251,19 @@ def short_path(path: Path) -> str:
         return str(path)
 
 
-def still_text(runs: Iterable[Run]) -> str:
-    """What stands for a gallery in a terminal."""
-    shown = list(runs)
-    lines = [f"  {run.id}  {chip(run).word}  {one_line(run.request.prompt, 80)}" for run in shown]
-    return "\n".join([count(len(shown), "run"), *lines])
-
-
-def _item(run: Run, caption: str, number: int, image: Image | None) -> dict[str, Any]:
-    state, reason = chip(run), why(run)
-    return {
-        "key": f"{run.id}-{number}",
-        "run": run.id,
-        "picture": picture_key(image) if image else None,
-        "alt": one_line(run.request.prompt, ALT),
-        "caption": caption,
-        "word": state.word,
-        "tone": state.tone,
-        "why": one_line(reason.text, 200) if reason and run.status.is_terminal else "",
-        "figures": dot_list([seconds(run.total_s), dollars(run.cost)]) if number == 0 else "",
-        "rating": run.rating or 0,
-        "width": image.width if image else 1,
-        "height": image.height if image else 1,
-    }
-
-
-# ----------------------------------------------------------------------------------------------------
-# Two runs to compare in a live notebook: the slider, and under it what differs in words.
-
-
-def differences(a: Run, b: Run) -> str:
-    """The way from one prompt to the other, and the settings that differ, as HTML."""
-    from imagen_nb.frames.compare import prompt_diff, settings_diff
-
-    changes = prompt_diff(a.request.prompt, b.request.prompt)
-    return fill(
-        "comparison.html",
-        changes=changes,
-        is_same_prompt=all(change.kind == "same" for change in changes),
-        differences=[(each.name, each.a or "not set", each.b or "not set") for each in settings_diff(a, b)],
-    )
-
-
-def live(comparison: Comparison) -> Any:
-    """The comparison as a widget."""
+def comparison_bundle(comparison: Comparison, shell: Any) -> Any:
+    """A comparison live where a person looks: the slider, and what differs in words; a file of it stays static."""
     import ipywidgets as w  # type: ignore[import-untyped]  # it has no types
 
+    from imagen_nb.notebook.live import is_on_page
+
+    static = comparison._repr_mimebundle_()
+    kernel = getattr(shell, "kernel", None)
+    if kernel is None or not is_on_page(kernel):
+        return static
     slider = CompareSlider()
-    slider.show(
-        [side_of("A", comparison.a), side_of("B", comparison.b)],
-        [_bytes_of(source) for source in comparison.sources()],
-    )
-    box = w.VBox([slider, w.HTML(differences(comparison.a, comparison.b))])
+    slider.show(comparison.a, comparison.b)
+    box = w.VBox([slider, w.HTML(render_differences(comparison.a, comparison.b))])
     box.add_class("inb")
     box.add_class("inb-comparison")
-    return box
-
-
-def register(shell: Any) -> None:
-    """Let comparisons be live where a person looks; whatever a file keeps of them stays static."""
-    _formatter(shell).for_type_by_name(*_TYPE, _bundle(shell))
-
-
-def unregister(shell: Any) -> None:
-    """Take that out of the shell again."""
-    _formatter(shell).pop(".".join(_TYPE), None)
-
-
-_TYPE = ("imagen_nb.frames.compare", "Comparison")
-
-
-def _formatter(shell: Any) -> Any:
-    return shell.display_formatter.mimebundle_formatter
-
-
-def _bundle(shell: Any) -> Callable[..., Any]:
-    def bundle(comparison: Comparison, include: Any = None, exclude: Any = None) -> Any:
-        from imagen_nb.notebook.live import names_a_cell
-
-        still = comparison._repr_mimebundle_(include, exclude)
-        kernel = getattr(shell, "kernel", None)
-        if kernel is None or not names_a_cell(kernel):
-            return still
-        return {**live(comparison)._repr_mimebundle_(), **still}
-
-    return bundle
-
-
-def _bytes_of(source: str) -> bytes:
-    """The bytes of a base64 `data:` URI; none for none."""
-    return base64.b64decode(source.partition(",")[2])
+    return {**box._repr_mimebundle_(), **static}

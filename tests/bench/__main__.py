@@ -312,7 +312,7 @@ def live() -> Iterator[Figure]:
     """A refresh of the live view when 1,000 runs have ended."""
     from types import SimpleNamespace
 
-    from imagen_nb.notebook.live import LiveView, NoSurface
+    from imagen_nb.notebook.live import LiveView
     from imagen_nb.records import Progress
 
     pixel = "data:image/webp;base64," + "A" * 4000
@@ -323,9 +323,9 @@ def live() -> Iterator[Figure]:
             recent=lambda most: ended[(start := next(numbers)) : min(start + most, count)],
             progress=lambda: Progress(total=2 * count, done=count, succeeded=count),
         )
-        view: Any = LiveView(runs, lambda _image: pixel, NoSurface())  # type: ignore[arg-type] # a stand-in
-        view.rendering()
-        return seconds(view.rendering, 50), len(view.rendering()["text/html"])
+        view: Any = LiveView(runs, None, lambda _image: pixel)  # type: ignore[arg-type] # a stand-in
+        view.render()
+        return seconds(view.render, 50), len(view.render()["text/html"])
 
     with logged(1000) as workspace:
         ended = workspace.log.runs(newest_first=True)

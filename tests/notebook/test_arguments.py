@@ -6,7 +6,7 @@ import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
 from imagen_nb.errors import InputError
-from imagen_nb.notebook.magic import asked, keep_question_marks
+from imagen_nb.notebook.magic import keep_question_marks, read_call
 from imagen_nb.planning.options import Options
 
 
@@ -50,11 +50,11 @@ def test_text_is_left_alone() -> None:
 
 def test_line_and_cell() -> None:
     """A line holds options and prompt; a cell's first line holds options only, and its body is the prompt."""
-    assert asked("-n 2 a  'fox", None) == (Options(repeat=2), "a  'fox")
-    assert asked("-n 2", "a\r\n fox\r\n") == (Options(repeat=2), "a\n fox")
-    assert asked("-h", None) == (Options(help=True), "")
-    assert asked("--help", "anything") == (Options(help=True), "")
-    assert asked("?", None) == (Options(help=True), "")
+    assert read_call("-n 2 a  'fox", None) == (Options(repeat=2), "a  'fox")
+    assert read_call("-n 2", "a\r\n fox\r\n") == (Options(repeat=2), "a\n fox")
+    assert read_call("-h", None) == (Options(help=True), "")
+    assert read_call("--help", "anything") == (Options(help=True), "")
+    assert read_call("?", None) == (Options(help=True), "")
 
 
 @pytest.mark.parametrize(
@@ -70,4 +70,4 @@ def test_line_and_cell() -> None:
 def test_mistakes(line: str, cell: str | None, words: str) -> None:
     """An empty prompt, and text where only options may stand, are refused."""
     with pytest.raises(InputError, match=words):
-        asked(line, cell)
+        read_call(line, cell)

@@ -1,4 +1,4 @@
-"""The live view: when it is drawn, how much work that is, and what it leaves on each surface."""
+"""The live view: when it is drawn, how much work that is, and what it leaves in each output."""
 
 from __future__ import annotations
 
@@ -6,12 +6,20 @@ import base64
 import io
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from imagen_nb.errors import CreditError, Interrupted
-from imagen_nb.notebook.live import IDLE_S, LiveView, NoSurface, TerminalSurface, stopped_words, summary, surface, watch
+from imagen_nb.notebook.live import (
+    IDLE_S,
+    LiveView,
+    TerminalOutput,
+    choose_output,
+    interruption_lines,
+    summary,
+    watch,
+)
 from imagen_nb.records import Image, Progress, Rendering, Request, Run, Status
 from imagen_nb.sweeps.sweep import Runs
 
@@ -23,10 +31,11 @@ def pixels(_: Image) -> str:
     return PIXELS
 
 
-class Sweep:
-    """A sweep that only says how far it is; `raising` comes out of its next waits, in order."""
+class Sweep(list[Run]):
+    """Runs that only say how far they are; `raising` comes out of the next waits, in order."""
 
     def __init__(self, progress: Progress, *raising: BaseException, error: Exception | None = None) -> None:
+        super().__init__()
         self.now, self.raising, self.error = progress, list(raising), error
         self.is_canceled = False
 
@@ -37,32 +46,39 @@ class Sweep:
     def progress(self) -> Progress:
         return self.now
 
-    def wait(self, _: float | None = None) -> bool:
+    def is_done_within(self, _: float | None) -> bool:
         if self.raising:
             raise self.raising.pop(0)
         self.now = replace(self.now, state="ended")
         return True
 
+    def wait(self, timeout: float | None = None) -> Sweep:
+        if self.is_done_within(timeout) and self.error is not None:
+            raise self.error
+        return self
+
     def cancel(self) -> None:
         self.is_canceled = True
 
-    def start(self) -> None:
-        pass
+    def recent(self, count: int) -> list[Run]:
+        return self[: -count - 1 : -1]
 
 
-class Recorder(NoSurface):
-    """A surface that keeps what it was given."""
+class Recorder:
+    """An output that keeps what it was given."""
+
+    width = None
 
     def __init__(self) -> None:
         self.updates: list[Rendering] = []
         self.left: Rendering | None = None
-        self.kept: Rendering | None = None
+        self.on_reload: Rendering | None = None
 
     def update(self, rendering: Rendering) -> None:
         self.updates.append(rendering)
 
-    def end(self, rendering: Rendering, kept: Rendering | None = None) -> None:
-        self.left, self.kept = rendering, kept
+    def end(self, rendering: Rendering, on_reload: Rendering | None = None) -> None:
+        self.left, self.on_reload = rendering, on_reload
 
 
 class Clock:
@@ -82,17 +98,14 @@ def run(number: int, status: Status = Status.SUCCEEDED, **values: Any) -> Run:
 
 
 def runs_of(sweep: Sweep, ended: list[Run]) -> Runs:
-    runs = Runs(lambda _: None, lambda _: {})  # type: ignore[arg-type, return-value]
-    runs.start(sweep)  # type: ignore[arg-type]
-    for index, each in enumerate(ended):
-        runs.add(index, each)
-    return runs
+    sweep.extend(ended)
+    return cast("Runs", sweep)
 
 
 def test_refresh_at_most_four_a_second_and_once_when_idle() -> None:
     """While something changes it is drawn every quarter of a second, while nothing does once a second."""
     sweep, on, clock = Sweep(Progress(total=10)), Recorder(), Clock()
-    view = LiveView(runs_of(sweep, []), pixels, on, clock)
+    view = LiveView(runs_of(sweep, []), on, pixels, clock)
     for step in range(32):  # two seconds with a change every 62.5 ms
         sweep.now = replace(sweep.now, done=step)
         view.refresh()
@@ -110,9 +123,9 @@ def test_refresh_of_a_large_sweep_is_small() -> None:
     sweep, on = Sweep(Progress(total=1000, done=1000, succeeded=1000)), Recorder()
     runs = runs_of(sweep, [run(number) for number in range(1000)])
     clock = Clock()
-    view = LiveView(runs, pixels, on, clock)
+    view = LiveView(runs, on, pixels, clock)
     for number in range(10):
-        runs.add(1000 + number, run(1000 + number))
+        sweep.append(run(1000 + number))
         sweep.now = replace(sweep.now, done=sweep.now.done + 1)
         clock.now += 1.0
         view.refresh()
@@ -130,9 +143,9 @@ def test_thumbnails_are_made_a_few_at_a_time() -> None:
         return PIXELS
 
     sweep = Sweep(Progress(total=10, done=3))
-    view = LiveView(runs_of(sweep, [run(number) for number in range(3)]), thumb, Recorder(), clock)
-    assert view.rendering()["text/html"].count("data:image") == 1
-    assert view.rendering()["text/html"].count("data:image") == 2
+    view = LiveView(runs_of(sweep, [run(number) for number in range(3)]), Recorder(), thumb, clock)
+    assert view.render()["text/html"].count("data:image") == 1
+    assert view.render()["text/html"].count("data:image") == 2
     assert made == ["2.jpg", "1.jpg"], "the newest first, each once"
 
 
@@ -140,14 +153,14 @@ def test_watching_to_the_end_leaves_a_line() -> None:
     """A sweep that ends well leaves its summary; a shown result, which says the same, clears it."""
     sweep, on = Sweep(Progress(total=2, done=2, elapsed=3.0)), Recorder()
     runs = runs_of(sweep, [run(0, cost=0.04), run(1, Status.FAILED, error="no luck")])
-    view = LiveView(runs, pixels, on)
+    view = LiveView(runs, on, pixels)
     watch(runs, view)
     assert on.left is not None
     assert "1 of 2 succeeded" in on.left["text/plain"]
     assert "no luck" in on.left["text/html"]
-    assert on.kept is not None
-    assert "data:image" in on.kept["text/html"], "a page that was reloaded goes on showing the images"
-    view.clear()
+    assert on.on_reload is not None
+    assert "data:image" in on.on_reload["text/html"], "a page that was reloaded goes on showing the images"
+    view.leave_nothing()
     assert on.left == {"text/plain": "", "text/html": ""}
 
 
@@ -156,7 +169,7 @@ def test_interrupt_cancels_and_says_what_was_done() -> None:
     sweep, on = Sweep(Progress(total=5, done=2), KeyboardInterrupt()), Recorder()
     runs = runs_of(sweep, [run(0, experiment="zoo"), run(1, Status.CANCELED)])
     with pytest.raises(Interrupted) as caught:
-        watch(runs, LiveView(runs, pixels, on))
+        watch(runs, LiveView(runs, on, pixels))
     assert sweep.is_canceled
     assert caught.value.runs is runs
     assert caught.value.message == "1 of 5 finished and logged, 1 canceled, 3 not sent"
@@ -171,22 +184,22 @@ def test_second_interrupt_ends_the_waiting() -> None:
     sweep = Sweep(Progress(total=5, in_flight=2), KeyboardInterrupt(), KeyboardInterrupt())
     runs = runs_of(sweep, [])
     with pytest.raises(Interrupted, match="0 of 5 finished and logged, 2 still being canceled, 3 not sent"):
-        watch(runs, LiveView(runs, pixels, Recorder()))
+        watch(runs, LiveView(runs, Recorder(), pixels))
     assert sweep.raising == []
 
 
 class Impatient(Recorder):
-    """A surface in whose last moments the user interrupts again."""
+    """An output in whose last moments the user interrupts again."""
 
     def __init__(self, times: int) -> None:
         super().__init__()
         self.times = times
 
-    def end(self, rendering: Rendering, kept: Rendering | None = None) -> None:
+    def end(self, rendering: Rendering, on_reload: Rendering | None = None) -> None:
         self.times -= 1
         if self.times >= 0:
             raise KeyboardInterrupt
-        super().end(rendering, kept)
+        super().end(rendering, on_reload)
 
 
 def test_interrupts_while_it_sums_up_lose_nothing() -> None:
@@ -195,7 +208,7 @@ def test_interrupts_while_it_sums_up_lose_nothing() -> None:
     sweep = Sweep(Progress(total=5, done=2, left=8.3), KeyboardInterrupt(), KeyboardInterrupt())
     runs = runs_of(sweep, [run(0), run(1)])
     with pytest.raises(Interrupted, match="2 of 5 finished and logged") as caught:
-        watch(runs, LiveView(runs, pixels, on))
+        watch(runs, LiveView(runs, on, pixels))
     assert caught.value.runs is runs
     assert on.left is not None
     assert "data:image" in on.left["text/html"]
@@ -206,13 +219,13 @@ def test_a_stopped_sweep_raises_its_error() -> None:
     sweep = Sweep(Progress(total=2, done=1), error=CreditError("no credit"))
     runs, on = runs_of(sweep, [run(0, Status.FAILED, error="no credit")]), Recorder()
     with pytest.raises(CreditError):
-        watch(runs, LiveView(runs, pixels, on))
+        watch(runs, LiveView(runs, on, pixels))
     assert on.left == {"text/plain": "", "text/html": ""}
 
 
 def test_words_without_an_experiment() -> None:
     """Without an experiment the hint says how to have one."""
-    words = stopped_words(runs_of(Sweep(Progress(total=1)), []))
+    words = interruption_lines(runs_of(Sweep(Progress(total=1)), []))
     assert words == (
         "0 of 1 finished and logged, 1 not sent",
         "With -e NAME, --resume goes on where an interrupted sweep stopped; %imagen_log shows what there is.",
@@ -229,7 +242,7 @@ def test_summary_is_inert() -> None:
 def test_terminal_line_is_written_over() -> None:
     """In a terminal one line is written over and over, cut to the width, and the last words can be taken back."""
     stream = io.StringIO()
-    line = TerminalSurface(stream, width=10)
+    line = TerminalOutput(stream, width=10)
     line.update({"text/plain": "0 of 2 and much more"})
     line.end({"text/plain": "done\nreason"})
     line.end({"text/plain": ""})
@@ -240,7 +253,7 @@ def test_terminal_line_says_time_left_and_cost_in_whole() -> None:
     """In a terminal of 80 columns no figure is cut off."""
     stream = io.StringIO()
     progress = Progress(total=120, done=38, failed=2, in_flight=16, elapsed=48.2, left=110.0, cost=1.48)
-    LiveView(runs_of(Sweep(progress), []), pixels, TerminalSurface(stream, width=79)).refresh()
+    LiveView(runs_of(Sweep(progress), []), TerminalOutput(stream, width=79)).refresh()
     line = stream.getvalue().removeprefix("\r\x1b[J")
     assert line.endswith("about 1 min 50 s left · $1.48 so far")
     assert len(line) <= 79
@@ -249,5 +262,5 @@ def test_terminal_line_says_time_left_and_cost_in_whole() -> None:
 def test_no_terminal_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nobody looks (no kernel, stderr not a terminal), nothing is shown."""
     monkeypatch.setattr("sys.stderr", io.StringIO())
-    assert isinstance(surface(object()), NoSurface)
-    assert isinstance(surface(None), NoSurface)
+    assert choose_output(object()) is None
+    assert choose_output(None) is None

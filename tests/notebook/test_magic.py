@@ -214,7 +214,7 @@ def test_background_returns_at_once(notebook: Session) -> None:
     assert len(runs.wait()) == 3
 
 
-@pytest.mark.parametrize("place", ["live.surface", "live.LiveView.summarize", "magic.result_hook"])
+@pytest.mark.parametrize("place", ["live.choose_output", "live.LiveView.leave_summary", "magic.result_hook"])
 def test_interrupt_beside_the_waiting_keeps_the_runs(
     notebook: Session, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from controls import beside, control, fill, generate, history, labels, of_kind, text, until, walk
+from controls import beside, cards, control, fill, generate, history, labels, of_kind, text, until, walk
 from IPython.core.formatters import DisplayFormatter
 from markup import Markup
 
 from imagen_nb.notebook.panel import panel
+from imagen_nb.notebook.panel.queue import Submission, SubmissionState, describe
 from imagen_nb.notebook.widgets import script
+from imagen_nb.records import Progress
 from imagen_nb.simulator import Simulator
 from imagen_nb.workspace import Workspace
 
@@ -74,13 +77,39 @@ def test_button_says_what_it_will_do(opened: Any, values: dict[str, Any], label:
 
 
 @pytest.mark.parametrize(
+    ("vary", "values"),
+    [
+        ("style=oil|ink", ["oil", "ink"]),
+        ("style=oil paint|ink", ["oil paint", "ink"]),
+        ("style= oil  paint | ink ; aspect_ratio=1:1", ["oil  paint", "ink"]),
+        ("style=oil|ink;", ["oil", "ink"]),
+        ("aspect_ratio=1:1\nstyle=oil|ink", ["oil", "ink"]),
+        ("style=children's book|a cat's", ["children's book", "a cat's"]),
+        ('style="oil; ink"|wax', ["oil; ink", "wax"]),
+        ("style='oil; ink'|wax; aspect_ratio=1:1", ["oil; ink", "wax"]),
+    ],
+)
+def test_vary_is_read_as_the_magic_reads_it(opened: Any, workspace: Workspace, vary: str, values: list[str]) -> None:
+    """Semicolons stand between several axes, spaces need no quotes, and quotes do what they do behind `--vary`."""
+    shown = opened()
+    fill(shown, Prompt="a fox in {style}", Vary=vary)
+    assert beside(shown, "Vary") == ""
+    control(shown, "Generate").click()
+    until(is_done(workspace, len(values)))
+    assert [run.request.slots["style"] for run in workspace.log.runs()] == values
+
+
+@pytest.mark.parametrize(
     ("values", "at", "says"),
     [
         ({"Prompt": "  "}, "Prompt", "what the image should show"),
         ({"Prompt": "a {animal}"}, "Prompt", "{animal} has no value"),
         ({"Prompt": "a fox", "Vary": "aspect_ratio=1:1|7:5"}, "Vary", "'7:5'; allowed: 1:1"),
-        ({"Prompt": "a fox", "Vary": "aspct=1:1"}, "Vary", "no parameter 'aspct'"),
+        ({"Prompt": "a fox", "Vary": "aspct=1:1"}, "Vary", "nothing is called 'aspct'"),
         ({"Prompt": "a fox", "Vary": "nonsense"}, "Vary", "not NAME=VALUE"),
+        ({"Prompt": "a {style} fox", "Vary": "style='oil|ink"}, "Vary", "is not closed"),
+        ({"Prompt": "a {animal}", "Vary": "aspect_ratio=1:1|16:9"}, "Prompt", "{animal} has no value"),
+        ({"Prompt": "a {style} fox", "Vary": "style=oil|oil"}, "Vary", "oil"),
         ({"Model": "black-forest-labs/flux-schnell", "Prompt": "a fox", "Seed": "many"}, "Seed", "a whole number"),
         ({"Model": "another model…", "Model's_name": "nobody", "Prompt": "a"}, "Model's name", "not a model's name"),
         ({"Prompt": "a fox", "Repeats": 21}, "Send all 21", "tick the box"),
@@ -113,7 +142,7 @@ def test_nothing_is_sent_but_what_the_button_says(opened: Any, simulator: Simula
     """A variable that changed since the button was labelled sends nothing: the new label is shown, to be pressed."""
     names: dict[str, Any] = {"styles": [f"style {n}" for n in range(25)]}
     shown = opened(namespace=lambda: names)
-    shown._form.look_again = lambda: None  # as if the press came before the panel's next look
+    shown._form.follow_variables = lambda: None  # as if the press came before the panel's next look
     fill(shown, Prompt="a fox in {styles}")
     fill(shown, Send_all_25=True)
     button = control(shown, "Generate 25, about $1.00")
@@ -142,7 +171,7 @@ def test_what_is_said_of_a_plan_goes_with_it(opened: Any) -> None:
     control(shown, "Generate").click()
     assert "it is now 3 requests" in text(shown)
     del names["styles"]
-    shown._form.look_again()
+    shown._form.follow_variables()
     assert "Nothing was sent" not in text(shown)
     assert "has no value" in beside(shown, "Prompt")
 
@@ -161,14 +190,13 @@ def test_tick_is_for_the_plan_it_named(opened: Any, simulator: Simulator) -> Non
     """The box is cleared where the plan is another one by the time it is ticked, or while it is."""
     names: dict[str, Any] = {"styles": list(range(25))}
     shown = opened(namespace=lambda: names)
-    shown._form.look_again()
+    shown._form.follow_variables()
     fill(shown, Prompt="a fox in {styles}")
     names["styles"] = list(range(500))
     control(shown, "Send all").value = True
     assert (control(shown, "Send all 500").value, control(shown, "Generate").disabled) == (False, True)
     control(shown, "Send all 500").value = True
     names["styles"].append("oil")
-    shown._look_again()
     until(lambda: "Send all 501" in labels(shown))
     assert (control(shown, "Send all 501").value, control(shown, "Generate 501").disabled) == (False, True)
     assert simulator.predictions == []
@@ -241,11 +269,30 @@ def test_canceled_card_counts_all_and_can_be_dismissed(home: Path, opened: Any) 
         until(lambda: len(simulator.predictions) == 16)
         control(shown, "Cancel").click()
         until(lambda: "Dismiss" in labels(shown))
-        assert "16 of 16" in text(shown)
-        assert "16 runs canceled" in text(shown)
+        (card,) = cards(shown)
+        assert "Canceled 16 of 16" in card
+        assert "16 runs canceled" in card
         assert not control(shown, "Dismiss").disabled
         control(shown, "Dismiss").click()
         until(lambda: "Dismiss" not in labels(shown))
+
+
+@pytest.mark.parametrize(
+    ("progress", "says"),
+    [
+        (Progress(16, done=16, canceled=16), "16 of 16"),
+        (Progress(16, done=16, succeeded=2, failed=1, canceled=13), "13 of 16 · 3 done · 1 failed"),
+        (Progress(16, done=8, succeeded=3, canceled=5), "13 of 16 · 3 done · 8 not sent"),
+        (Progress(16, done=3, succeeded=3), "13 of 16 · 3 done · 13 not sent"),
+    ],
+)
+def test_canceled_card_accounts_for_every_run(workspace: Workspace, progress: Progress, says: str) -> None:
+    """Beside the word "Canceled" the figure counts what was canceled, and the rest is named."""
+    submission = Submission(workspace.plan("a fox", repeat=16), None)
+    card = describe(submission, SubmissionState("ended", replace(progress, elapsed=2.0, state="ended")))
+    assert card["word"] == "Canceled"
+    assert card["figures"].startswith(says)
+    assert len(card["figures"]) < len(says) + 40
 
 
 def test_reason_of_a_failure_is_on_its_card(opened: Any, workspace: Workspace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,10 +12,11 @@ from controls import control, fill, history, labels, of_kind, text, until
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagen_nb.api.schemas import Specs
-from imagen_nb.notebook.panel.draft import Entries, draft, settings_text
-from imagen_nb.notebook.panel.form import field_of
-from imagen_nb.planning.models import ParamSpec
+from imagen_nb.api.model_specs import ModelSpecs
+from imagen_nb.errors import LogError
+from imagen_nb.notebook.panel.form import make_field
+from imagen_nb.notebook.panel.form_plan import FormValues, other_inputs_text, plan_form
+from imagen_nb.planning.inputs import ParamSpec
 from imagen_nb.records import Request
 from imagen_nb.workspace import Workspace
 
@@ -124,9 +126,9 @@ def test_other_inputs_come_back_as_they_were(opened: Any, workspace: Workspace) 
 def test_any_text_can_be_another_input(values: dict[str, str]) -> None:
     """Whatever marks a text has, it is read from the form's line as it was written there."""
     with Workspace(provider="http://127.0.0.1:9") as nowhere:
-        nowhere._specs = Specs(lambda _: None, {}, lambda _: None)
-        entries = Entries("a fox", "somebody/unheard-of", others=settings_text(values))
-        made = draft(entries, nowhere)
+        nowhere._specs = ModelSpecs(lambda _: None, {}, lambda _: None)
+        entered = FormValues("a fox", "somebody/unheard-of", others=other_inputs_text(values))
+        made = plan_form(entered, nowhere)
     assert made.plan is not None, made.problems
     assert dict(made.plan[0].params) == values
 
@@ -135,9 +137,9 @@ def test_any_text_can_be_another_input(values: dict[str, str]) -> None:
 def test_text_input_comes_back_as_text(value: str) -> None:
     """A text that spells a number or the like stays text in its control."""
     for kind in ("string", "any"):
-        field = field_of(ParamSpec("style", kind))
-        assert field.put(value)
-        assert field.given == value
+        field = make_field(ParamSpec("style", kind))
+        field.put(value)
+        assert field.read() == value
 
 
 def test_loading_a_run_of_the_same_model_leaves_the_controls_in_place(opened: Any, workspace: Workspace) -> None:
@@ -151,6 +153,61 @@ def test_loading_a_run_of_the_same_model_leaves_the_controls_in_place(opened: An
     assert control(shown, "Prompt").value == "a fox"
     assert control(shown, "Aspect ratio") is shape
     assert shape.value == "16:9"
+
+
+def test_rating_set_while_the_log_is_read_stays(
+    opened: Any, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the log said before is not shown in place of what was just set, so that the next change counts too."""
+    run = workspace.generate("a fox")
+    workspace.rate(run.id, 4, "so far")
+    shown = opened()
+    until(lambda: history(shown).items)
+    history(shown).picked = [run.id]
+    until(lambda: "Rating" in labels(shown) and control(shown, "Rating").value == 4)
+    has_read, may_go_on = threading.Event(), threading.Semaphore(0)
+    read = workspace.log.runs
+
+    def slow(**filters: Any) -> Any:
+        found = read(**filters)
+        if filters.get("ids"):
+            has_read.set()
+            assert may_go_on.acquire(timeout=30)
+        return found
+
+    monkeypatch.setattr(workspace.log, "runs", slow)
+    fill(shown, Rating=0)
+    assert has_read.wait(30)  # "not rated" is written, and read back
+    fill(shown, Rating=3, Note="after all")
+    has_read.clear()
+    may_go_on.release()
+    assert has_read.wait(30)  # what was read is on show; 3 is written, and read back
+    assert (control(shown, "Rating").value, control(shown, "Note").value) == (3, "after all")
+    fill(shown, Rating=0)
+    monkeypatch.undo()
+    may_go_on.release(100)
+    until(lambda: workspace.log.get(run.id).rating is None)
+    assert workspace.log.get(run.id).note == "after all"
+    assert control(shown, "Rating").value == 0
+
+
+def test_rating_that_cannot_be_written_is_not_shown(
+    opened: Any, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the log takes no rating the panel says so, and shows what the log has."""
+    run = workspace.generate("a fox")
+    shown = opened()
+    until(lambda: history(shown).items)
+    history(shown).picked = [run.id]
+    until(lambda: "Rating" in labels(shown))
+
+    def full(*_: Any, **__: Any) -> None:
+        raise LogError("the disk is full")
+
+    monkeypatch.setattr(workspace.log, "rate", full)
+    fill(shown, Rating=5)
+    until(lambda: "the disk is full" in text(shown))
+    until(lambda: control(shown, "Rating").value == 0)
 
 
 def test_picked_run_is_rated_and_noted(opened: Any, workspace: Workspace) -> None:

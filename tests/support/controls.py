@@ -67,6 +67,11 @@ def fill(shown: Any, **values: Any) -> None:
         control(shown, label.replace("_", " ")).value = value
 
 
+def cards(shown: Any) -> list[str]:
+    """What is written on each submission's card, the newest first."""
+    return [text(each) for each in of_kind(shown, "HTML") if 'class="inb-submission"' in each.value]
+
+
 def history(shown: Any) -> Any:
     """The gallery of a panel's earlier runs."""
     return next(each for each in of_kind(shown, "Gallery") if each.label == "Earlier runs")

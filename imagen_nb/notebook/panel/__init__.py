@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import ipywidgets as w  # type: ignore[import-untyped]  # it has no types
@@ -17,17 +18,17 @@ from IPython import get_ipython
 
 from imagen_nb.errors import ImagenError, LogError, SettingsError
 from imagen_nb.notebook.extension import limits
-from imagen_nb.notebook.panel.details import Details, Wishes
-from imagen_nb.notebook.panel.form import Form, close_all, message, say
+from imagen_nb.notebook.panel.details import DetailActions, Details
+from imagen_nb.notebook.panel.form import Form, close_all, message, set_trait, show_message
 from imagen_nb.notebook.panel.history import History
-from imagen_nb.notebook.panel.queue import Queue, feed_of
-from imagen_nb.notebook.widgets import Gallery, Guard, picture_key, pictures_of, short_path
+from imagen_nb.notebook.panel.queue import CardStack, submissions_of
+from imagen_nb.notebook.widgets import Gallery, Guard, image_key, images_by_key, short_path
 from imagen_nb.planning.plan import Plan
-from imagen_nb.records import Image, Rendering, Run
+from imagen_nb.records import Image, Rendering
 from imagen_nb.settings import CONFIRM_ABOVE
 from imagen_nb.views.pages import fill
-from imagen_nb.views.pictures import Picture, data_uri, picture
-from imagen_nb.views.thumbnails import thumbnail, thumbnails
+from imagen_nb.views.pictures import picture
+from imagen_nb.views.thumbnails import thumb, thumbnail, thumbnails
 from imagen_nb.views.words import dollars
 from imagen_nb.workspace import Workspace, default_workspace
 
@@ -37,7 +38,7 @@ BUSY_S, IDLE_S = 0.25, 2.0
 AT_ONCE = 6
 """How many thumbnails are made between two looks."""
 
-LARGE_PX, PAIR_PX = 1024, 768
+LARGE_PX = 1024
 
 STILL, STILL_BOX = 4, 168
 """How many of the newest images stand in the notebook's file for a panel that is not live, and their CSS pixels."""
@@ -61,27 +62,41 @@ class Panel(w.VBox):  # type: ignore[misc] # ipywidgets has no types
     ) -> None:
         self._workspace = workspace
         self._budget = budget
-        self._feed = feed_of(workspace)
+        self._submissions = submissions_of(workspace)
         self._form = Form(
-            workspace, self._submitted, namespace=namespace or _notebook_names, confirm_above=confirm_above
+            workspace, self._on_submit, namespace=namespace or notebook_variables, confirm_above=confirm_above
         )
-        self._queue = Queue(self._feed, self._larger, self._picked)
-        self._history = History(self._look_again, self._larger, self._picked)
-        self._details = Details(Wishes(self._loaded, self._rated, self._adding, self._cleared))
-        self._trouble = message()
         self._wake = threading.Event()
-        self._jobs: deque[Callable[[], None]] = deque()
+        self._cards = CardStack(self._submissions, self._on_enlarge, self._on_pick)
+        self._history = History(self._look_again, self._on_enlarge, self._on_pick)
+        actions = DetailActions(
+            load=lambda run: self._form.load(run.request),
+            save=self._wake.set,
+            add=self._on_add,
+            clear=self._on_clear,
+        )
+        self._details = Details(actions)
+        self._trouble = message()
+        self._wanted: deque[tuple[Gallery, str]] = deque()
         self._lacking: dict[Gallery, list[Image]] = {}
-        self._picks: tuple[str, ...] = ()
+        self._picked: tuple[str, ...] = ()
         self._is_adding = False
         self._is_closed = False
         self._is_stale = True
         self._read_at = 0.0
-        super().__init__(self._made())
+        settings = workspace.settings
+        limit = "" if budget is None else f"at most {dollars(budget)} each time"
+        notes = [note for note in (settings.provider.name, short_path(settings.home), limit) if note]
+        head = w.HTML(fill("head.html", notes=notes, notice=settings.notice))
+        work = w.Box([self._form.box, self._cards.box])
+        work.add_class("inb-work")
+        browse = w.Box([self._history.box, self._details.box])
+        browse.add_class("inb-browse")
+        super().__init__([Guard(), head, self._trouble, work, browse])
         self.add_class("inb")
         self.add_class("inb-panel")
-        self._feed.watch(self._wake)
-        threading.Thread(target=self._update, name="imagen-panel", daemon=True).start()
+        self._submissions.watch(self._wake)
+        threading.Thread(target=self._keep_up_to_date, name="imagen-panel", daemon=True).start()
 
     def close(self) -> None:
         """Take the panel away; what runs goes on and is logged."""
@@ -104,132 +119,100 @@ class Panel(w.VBox):  # type: ignore[misc] # ipywidgets has no types
     def still(self) -> Rendering:
         """What stands for the panel where no widget can live: the newest images where they are at hand, and a word."""
         text = f"The imagen_nb panel on {short_path(self._workspace.home)}; run this cell in a notebook to use it."
-        return {"text/plain": text, "text/html": fill("still.html", pictures=self._newest(), text=text)}
-
-    def _newest(self) -> list[Picture]:
-        """Pictures of the newest runs; none before the log is open, since a panel is to be there at once."""
-        if not self._workspace.is_open:
-            return []
-        try:
-            runs = self._workspace.log.runs(status="succeeded", limit=STILL, newest_first=True)
-        except ImagenError:
-            return []  # the panel itself says what is wrong, and goes on trying
-        pictures = [picture(run.images[0], self._thumb, box=STILL_BOX) for run in runs if run.images]
-        return [each for each in pictures if each.src]
-
-    def _thumb(self, image: Image) -> str:
-        return data_uri(thumbnail(image.path, self._history.gallery.px))
-
-    def _made(self) -> list[Any]:
-        settings = self._workspace.settings
-        limit = "" if self._budget is None else f"at most {dollars(self._budget)} each time"
-        notes = [note for note in (settings.provider.name, short_path(settings.home), limit) if note]
-        head = w.HTML(fill("head.html", notes=notes, notice=settings.notice))
-        work = w.Box([self._form.box, self._queue.box])
-        work.add_class("inb-work")
-        browse = w.Box([self._history.box, self._details.box])
-        browse.add_class("inb-browse")
-        return [Guard(), head, self._trouble, work, browse]
+        runs = []
+        if self._workspace.is_open:  # else they would have to be waited for, and a panel is to be there at once
+            with suppress(ImagenError):  # the panel itself says what is wrong, and goes on trying
+                runs = self._workspace.log.runs(status="succeeded", limit=STILL, newest_first=True)
+        small = thumb(self._history.gallery.px)
+        pictures = [picture(run.images[0], small, box=STILL_BOX) for run in runs if run.images]
+        html = fill("still.html", pictures=[each for each in pictures if each.src], text=text)
+        return {"text/plain": text, "text/html": html}
 
     # -- handlers: they may come on any thread, and return at once -------------------------------------------------
 
-    def _submitted(self, plan: Plan, experiment: str | None) -> None:
-        self._feed.submit(self._workspace, plan, experiment, self._budget)
+    def _on_submit(self, plan: Plan, experiment: str | None) -> None:
+        self._submissions.submit(self._workspace, plan, experiment, self._budget)
 
-    def _picked(self, change: Any) -> None:
-        if tuple(change["new"]) != self._picks:
-            self._picks = tuple(change["new"])
+    def _on_pick(self, change: Any) -> None:
+        if tuple(change["new"]) != self._picked:
+            self._picked = tuple(change["new"])
             self._is_adding = False
             self._look_again()
 
-    def _adding(self) -> None:
+    def _on_add(self) -> None:
         self._is_adding = True
         self._wake.set()
 
-    def _cleared(self) -> None:
-        self._picks, self._is_adding = (), False
+    def _on_clear(self) -> None:
+        self._picked, self._is_adding = (), False
         self._look_again()
 
-    def _loaded(self, run: Run) -> None:
-        self._form.load(run.request)
-
-    def _rated(self, run: Run, rating: int | None, note: str | None) -> None:
-        def write() -> None:
-            self._workspace.rate(run.id, rating=rating, note=note)
-            self._is_stale = True
-            self._feed.wake()
-
-        self._do(write)
-
-    def _larger(self, gallery: Gallery, key: str) -> None:
-        self._do(lambda: self._bring(gallery, key))
+    def _on_enlarge(self, gallery: Gallery, key: str) -> None:
+        self._wanted.append((gallery, key))
+        self._wake.set()
 
     def _look_again(self) -> None:
         """Have the updater read the log at once."""
         self._is_stale = True
         self._wake.set()
 
-    def _do(self, job: Callable[[], None]) -> None:
-        """Have the updater do this."""
-        self._jobs.append(job)
-        self._wake.set()
-
     # -- the updater's thread ------------------------------------------------------------------------------------
 
-    def _update(self) -> None:
+    def _keep_up_to_date(self) -> None:
         self._wake.wait(BUSY_S)
         while not self._is_closed:
             self._wake.clear()
             if self._is_closed:
                 return
             try:
-                self._step()
+                self._update()
             except ImagenError as error:
-                say(self._trouble, str(error))
+                show_message(self._trouble, str(error))
             except Exception as error:  # noqa: BLE001 - printed, it would land in whatever cell runs now
-                say(self._trouble, f"A mistake in imagen_nb itself: {type(error).__name__}: {error}")
+                show_message(self._trouble, f"A mistake in imagen_nb itself: {type(error).__name__}: {error}")
             else:
-                say(self._trouble, None)
-            self._wake.wait(BUSY_S if self._queue.is_busy else IDLE_S)
+                show_message(self._trouble, None)
+            self._wake.wait(BUSY_S if self._cards.is_busy else IDLE_S)
 
-    def _step(self) -> None:
-        while self._jobs:
-            self._jobs.popleft()()
-        self._lacking |= self._queue.draw()
-        if self._queue.has_news or self._is_stale or time.monotonic() - self._read_at > IDLE_S:
-            self._form.look_again()
-            self._read()
-        self._mirror()
+    def _update(self) -> None:
+        """Do what was asked for, and show what has changed."""
+        while unsaved := self._details.take_unsaved():
+            run_id, marks = unsaved
+            self._is_stale = True
+            self._workspace.rate(run_id, **marks)
+            self._submissions.wake()
+        while self._wanted:
+            gallery, key = self._wanted.popleft()
+            if image := images_by_key([*self._history.runs, *self._cards.runs]).get(key):  # only what is on show
+                gallery.put({key: thumbnail(image.path, LARGE_PX)}, large=True)
+        self._lacking |= self._cards.draw()
+        if self._cards.has_news or self._is_stale or time.monotonic() - self._read_at > IDLE_S:
+            self._form.follow_variables()
+            self._read_log()
+        for gallery in (self._history.gallery, *self._cards.galleries):  # each knows what is picked in any
+            if tuple(gallery.picked) != self._picked:
+                gallery.picked = list(self._picked)
+            set_trait(gallery, "adding", self._is_adding)
+        set_trait(self._history.gallery, "said", self._cards.news)
         self._bring_thumbnails()
 
-    def _read(self) -> None:
-        """Show the log as it is now."""
+    def _read_log(self) -> None:
+        """Show the log as it is now. Raises `LogError` for one that is gone, and shows none of its rows."""
         self._is_stale, self._read_at = False, time.monotonic()
         log = self._workspace.log
         if not log.is_there:
-            self._lose()
+            self._is_stale = True
+            self._history.clear()
+            self._details.show([])
+            self._lacking.pop(self._history.gallery, None)
+            raise LogError(
+                "the log of this panel was moved or deleted", "Run the panel's cell again to begin a new one."
+            )
         self._lacking[self._history.gallery] = self._history.read(log)
         self._form.offer_experiments(log.experiments())
-        found = {run.id: run for run in log.runs(ids=self._picks)} if self._picks else {}
-        self._details.show([found[run_id] for run_id in self._picks if run_id in found], self._first_image)
-
-    def _lose(self) -> None:
-        """Show no rows of a log that was moved or deleted, and say so. Raises `LogError`."""
-        self._is_stale = True
-        self._history.clear()
-        self._details.show([], self._first_image)
-        self._lacking.pop(self._history.gallery, None)
-        raise LogError("the log of this panel was moved or deleted", "Run the panel's cell again to begin a new one.")
-
-    def _mirror(self) -> None:
-        """Let every gallery know what is picked in any."""
-        for gallery in (self._history.gallery, *self._queue.galleries):
-            if tuple(gallery.picked) != self._picks:
-                gallery.picked = list(self._picks)
-            if gallery.adding != self._is_adding:
-                gallery.adding = self._is_adding
-        if self._history.gallery.said != self._queue.news:
-            self._history.gallery.said = self._queue.news
+        picked = self._picked
+        found = {run.id: run for run in log.runs(ids=picked)} if picked else {}
+        self._details.show([found[run_id] for run_id in picked if run_id in found])
 
     def _bring_thumbnails(self) -> None:
         """Make a few of the thumbnails that are lacking; the rest come after the next look."""
@@ -237,37 +220,27 @@ class Panel(w.VBox):  # type: ignore[misc] # ipywidgets has no types
             now, later = images[:AT_ONCE], images[AT_ONCE:]
             if now:
                 made = thumbnails(now, gallery.px)
-                gallery.put({picture_key(image): data or b"" for image, data in zip(now, made, strict=True)})
+                gallery.put({image_key(image): data or b"" for image, data in zip(now, made, strict=True)})
             self._lacking[gallery] = later
             if later:
                 self._wake.set()
             else:
                 del self._lacking[gallery]
 
-    def _bring(self, gallery: Gallery, key: str) -> None:
-        """Give the browser a large form of an image that is on show."""
-        shown = pictures_of([*self._history.runs, *self._queue.runs])
-        if image := shown.get(key):
-            gallery.put({key: thumbnail(image.path, LARGE_PX)}, large=True)
 
-    def _first_image(self, run: Run) -> bytes:
-        made = thumbnails(run.images[:1], PAIR_PX)
-        return next(iter(made), None) or b""
-
-
-class Unready(w.VBox):  # type: ignore[misc] # ipywidgets has no types
+class PanelRetry(w.VBox):  # type: ignore[misc] # ipywidgets has no types
     """What stands for the panel while the settings cannot be used: why not, and a button to try again."""
 
-    def __init__(self, error: SettingsError, opened: Callable[[], Workspace], options: Mapping[str, Any]) -> None:
+    def __init__(self, error: SettingsError, opener: Callable[[], Workspace], options: Mapping[str, Any]) -> None:
         self._error = error
-        self._opened = opened
+        self._opener = opener
         self._options = options
         self._panel: Panel | None = None
-        self._said = message()
-        self._again = w.Button(description="Try again", layout={"width": "auto"})
-        self._again.on_click(self._pressed)
-        say(self._said, str(error))
-        self._parts = [Guard(), self._said, self._again]
+        self._reason = message()
+        show_message(self._reason, str(error))
+        again = w.Button(description="Try again", layout={"width": "auto"})
+        again.on_click(self._on_try_again)
+        self._parts = [Guard(), self._reason, again]
         super().__init__(self._parts)
         self.add_class("inb")
         self.add_class("inb-panel")
@@ -283,15 +256,15 @@ class Unready(w.VBox):  # type: ignore[misc] # ipywidgets has no types
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         live = super()._repr_mimebundle_(**kwargs) or {}
-        said = {"text/plain": str(self._error), "text/html": self._said.value}
-        return {**live, **(self._panel.still() if self._panel is not None else said)}
+        reason = {"text/plain": str(self._error), "text/html": self._reason.value}
+        return {**live, **(self._panel.still() if self._panel is not None else reason)}
 
-    def _pressed(self, _: w.Button) -> None:
+    def _on_try_again(self, _: w.Button) -> None:
         try:
-            self._panel = Panel(self._opened(), **self._options)
+            self._panel = Panel(self._opener(), **self._options)
         except SettingsError as error:
             self._error = error
-            say(self._said, str(error))
+            show_message(self._reason, str(error))
         else:
             self.remove_class("inb-panel")  # the panel has a frame of its own
             self.children = [self._panel]
@@ -311,9 +284,10 @@ def panel(workspace: Workspace | Callable[[], Workspace] = default_workspace, **
     try:
         return Panel(workspace(), **options)
     except SettingsError as error:
-        return Unready(error, workspace, options)
+        return PanelRetry(error, workspace, options)
 
 
-def _notebook_names() -> Mapping[str, Any]:
+def notebook_variables() -> Mapping[str, Any]:
+    """The variables of the notebook that this runs in; none elsewhere."""
     shell = get_ipython()
     return shell.user_ns if shell is not None else {}
