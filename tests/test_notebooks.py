@@ -40,21 +40,14 @@ class Executed:
 
 
 def executed(name: str, folder: Path) -> Executed:
-    """The notebook after a run against a simulator that keeps every POST as it came."""
+    """The notebook after a run against a simulator."""
     from imagen_nb.simulator import Simulator
 
-    creates: list[tuple[str, Any]] = []
     with Simulator(latency=0.3) as simulator:
-        answer = simulator._service.answer
-
-        def kept(call: Any) -> Any:
-            if call.method == "POST" and call.path.endswith("/predictions"):
-                creates.append((call.path, json.loads(call.body)))
-            return answer(call)
-
-        simulator._service.answer = kept  # type: ignore[method-assign] # to see the bodies as they came
         notebook = execute(ROOT / "notebooks" / name, folder / name, folder / "runs", provider=simulator.base_url)
         predictions = simulator.predictions
+    posts = [each for each in simulator.requests if each.method == "POST" and each.path.endswith("/predictions")]
+    creates = [(each.path, json.loads(each.body)) for each in posts]
     cells = {cell.id: cell for cell in notebook.cells}
     return Executed(cells, folder / name, folder / "runs", creates, predictions)
 

@@ -1,7 +1,7 @@
 """The simulator as a server on this machine: sockets, and who may speak to it.
 
 It listens on 127.0.0.1 alone, and answers neither a page of another origin nor a name that was made to point here
-(`forbidden`). One thread serves one connection; a held create sleeps in its thread until its prediction ends.
+(`objection`). One thread serves one connection; a held create sleeps in its thread until its prediction ends.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import socketserver
 import sys
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Mapping
 from email.utils import formatdate
 from http import HTTPStatus
@@ -35,10 +35,9 @@ _DRAINED = 16_000_000
 _IDLE_S = 300.0
 _READING_S = 30.0
 _CLOSING_S = 2.0
-_KEPT_REQUESTS = 20_000
 
 
-def forbidden(headers: Mapping[str, str], port: int) -> str | None:
+def objection(headers: Mapping[str, str], port: int) -> str | None:
     """Why a request with these headers (names in lower case) is refused, or None.
 
     A web page that a browser shows beside the notebook can send requests here. The browser names the page's origin,
@@ -103,14 +102,9 @@ class Simulator:
         return [self._service.prediction(entry) for entry in self._ledger.entries()]
 
     @property
-    def requests(self) -> deque[tuple[str, str, dict[str, str]]]:
-        """(method, path, headers) of the newest requests; names of headers are in lower case."""
+    def requests(self) -> deque[HttpRequest]:
+        """The newest 20,000 requests that were answered."""
         return self._server.requests
-
-    @property
-    def counts(self) -> Counter[str]:
-        """How many requests there were of each method."""
-        return self._server.counts
 
     def close(self) -> None:
         """Stop serving, let go of every hold, and end every connection. Closing twice does no harm."""
@@ -158,8 +152,7 @@ class _Server(ThreadingHTTPServer):
     service: Service
 
     def __init__(self, port: int) -> None:
-        self.requests: deque[tuple[str, str, dict[str, str]]] = deque(maxlen=_KEPT_REQUESTS)
-        self.counts: Counter[str] = Counter()
+        self.requests: deque[HttpRequest] = deque(maxlen=20_000)
         self._is_stopping = False
         self._connections: set[socket.socket] = set()
         self._idle = threading.Condition()
@@ -229,8 +222,6 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in self.headers.items():
             key = sys.intern(name.lower())
             headers[key] = sys.intern(f"{headers[key]}, {value}" if key in headers else value)
-        self.server.requests.append((self.command, self.path, headers))
-        self.server.counts[self.command] += 1
         self._send(self._response(headers))
         self.connection.settimeout(_IDLE_S)
 
@@ -238,7 +229,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_PUT = do_PATCH = do_DELETE = exchange  # noqa: N815 - likewise
 
     def _response(self, headers: Mapping[str, str]) -> HttpResponse:
-        reason = forbidden(headers, int(self.server.server_address[1]))
+        reason = objection(headers, int(self.server.server_address[1]))
         length = headers.get("content-length", "0")
         if "transfer-encoding" in headers or not length.isdecimal():
             self.close_connection = True
@@ -255,8 +246,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return problem(400, "The body ended early.")
         path, _, query = self.path.partition("?")
-        first = dict(reversed(parse_qsl(query)))
-        return self.server.service.answer(HttpRequest(self.command, path, first, headers, body))
+        request = HttpRequest(self.command, path, dict(reversed(parse_qsl(query))), headers, body)
+        self.server.requests.append(request)
+        return self.server.service.answer(request)
 
     def _send(self, response: HttpResponse) -> None:
         """Send the whole response at once: a head on its own would wait 40 ms for an acknowledgement."""

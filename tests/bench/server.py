@@ -42,7 +42,7 @@ def main() -> None:
         sys.stdin.read()
         made = simulator.predictions
         latency = sum(each["metrics"]["total_time"] for each in made)
-        seen = {"requests": simulator.counts.total(), "predictions": len(made), "latency_s": latency}
+        seen = {"requests": len(simulator.requests), "predictions": len(made), "latency_s": latency}
         print(json.dumps(seen), flush=True)
 
 

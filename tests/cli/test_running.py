@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from acts import rst
 from origin import Origin
 
+import imagen_nb
 from imagen_nb.cli import main
 from imagen_nb.cli.running import Ticker
 from imagen_nb.records import Progress, Status
@@ -222,6 +224,34 @@ def test_a_shell_is_told_what_a_shell_can_do(
     text = "\n".join(capsys.readouterr())
     assert said in (text if "\n" in said else " ".join(text.split()))
     assert not re.search(r"%\w|\b(home|provider)=|imagen_nb\.\w+\(", text)
+
+
+def test_what_a_notebook_calls_otherwise_is_said_by_hints_that_know_both() -> None:
+    """No other sentence names a magic, a call or an argument that a shell has under another name."""
+    package = Path(imagen_nb.__file__).parent
+    alone = []
+    for path in package.rglob("*.py"):
+        if path.parts[-2] in {"notebook", "panel"} or path == package / "planning" / "options.py":  # a notebook's own
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        calls = [each for each in ast.walk(tree) if isinstance(each, ast.Call) and ast.unparse(each.func) == "Hint"]
+        known = {id(each) for call in calls for each in ast.walk(call)}
+        known |= {id(each) for node in ast.walk(tree) for each in _documentation(node)}
+        alone += [
+            (path.name, each.value)
+            for each in ast.walk(tree)
+            if isinstance(each, ast.Constant) and isinstance(each.value, str) and id(each) not in known
+            if re.search(r"%imagen_|%config|imagen_nb\.reconcile\(|(?<!\w)(home|provider)=(?!\w)", each.value)
+        ]
+    assert alone == []
+
+
+def _documentation(node: ast.AST) -> Iterator[ast.AST]:
+    """What no user reads as a hint: docstrings, and the parts of a `repr`."""
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        yield node.value
+    if isinstance(node, ast.FunctionDef) and node.name == "__repr__":
+        yield from ast.walk(node)
 
 
 def test_a_card_tells_a_shell_what_a_shell_can_do(capsys: pytest.CaptureFixture[str], home: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from caller import PATH, Caller
 
 from imagen_nb.simulator import Simulator
-from imagen_nb.simulator.server import LARGEST_BODY, forbidden
+from imagen_nb.simulator.server import LARGEST_BODY, objection
 
 Calling = Callable[[Simulator], Caller]
 FORBIDDEN = [
@@ -63,13 +63,13 @@ def test_a_foreign_page_gets_no_file(calling: Calling) -> None:
 )
 def test_its_own_names_are_welcome(headers: dict[str, str]) -> None:
     """Every spelling of this machine's own address, with its own port."""
-    assert forbidden(headers, 80) is None
+    assert objection(headers, 80) is None
 
 
 @pytest.mark.parametrize("headers", [{}, {"host": "127.0.0.1:80, evil.example"}])
 def test_a_request_without_one_clear_host_is_refused(headers: dict[str, str]) -> None:
     """No Host at all, or two."""
-    assert forbidden(headers, 80)
+    assert objection(headers, 80)
 
 
 def test_it_listens_on_this_machine_alone(simulator: Simulator) -> None:
