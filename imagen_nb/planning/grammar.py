@@ -184,6 +184,19 @@ def cursor_place(line: str, table: Sequence[Option]) -> CursorPlace:
     return CursorPlace("option", last, given=given)
 
 
+def split_parts(text: str) -> list[str]:
+    """The words of a text in which `;` or a line break stands between them, so that spaces need no quotes.
+
+    Quotes and JSON values count as they do on a line. Raises `InputError` for an open quote.
+    """
+    parts: list[str] = []
+    at = 0
+    while (at := _past(_BETWEEN_PARTS, text, at)) < len(text):
+        part, at = _word(text, at, _PART_ENDS)
+        parts.append(part)
+    return parts
+
+
 def _split_unfinished(line: str) -> tuple[str, str]:
     """The line in two: its finished words, and the word it ends in (which may be an open quote with spaces)."""
     start = _past(_SPACE, line, 0)
@@ -202,19 +215,6 @@ def _past(stretch: re.Pattern[str], text: str, at: int) -> int:
     """Where the stretch that begins at `at`, which may be empty, ends."""
     found = stretch.match(text, at)
     return found.end() if found else at
-
-
-def split_parts(text: str) -> list[str]:
-    """The words of a text in which `;` or a line break stands between them, so that spaces need no quotes.
-
-    Quotes and JSON values count as they do on a line. Raises `InputError` for an open quote.
-    """
-    parts: list[str] = []
-    at = 0
-    while (at := _past(_BETWEEN_PARTS, text, at)) < len(text):
-        part, at = _word(text, at, _PART_ENDS)
-        parts.append(part)
-    return parts
 
 
 def _word(text: str, at: int, ends: re.Pattern[str] = _WORD_ENDS) -> tuple[str, int]:
