@@ -13,7 +13,7 @@ from acts import rst
 from crash import EXPERIMENT, SETTLE_S, hold_at, planned, sweeping
 from ledger import Books, books, until
 from money import drop_creates
-from origin import Origin, throttled
+from origin import Origin, throttle
 from providers import CANARY
 
 from imagen_nb.log.log import Log
@@ -48,7 +48,7 @@ def held(api: Origin, kind: str, **options: int) -> Condition:
 
 def refused_for_now(api: Origin, home: Path) -> Condition:
     """A row is written, and its create was refused until later; the others wait behind it, with a row or without."""
-    api.fault("create", instead=[throttled(60.0)])
+    api.fault("create", instead=[throttle(60.0)])
     return lambda: api.of("create") and statuses(home).statuses["intent"]
 
 

@@ -127,7 +127,7 @@ class Limit:
         return (1.0 - self._tokens) / self.rate
 
 
-def throttled(seconds: float, form: str = "header") -> Act:
+def throttle(seconds: float, form: str = "header") -> Act:
     """A 429 that asks to wait, in the "header", as a "date", in the "body", in the "text", or says "nothing"."""
     whole = max(1, round(seconds + 0.499))
     body: dict[str, Any] = {"detail": "Request was throttled.", "status": 429}
@@ -250,12 +250,12 @@ class Origin:
             threading.Thread(target=self._serve, args=(sock,), name="origin-wire", daemon=True).start()
 
     def _serve(self, sock: socket.socket) -> None:
-        with suppress(OSError, Gone, ValueError), self._wired(sock) as wire, wire.sock.makefile("rb") as stream:
+        with suppress(OSError, Gone, ValueError), self._open_wire(sock) as wire, wire.sock.makefile("rb") as stream:
             while wire.is_open and (seen := _read(stream)):
                 self._play(wire, seen)
 
     @contextmanager
-    def _wired(self, sock: socket.socket) -> Iterator[Wire]:
+    def _open_wire(self, sock: socket.socket) -> Iterator[Wire]:
         with sock:
             sock.settimeout(120.0)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -276,7 +276,7 @@ class Origin:
             fault = self._fault_for(seen)
         script = fault.instead if fault else None
         if script is None:
-            acts: Script = [self._answered(seen)]
+            acts: Script = [self._answer(seen)]
             script = fault.after if fault else acts
         for act in script(seen) if callable(script) else script or ():
             act(wire)
@@ -292,7 +292,7 @@ class Origin:
                 return fault
         return None
 
-    def _answered(self, seen: Seen) -> Act:
+    def _answer(self, seen: Seen) -> Act:
         """Do what is asked, and give the reply to be sent."""
         if seen.kind == "file":
             return self._file(seen)
@@ -303,14 +303,14 @@ class Origin:
             with self._lock:
                 wait = limit.wait()
             if wait > 0:
-                return throttled(wait, limit.form)
+                return throttle(wait, limit.form)
         verb = getattr(self, f"_{seen.kind}", None)
         return verb(seen) if verb else self._missing()
 
     def _create(self, seen: Seen) -> Act:
         body = seen.json()
         parts = seen.path.split("/")
-        bill = self._billed(body, "/".join(parts[3:5]) if parts[2] == "models" else "")
+        bill = self._bill_create(body, "/".join(parts[3:5]) if parts[2] == "models" else "")
         hold = re.fullmatch(r"wait(?:=(\d+))?", seen.headers.get("prefer", ""))
         headers = {}
         if hold and self.holds:
@@ -320,7 +320,7 @@ class Origin:
             headers["Preference_Applied"] = seen.headers["prefer"]
         return self._says(self.prediction(bill), 201, **headers)
 
-    def _billed(self, body: Mapping[str, Any], model: str) -> Bill:
+    def _bill_create(self, body: Mapping[str, Any], model: str) -> Bill:
         with self._lock:
             number = len(self.bills)
             bill = Bill(
