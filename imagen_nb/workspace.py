@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import functools
 import getpass
 import os
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from imagen_nb import settings
-from imagen_nb import settings as configuration
-from imagen_nb.api.schemas import Specs
+from imagen_nb.api.model_specs import ModelSpecs
 from imagen_nb.errors import InputError
 from imagen_nb.planning import plan as planning
 from imagen_nb.planning.models import check_model_name
-from imagen_nb.planning.options import TIMEOUT_S
 from imagen_nb.planning.plan import Plan
 from imagen_nb.planning.values import label, mapping, positive_number, whole_number
 from imagen_nb.records import Rendering, Run
-from imagen_nb.settings import Provider, Settings
+from imagen_nb.settings import JOBS, THUMBNAIL_PX, TIMEOUT_S, Provider, Settings, login_provider, remember, resolve
 from imagen_nb.views.pictures import set_card_px
 
 if TYPE_CHECKING:
@@ -34,36 +29,32 @@ if TYPE_CHECKING:
     from imagen_nb.log.images import Images
     from imagen_nb.log.log import Log
     from imagen_nb.planning.models import ModelSpec
-    from imagen_nb.sweeps.collect import Edges
-    from imagen_nb.sweeps.one_request import Terms, Ticket
-    from imagen_nb.sweeps.recover import Awaited
+    from imagen_nb.sweeps.collect import Connections
+    from imagen_nb.sweeps.one_request import Job, RunOptions
+    from imagen_nb.sweeps.recover import AwaitedCreates
     from imagen_nb.sweeps.sweep import Runs
 
 
 MOST_AT_ONCE = 64
 """How many leftovers are settled at once at most: those that are looked for wait together."""
 
-CONFIRM_ABOVE = 20
 SCHEMA_S = 20.0
+"""How long asking for a model's schema may take, in seconds."""
 
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
-
-_simulator_lock = threading.Lock()
-_simulator: Any = None
+CANCEL_S, CLOSE_S = 3.0, 10.0
+"""How long an interrupt, and closing, wait for the rows of what they cancel, in seconds."""
 
 
-_workspaces: weakref.WeakSet[Workspace] = weakref.WeakSet()
-_inherited: list[Any] = []
+@dataclass(slots=True)
+class _OpenParts:
+    """What a workspace has opened in one process, each on first use."""
 
-
-def _with_options_of(model: Callable[_P, Any]) -> Callable[[Callable[..., _R]], Callable[_P, _R]]:
-    """Give a function that passes its options on the signature of the one that takes them."""
-
-    def signed(function: Callable[..., _R]) -> Callable[_P, _R]:
-        return functools.wraps(model, assigned=(), updated=())(function)
-
-    return signed
+    lock: Any = field(default_factory=threading.RLock)
+    log: Log | None = None
+    images: Images | None = None
+    connections: Connections | None = None
+    awaited: AwaitedCreates | None = None
+    sweeps: list[Runs] = field(default_factory=list)
 
 
 class Workspace:
@@ -82,13 +73,13 @@ class Workspace:
         provider: str | None = None,
         token: str | None = None,
         model: str | None = None,
-        jobs: int = 16,
+        jobs: int = JOBS,
         *,
         prices: Mapping[str, float] | None = None,
-        thumbnail: int = configuration.THUMBNAIL_PX,
+        thumbnail: int = THUMBNAIL_PX,
         settle_s: float | None = None,
     ) -> None:
-        self.settings: Settings = configuration.resolve(provider=provider, token=token, model=model, home=home)
+        self.settings: Settings = resolve(provider=provider, token=token, model=model, home=home)
         del token  # a verbose traceback prints what a frame still holds
         self.model = check_model_name(self.settings.model)
         self.jobs = whole_number("jobs", jobs)
@@ -96,13 +87,8 @@ class Workspace:
         self.notices: list[str] = [self.settings.notice] if self.settings.notice else []
         set_card_px(self.home, whole_number("thumbnail", thumbnail))
         self._settle_s = None if settle_s is None else positive_number("settle_s", settle_s)
-        self._specs = Specs(self._schema, self.prices, self.notices.append)
-        self._lock = threading.RLock()
-        self._log: Log | None = None
-        self._edges: Edges | None = None
-        self._awaited: Awaited | None = None
-        self._sweeps: list[Runs] = []
-        _workspaces.add(self)
+        self._specs = ModelSpecs(self._schema, self.prices, self.notices.append)
+        self._parts: dict[int, _OpenParts] = {}
 
     def __repr__(self) -> str:
         return f"Workspace(home={str(self.home)!r}, provider={self.settings.provider.name!r}, model={self.model!r})"
@@ -115,21 +101,20 @@ class Workspace:
 
     def close(self) -> None:
         """Cancel what runs, wait a little for its rows, and close the log and the connections."""
-        running = [runs for runs in self._sweeps if not runs.is_done]
+        opened = self._opened
+        running = [runs for runs in opened.sweeps if not runs.is_done]
         for runs in running:
             runs.cancel()
         for runs in running:
-            runs.sweep.wait(10.0)
-        with self._lock:
-            if self._edges is not None:
-                self._edges.api.close()
-                self._edges.downloader.close()
-                if all(runs.is_done for runs in running):  # else their downloads still go there
-                    self._edges.images.close()
-                self._edges = None
-            if self._log is not None:
-                self._log.close()
-                self._log = None
+            runs.is_done_within(CLOSE_S)
+        with opened.lock:
+            if opened.connections is not None:
+                opened.connections.close()
+            if opened.images is not None and all(runs.is_done for runs in running):
+                opened.images.close()  # while something runs its downloads still go there
+            if opened.log is not None:
+                opened.log.close()
+            opened.connections = opened.images = opened.log = None
 
     # -- what it is made of --------------------------------------------------------------------------------------
 
@@ -145,42 +130,59 @@ class Workspace:
         return replace(named, base_url=_simulator_url()) if named.is_simulator else named
 
     @property
+    def _opened(self) -> _OpenParts:
+        """What is open in this process.
+
+        A forked child opens a log and connections of its own, and leaves its parent's sweeps to the parent. What it
+        inherited is kept, unused and unclosed: to close an inherited SQLite file may undo what the parent writes.
+        """
+        return self._parts.setdefault(os.getpid(), _OpenParts())
+
+    @property
     def is_open(self) -> bool:
         """Whether the log has been opened, so that asking it is quick."""
-        return self._log is not None
+        return self._opened.log is not None
 
     @property
     def log(self) -> Log:
         """The durable log, opened on first use. Raises `LogError` where the home cannot be used."""
-        with self._lock:
-            if self._log is None:
+        opened = self._opened
+        with opened.lock:
+            if opened.log is None:
                 from imagen_nb.log.log import Log
 
-                self._log = Log(self.home)
-            return self._log
-
-    @property
-    def edges(self) -> Edges:
-        """The API, the downloader and the image files, opened on first use."""
-        with self._lock:
-            if self._edges is None:
-                from imagen_nb.sweeps.collect import open_edges
-
-                self._edges = open_edges(self.provider, self.home)
-            return self._edges
+                opened.log = Log(self.home)
+            return opened.log
 
     @property
     def images(self) -> Images:
         """The image files under the home folder."""
-        return self.edges.images
+        opened = self._opened
+        with opened.lock:
+            if opened.images is None:
+                from imagen_nb.log.images import Images
+
+                opened.images = Images(self.home)
+            return opened.images
+
+    @property
+    def connections(self) -> Connections:
+        """The ways to the provider, opened on first use."""
+        opened = self._opened
+        with opened.lock:
+            if opened.connections is None:
+                from imagen_nb.sweeps.collect import Connections
+
+                opened.connections = Connections.to(self.provider)
+            return opened.connections
 
     def spec(self, model: str | None = None) -> ModelSpec:
         """What is known of a model: the catalogue, else the API's schema, else nothing, said once in `notices`."""
         return self._specs.get(model or self.model)
 
-    def cached_spec(self, model: str | None = None) -> ModelSpec | None:
+    def spec_if_known(self, model: str | None = None) -> ModelSpec | None:
         """The same, without asking anybody: None for a model not met yet."""
-        return self._specs.cached(model or self.model)
+        return self._specs.peek(model or self.model)
 
     # -- plan and run --------------------------------------------------------------------------------------------
 
@@ -219,7 +221,7 @@ class Workspace:
         plan = self.plan(prompt, model=model, slots=slots, params=params, **names)
         if len(plan) != 1:
             raise InputError(f"generate() makes one image and this is a plan of {len(plan)}", "Use plan() and run().")
-        return _waited(self.submit(plan, experiment=experiment, tag=tag, timeout=timeout)).only()
+        return _wait(self.submit(plan, experiment=experiment, tag=tag, timeout=timeout)).only()
 
     def submit(
         self,
@@ -242,10 +244,10 @@ class Workspace:
         `executor` any `concurrent.futures.Executor` to wait and fetch on. `hold` holds each create open for up to 60 s,
         which saves polling (default: a single request is held, several are not).
         """
-        from imagen_nb.sweeps.sweep import terms_of
+        from imagen_nb.sweeps.one_request import RunOptions
+        from imagen_nb.sweeps.resume import jobs_to_resume, new_jobs
 
-        terms = terms_of(
-            plan,
+        options = RunOptions(
             experiment=experiment,
             tag=tag,
             budget=budget,
@@ -254,13 +256,38 @@ class Workspace:
             timeout=timeout,
             executor=executor,
             hold=hold,
-        )
-        return self._started(self._tickets(plan, terms), len(plan), terms)
+        ).for_plan(plan)
+        if options.experiment is not None and options.resume:
+            going_on = jobs_to_resume(plan, self.log, options.experiment, self.provider.name)
+            return self._start(going_on, len(plan), options)
+        return self._start(new_jobs(plan), len(plan), options)
 
-    @_with_options_of(submit)
-    def run(self, plan: Plan, **options: Any) -> Runs:
+    def run(
+        self,
+        plan: Plan,
+        *,
+        experiment: str | None = None,
+        tag: str | None = None,
+        budget: float | None = None,
+        resume: bool = False,
+        jobs: int | None = None,
+        timeout: float = TIMEOUT_S,
+        executor: Executor | None = None,
+        hold: int | None = None,
+    ) -> Runs:
         """Run a plan to its end: `submit()` and `wait()`, with the same options."""
-        return _waited(self.submit(plan, **options))
+        runs = self.submit(
+            plan,
+            experiment=experiment,
+            tag=tag,
+            budget=budget,
+            resume=resume,
+            jobs=jobs,
+            timeout=timeout,
+            executor=executor,
+            hold=hold,
+        )
+        return _wait(runs)
 
     def remaining(self, plan: Plan, experiment: str | None) -> Plan:
         """What resuming this experiment may send of the plan, to be counted and priced: all that has not succeeded.
@@ -275,46 +302,35 @@ class Workspace:
         return remaining(plan, self.log, name, self.settings.provider.name)
 
     def _schema(self, model: str) -> Mapping[str, Any] | None:
-        return self.edges.api.schema(model, deadline=time.monotonic() + SCHEMA_S)
+        return self.connections.api.schema(model, deadline=time.monotonic() + SCHEMA_S)
 
-    def _tickets(self, plan: Plan, terms: Terms) -> Iterator[Ticket]:
-        from imagen_nb.sweeps.resume import plan_tickets, resumed_tickets
+    def _start(self, jobs: Iterator[Job], total: int, options: RunOptions) -> Runs:
+        from imagen_nb.sweeps.one_request import SweepContext
+        from imagen_nb.sweeps.recover import SETTLE_S, AwaitedCreates
+        from imagen_nb.sweeps.sweep import Runs
 
-        if terms.resume:
-            return resumed_tickets(plan, self.log, str(terms.experiment), self.provider.name)
-        return plan_tickets(plan)
-
-    def _started(self, tickets: Iterator[Ticket], total: int, terms: Terms) -> Runs:
-        from imagen_nb.sweeps.one_request import Desk
-        from imagen_nb.sweeps.recover import Awaited
-        from imagen_nb.sweeps.sweep import Runs, Sweep
-
-        self._awaited = self._awaited or Awaited()
-        runs = Runs(self._framed_runs, self._shown_runs)
-        options = {} if self._settle_s is None else {"settle_s": self._settle_s}
-        desk = Desk(self.provider, self.edges, self.log, self._specs.at_hand, self._awaited, **options)
-        sweep = Sweep(tickets, total, terms, desk, runs.add)
-        self._sweeps = [each for each in self._sweeps if not each.is_done] + [runs]
-        try:
-            return runs.start(sweep)
-        except KeyboardInterrupt:
-            sweep.cancel()
-            raise
-
-    def _part(self) -> None:
-        """In a forked child: open a log and connections of its own, and leave the parent's sweeps to the parent.
-
-        What was open is kept, unused and unclosed: to close an inherited SQLite file may undo what the parent writes.
-        """
-        _inherited.append((self._log, self._edges, self._sweeps))
-        self._lock = threading.RLock()  # a thread of the parent may have held the one before
-        self._log, self._edges, self._awaited, self._sweeps = None, None, None, []
+        opened = self._opened
+        opened.awaited = opened.awaited or AwaitedCreates()
+        context = SweepContext(
+            self.provider,
+            self.connections,
+            self.images,
+            self.log,
+            self._specs.get_or_unknown,
+            opened.awaited,
+            self._settle_s or SETTLE_S,
+        )
+        runs = Runs(jobs, total, options, context)
+        opened.sweeps = [each for each in opened.sweeps if not each.is_done] + [runs]
+        return runs.start()
 
     # -- the log -------------------------------------------------------------------------------------------------
 
     def frame(self, experiment: str | None = None, status: str | None = None) -> pd.DataFrame:
         """The log as a DataFrame: one row a run, newest last, indexed by `run_id`; see the README for its columns."""
-        return _frame(self.log, experiment=experiment, status=status)
+        from imagen_nb.log.frame import frame
+
+        return frame(self.log, experiment=experiment, status=status)
 
     def events(self) -> pd.DataFrame:
         """One row per status change of any run, oldest first."""
@@ -332,12 +348,12 @@ class Workspace:
         Nothing is ever sent again by this: predictions are looked for by listing, waited for and fetched. Gives the
         runs it settled; a row that cannot be settled yet stays `unknown` and says why.
         """
-        from imagen_nb.sweeps.one_request import Terms
-        from imagen_nb.sweeps.resume import leftover_tickets
+        from imagen_nb.sweeps.one_request import RunOptions
+        from imagen_nb.sweeps.resume import jobs_left_over
 
-        terms = Terms(timeout=positive_number("timeout", timeout), jobs=MOST_AT_ONCE)
-        rows = self.log.leftovers(self.provider.name)
-        return _waited(self._started(leftover_tickets(rows, self.log), len(rows), terms))
+        options = RunOptions(timeout=timeout, jobs=MOST_AT_ONCE)
+        rows = self.log.leftovers(self.settings.provider.name)
+        return _wait(self._start(jobs_left_over(rows, self.log), len(rows), options))
 
     # -- how it looks --------------------------------------------------------------------------------------------
 
@@ -347,39 +363,19 @@ class Workspace:
 
         return render_run(run)
 
-    def _shown_runs(self, runs: Runs) -> Rendering:
-        from imagen_nb.views.cards import render_sweep
 
-        return render_sweep(list(runs), progress=runs.progress())
-
-    def _framed_runs(self, run_ids: list[str]) -> pd.DataFrame:
-        in_order: pd.DataFrame = _frame(self.log, ids=run_ids).loc[run_ids]
-        return in_order
-
-
-def _frame(log: Log, **filters: Any) -> pd.DataFrame:
-    from imagen_nb.log.frame import frame
-
-    return frame(log, **filters)
-
-
-def _waited(runs: Runs) -> Runs:
+def _wait(runs: Runs) -> Runs:
     """The runs when they have ended; an interrupt cancels them first."""
     try:
         return runs.wait()
     except KeyboardInterrupt:
         runs.cancel()
-        runs.sweep.wait(3.0)
+        runs.is_done_within(CANCEL_S)
         raise
 
 
-def _part_all() -> None:
-    for workspace in list(_workspaces):
-        workspace._part()  # noqa: SLF001 - it is this module's own
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_part_all)
+_simulator_lock = threading.Lock()
+_simulator: Any = None
 
 
 def _simulator_url() -> str:
@@ -393,7 +389,6 @@ def _simulator_url() -> str:
         return str(_simulator.base_url)
 
 
-# ----------------------------------------------------------------------------------------------------
 # The workspace that a notebook's cells share: the magic, the panel and the package's functions all use it.
 
 Opener = Callable[[Workspace | None], Workspace]
@@ -413,7 +408,8 @@ def default_workspace() -> Workspace:
     with _lock:
         old = _default
         is_lost = old is not None and old.is_open and not old.log.is_there
-        _default = (_opener or _from_environment)(None if is_lost else old)
+        current = None if is_lost else old
+        _default = _opener(current) if _opener is not None else current or Workspace()
         if is_lost and old is not None:
             _default.notices.append(f"The log in {old.home} was moved or deleted; a new one is begun.")
         return _default
@@ -426,14 +422,14 @@ def set_default_workspace(workspace: Workspace | None) -> None:
         _default = workspace
 
 
-def open_with(opener: Opener) -> None:
+def set_workspace_opener(opener: Opener) -> None:
     """Let `opener` decide from now on which workspace is the default one."""
     global _opener  # noqa: PLW0603 - one notebook, one opener
     with _lock:
         _opener = opener
 
 
-def open_no_more_with(opener: Opener) -> None:
+def remove_workspace_opener(opener: Opener) -> None:
     """Take `opener` back, and with it the workspace that it gave; what runs there goes on."""
     global _opener  # noqa: PLW0603 - one notebook, one opener
     with _lock:
@@ -447,13 +443,9 @@ def login(provider: str | None = None, token: str | None = None) -> str:
 
     The default workspace is opened anew at its next use, so that the token counts at once.
     """
-    name = provider or settings.login_provider()
+    name = provider or login_provider()
     if token is None:
         token = getpass.getpass(f"Token for {name} (not shown): ")
-    settings.remember(name, token)
+    remember(name, token)
     set_default_workspace(None)
     return name
-
-
-def _from_environment(current: Workspace | None) -> Workspace:
-    return current or Workspace()

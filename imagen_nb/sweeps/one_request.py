@@ -1,8 +1,8 @@
-"""Carries one request from the intent in the log to a settled row: create, wait, fetch, record.
+"""The life of one request, from the intent in the log to a settled row: create, wait, fetch, record.
 
-A create is money, so it happens in one place (`Carrier._posted`): the row is durable before the POST, the prediction's
-id right after, and a lost reply is looked for, never blindly repeated. Waiting and fetching are free; they can be done
-on any `concurrent.futures.Executor`.
+A create is money, so it happens in one place (`RequestDriver.create_once`): the row is durable before the POST, the
+prediction's id right after, and a lost reply is looked for, never blindly repeated. Waiting and fetching are free; they
+can be done on any `concurrent.futures.Executor`.
 """
 
 from __future__ import annotations
@@ -15,36 +15,22 @@ from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from enum import Enum
+from typing import Any
 
-from imagen_nb.errors import ImagenError, ProviderError, ThrottledError, UnreachableError
+from imagen_nb.errors import Hint, ImagenError, InputError, ProviderError, ThrottledError, UnreachableError, brief
+from imagen_nb.log.images import Images
 from imagen_nb.log.log import Log
 from imagen_nb.planning.models import ModelSpec, cost_of
-from imagen_nb.planning.options import TIMEOUT_S
+from imagen_nb.planning.plan import Plan
+from imagen_nb.planning.values import label, positive_number, whole_number
 from imagen_nb.records import Outcome, Prediction, Request, Run, Status
-from imagen_nb.settings import Provider
-from imagen_nb.sweeps.collect import SLICE_S, Edges, Task, delegate, gather, unfinished
-from imagen_nb.sweeps.recover import LEFTOVER_SLACK, SETTLE_S, Awaited, Fate, Lost, Search
+from imagen_nb.settings import JOBS, TIMEOUT_S, Provider
+from imagen_nb.sweeps.collect import SLICE_S, Connections, collect_on, wait_and_fetch
+from imagen_nb.sweeps.recover import SETTLE_S, AwaitedCreates, CreateSearch, SentCreate, WhyNotFound
 
 HOLD_S = 60
 """How long a single create is held open at the provider, the most the API allows, in seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """How requests are to be run. `timeout` is seconds for one prediction, `budget` is US dollars for all of them.
-
-    `hold` is for how many seconds (1 to 60) each create is held open at the provider, or None for not at all.
-    """
-
-    experiment: str | None = None
-    tag: str | None = None
-    budget: float | None = None
-    resume: bool = False
-    jobs: int = 16
-    timeout: float = TIMEOUT_S
-    hold: int | None = None
-    executor: Executor | None = None
-
 
 CREATE_S = 30.0
 """How long the reply to a create may take at least, beyond what it is held open for: giving up on it is dear."""
@@ -54,269 +40,316 @@ CANCEL_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """What a sweep works with."""
+class RunOptions:
+    """How requests are to be run. Raises `InputError` for what cannot be meant.
+
+    `budget` is US dollars for all of them, `jobs` the most predictions in flight, `timeout` seconds for one prediction.
+    `resume` goes on with `experiment`. `executor` is where to wait and fetch, if not here. `hold` is for how many
+    seconds, at most 60, each create is held open at the provider: 0 for not at all, None for the plan to decide.
+    """
+
+    experiment: str | None = None
+    tag: str | None = None
+    budget: float | None = None
+    resume: bool = False
+    jobs: int = JOBS
+    timeout: float = TIMEOUT_S
+    executor: Executor | None = None
+    hold: int | None = None
+
+    def __post_init__(self) -> None:
+        checked = {
+            "experiment": label("experiment", self.experiment),
+            "tag": label("tag", self.tag),
+            "budget": None if self.budget is None else positive_number("budget", self.budget),
+            "jobs": whole_number("jobs", self.jobs),
+            "timeout": positive_number("timeout", self.timeout),
+            "hold": self.hold if self.hold in (None, 0) else whole_number("hold", self.hold, most=HOLD_S),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        if self.resume and not self.experiment:
+            raise InputError("resume needs the experiment to go on with", "Add -e NAME (experiment=NAME in Python).")
+
+    def for_plan(self, plan: Plan) -> RunOptions:
+        """The options for this plan: a single request is held, several are not. Raises `InputError`."""
+        if not isinstance(plan, Plan):
+            raise InputError(f"{brief(plan)} is no plan", "Make one of it with plan(), or use generate().")
+        if self.budget is not None and plan.cost is None:
+            raise InputError(
+                "a budget needs a price, and the price of a model in this plan is unknown",
+                Hint(
+                    "Give it in US dollars an image: {} Workspace(prices={...}).",
+                    "%config ImagenMagics.prices, or",
+                    "in Python,",
+                ),
+            )
+        return replace(self, hold=HOLD_S) if self.hold is None and len(plan) == 1 else self
+
+
+@dataclass(frozen=True, slots=True)
+class SweepContext:
+    """What a sweep works with. `settle_s` is for how many seconds the provider's list may lag behind its creates."""
 
     provider: Provider
-    edges: Edges
+    connections: Connections
+    images: Images
     log: Log
     spec: Callable[[str], ModelSpec]
-    awaited: Awaited = field(default_factory=Awaited)
+    awaited: AwaitedCreates = field(default_factory=AwaitedCreates)
     settle_s: float = SETTLE_S
 
 
-@dataclass(slots=True)
-class Ticket:
-    """One request on its way. A ticket that resumes a row has its `run_id`, and `prediction` where one was accepted.
+class JobState(Enum):
+    """Where a request stands, on its way from a plan to a settled row."""
 
-    `is_lost` marks a row whose create may or may not have been accepted; `may_send` is False where such a row is only
-    to be settled, not asked for again; `is_ended` marks one that is done without having become a prediction, and is to
-    be reopened. `done` is an earlier run that already answers the request, `outcome` what has been collected already.
+    NEW = "it has no row yet"
+    UNSENT = "it has a row that ended without a prediction, and is to be sent anew"
+    WRITTEN = "its row is durable, and nothing was sent yet"
+    ACCEPTED = "its row has its prediction"
+    LOST = "it may have been accepted: it is looked for, and sent again where it surely is missing"
+    LOST_DO_NOT_SEND = "the same, but it is not sent again"
+    DONE = "its row is settled, or left as it is"
+
+
+@dataclass(slots=True)
+class Job:
+    """One request under way. `index` is its place in the plan, `reserved` what of the budget is put aside for it.
+
+    `create` says when a lost one was sent, `outcome` is what has been collected already, `run` what it all came to.
     """
 
     index: int
     request: Request
+    state: JobState = JobState.NEW
     run_id: str | None = None
     prediction: Prediction | None = None
-    is_lost: bool = False
-    is_ended: bool = False
-    may_send: bool = True
-    intended_at: datetime | None = None
-    reserved: float = 0.0
-    done: Run | None = None
+    create: SentCreate | None = None
     outcome: Outcome | None = None
+    run: Run | None = None
+    reserved: float = 0.0
+
+    @property
+    def is_to_send(self) -> bool:
+        """Whether its create is still to come."""
+        return self.state in (JobState.NEW, JobState.UNSENT, JobState.WRITTEN)
 
 
-class Carrier:
-    """Carries tickets, one at a time for each thread that asks; `stop` makes it cancel what it carries."""
+class RequestDriver:
+    """Drives requests, one at a time for each thread that asks; `stop` makes it cancel what it drives."""
 
-    def __init__(self, terms: Terms, desk: Desk, stop: threading.Event) -> None:
-        self._terms = terms
-        self._desk = desk
+    def __init__(self, options: RunOptions, context: SweepContext, stop: threading.Event) -> None:
+        self._options = options
+        self._context = context
         self._stop = stop
-        self._search = Search(
-            desk.edges.api,
-            desk.log,
-            desk.provider.name,
-            desk.spec,
+        self._search = CreateSearch(
+            context.connections.api,
+            context.log,
+            context.provider.name,
+            context.spec,
             stop=stop,
-            awaited=desk.awaited,
-            settle_s=desk.settle_s,
+            awaited=context.awaited,
+            settle_s=context.settle_s,
         )
-        self._held = Awaited()
+        self._held = AwaitedCreates()
         self._durations: dict[str, deque[float]] = {}
 
-    def intend(self, ticket: Ticket) -> Run | None:
-        """Give a ticket its row; it is durable when this returns, and only then may the request leave.
+    def write_row(self, job: Job) -> None:
+        """Give a job its row; it is durable when this returns, and only then may the request leave.
 
         Where another session that resumes the same experiment was quicker, its run is what the request comes to.
         """
-        log, terms, provider = self._desk.log, self._terms, self._desk.provider.name
-        is_mine = True
-        if ticket.is_ended:
-            is_mine = bool(log.reopen([str(ticket.run_id)]))
-        elif ticket.run_id is None and terms.resume:
-            ticket.run_id, is_mine = log.intend_new(
-                ticket.request, provider=provider, experiment=terms.experiment, tag=terms.tag
-            )
-        elif ticket.run_id is None:
-            (ticket.run_id,) = log.intend(
-                [ticket.request], provider=provider, experiment=terms.experiment, tag=terms.tag
-            )
-        return None if is_mine else log.get(str(ticket.run_id))
+        log, options, is_mine = self._context.log, self._options, True
+        names: dict[str, Any] = {"experiment": options.experiment, "tag": options.tag}
+        names["provider"] = self._context.provider.name
+        if job.state is JobState.UNSENT:
+            is_mine = bool(log.reopen([str(job.run_id)]))
+        elif job.state is JobState.NEW and options.resume:
+            job.run_id, is_mine = log.intend_new(job.request, **names)
+        elif job.state is JobState.NEW:
+            (job.run_id,) = log.intend([job.request], **names)
+        if not is_mine:
+            job.run, job.state = log.get(str(job.run_id)), JobState.DONE
+        elif job.is_to_send:
+            job.state = JobState.WRITTEN
 
-    def carry(self, ticket: Ticket) -> tuple[Run, ProviderError | None]:
-        """The settled row of a ticket, and the refusal where the provider would not take the request.
+    def run(self, job: Job) -> ProviderError | None:
+        """Bring a job that has its row to its end; gives the refusal where the provider would not take the request.
 
         Where the log fails in the middle, the row is let go of, so that `reconcile` finds it.
         """
+        log, api, run_id = self._context.log, self._context.connections.api, str(job.run_id)
         try:
-            return self._carried(ticket)
+            try:
+                now = time.monotonic()
+                create = job.create or SentCreate(run_id, job.request, _utc(), api.provider_time(now), now)
+                if job.is_to_send:
+                    self.create_once(job, create)
+                elif job.state is not JobState.ACCEPTED:
+                    # Not waited for any more: whoever looks for an equal one need not leave it a prediction.
+                    log.mark_unknown(run_id, create.cause, is_final=False)
+                while job.state in (JobState.LOST, JobState.LOST_DO_NOT_SEND):
+                    self.find_or_send_again(job, create)
+            except ProviderError as error:
+                status = Status.CANCELED if self._stop.is_set() else Status.FAILED
+                job.run = log.settle(run_id, status, error=error.message, error_code=error.code)
+                return error
+            if job.prediction is None:
+                job.run = log.get(run_id)
+            else:
+                job.run = self.record(job, job.outcome or self.collect_or_cancel(job, job.prediction))
         except BaseException:
-            if ticket.run_id is not None:
-                with suppress(ImagenError):
-                    self._desk.log.release([ticket.run_id])
+            with suppress(ImagenError):
+                log.release([run_id])
             raise
-
-    def _carried(self, ticket: Ticket) -> tuple[Run, ProviderError | None]:
-        log, run_id = self._desk.log, str(ticket.run_id)
-        try:
-            prediction = ticket.prediction or self._created(ticket)
-        except ProviderError as error:
-            status = Status.CANCELED if self._stop.is_set() else Status.FAILED
-            return log.settle(run_id, status, error=error.message, error_code=error.code), error
-        if prediction is None:
-            return log.get(run_id), None
-        return self._recorded(ticket, ticket.outcome or self._gathered(ticket, prediction)), None
-
-    def cancel_held(self) -> None:
-        """Cancel what creates still held open have become: their ids are not known yet, so they are looked up."""
-        try:
-            for prediction in self._search.glance(self._held.all()).values():
-                self._desk.edges.api.cancel(prediction.id, deadline=time.monotonic() + CANCEL_S)
-        except ImagenError:
-            return  # then they end by themselves, and are logged as they end
+        finally:
+            job.state = JobState.DONE
+        return None
 
     # -- creating ------------------------------------------------------------------------------------------------
 
-    def _created(self, ticket: Ticket) -> Prediction | None:
-        """The accepted prediction of a ticket, or None where its fate is settled or stays unknown in the log."""
-        desk, run_id = self._desk, str(ticket.run_id)
-        lost = Lost(run_id, ticket.request, ticket.intended_at or _utc(), slack=LEFTOVER_SLACK)
-        if not ticket.is_lost:
-            now = time.monotonic()
-            lost = Lost(run_id, ticket.request, _utc(), desk.edges.api.provider_time(now), now)
-            if (prediction := self._asked(ticket, lost)) is not None:
-                return prediction
-        if ticket.is_lost:
-            # Not waited for any more: whoever looks for an equal one need not leave it a prediction.
-            desk.log.mark_unknown(run_id, lost.cause, is_final=False)
-        while True:
-            lost = replace(lost, lost_at=time.monotonic(), finding=None, settled=threading.Event())
-            finding = self._search.find(lost)
-            if isinstance(finding, Prediction):
-                return finding
-            if finding is not Fate.MISSING or not ticket.may_send or not desk.log.begin_resubmission(run_id):
-                self._unfound(lost, finding)
-                return None
-            if (prediction := self._asked(ticket, lost)) is not None:
-                return prediction
+    def create_once(self, job: Job, create: SentCreate) -> None:
+        """Send the one POST: the job is accepted once the log has its prediction.
 
-    def _asked(self, ticket: Ticket, lost: Lost) -> Prediction | None:
-        """The prediction of one create, once the log has it; None where the reply was lost, or named another row's."""
-        self._held.add(lost)
-        self._desk.awaited.add(lost)
+        It stays lost where the reply was, or named another row's prediction.
+        """
+        job.state = JobState.LOST  # until the log says otherwise: from here on it may have been accepted
+        self._held.add(create)
+        self._context.awaited.add(create)
         try:
-            prediction = self._posted(ticket, lost)
-            return prediction if prediction is not None and self._accepted(ticket, prediction) else None
-        finally:
-            self._answered(lost.run_id)
-
-    def _answered(self, run_id: str) -> None:
-        self._held.drop(run_id)
-        self._desk.awaited.drop(run_id)
-
-    def _posted(self, ticket: Ticket, lost: Lost) -> Prediction | None:
-        """The reply to the one POST, or None where it was lost."""
-        terms = self._terms
-        hold = min(terms.hold or 0, int(terms.timeout)) or None
-        patience = max(terms.timeout, CREATE_S)
-        try:
-            return self._admitted(
-                terms.timeout,
-                lambda deadline: self._desk.edges.api.create(
-                    ticket.request,
-                    deadline=deadline,
-                    patience=patience,
-                    hold=hold,
-                    cancel_after=terms.timeout,
-                    stop=self._stop,
-                ),
-            )
+            prediction = self.post(job.request)
         except ProviderError as error:
             if not error.is_uncertain:
                 raise
             # Not for good: this session looks for it now, and nobody else is to do the same.
-            self._desk.log.mark_unknown(lost.run_id, error.message, is_final=False)
-            lost.cause = error.message
-            return None
+            self._context.log.mark_unknown(create.run_id, error.message, is_final=False)
+            create.cause = error.message
+        else:
+            self.accept(job, prediction)
+        finally:
+            self._stop_awaiting(create.run_id)
 
-    def _admitted(self, longest: float, create: Callable[[float], Prediction]) -> Prediction:
-        """The reply to a create that is refused for the pace alone: it stands in line again while others pass.
+    def post(self, request: Request) -> Prediction:
+        """The reply to the one POST. One that is refused for the pace alone stands in line again while others pass.
 
-        Where nobody has passed for `longest` seconds, the `ThrottledError` comes out.
+        Where nobody has passed for as long as one prediction may take, the `ThrottledError` comes out.
         """
-        pacer, began = self._desk.edges.api.pacer, time.monotonic()
+        api, timeout, began = self._context.connections.api, self._options.timeout, time.monotonic()
         while True:
             try:
-                return create(time.monotonic() + longest)
+                return api.create(
+                    request,
+                    deadline=time.monotonic() + timeout,
+                    patience=max(timeout, CREATE_S),
+                    hold=min(self._options.hold or 0, int(timeout)) or None,
+                    cancel_after=timeout,
+                    stop=self._stop,
+                )
             except ThrottledError:
-                refused_for = min(pacer.refusing_for, time.monotonic() - began)
-                if refused_for + pacer.waiting > longest:
+                refused_for = min(api.pacer.since_create, time.monotonic() - began)
+                if refused_for + api.pacer.pause_left > timeout:
                     raise
-            if not pacer.stand_in_line(longest, self._stop.is_set):
+            if not api.pacer.stand_in_line(timeout, self._stop.is_set):
                 raise UnreachableError("stopped before the request was sent", "")
 
-    def _accepted(self, ticket: Ticket, prediction: Prediction) -> bool:
-        """Whether the row has the prediction now; the outputs of one that is done are fetched while that is written."""
-        run_id = str(ticket.run_id)
-        if prediction.status is not Status.SUCCEEDED:
-            return self._desk.log.accept(run_id, prediction)
+    def accept(self, job: Job, prediction: Prediction) -> None:
+        """Give the row the prediction; the outputs of one that is done are fetched while that is written."""
+        run_id = str(job.run_id)
         outcomes: list[Outcome] = []
 
         def fetch() -> None:
             with suppress(ImagenError):  # then it is tried again, where the error has somebody to go to
-                outcomes.append(gather(self._desk.edges, prediction, deadline=time.monotonic()))
+                outcomes.append(self._collect_here(prediction, time.monotonic()))
 
         fetching = threading.Thread(target=fetch, name="imagen-fetch", daemon=True)
-        with suppress(RuntimeError):  # without a thread to be had it is fetched afterwards
-            fetching.start()
+        if prediction.status is Status.SUCCEEDED:
+            with suppress(RuntimeError):  # without a thread to be had it is fetched afterwards
+                fetching.start()
         try:
-            is_ours = self._desk.log.accept(run_id, prediction)
+            is_ours = self._context.log.accept(run_id, prediction)
         finally:
-            self._answered(run_id)
+            self._stop_awaiting(run_id)
             if fetching.ident is not None:
                 fetching.join()
-        ticket.outcome = outcomes[0] if outcomes and is_ours else None
-        return is_ours
+        if is_ours:
+            job.prediction, job.state = prediction, JobState.ACCEPTED
+            job.outcome = outcomes[0] if outcomes else None
 
-    def _unfound(self, lost: Lost, fate: Fate) -> None:
-        why = f": {lost.failure}" if lost.failure and fate is Fate.UNSEEN else ""
-        error = f"{lost.cause}; {fate.value}{why}"
-        if fate is Fate.MISSING:
-            self._desk.log.settle(lost.run_id, Status.FAILED, error=error, error_code="not_sent")
-        elif fate is not Fate.HELD:
-            self._desk.log.mark_unknown(lost.run_id, error)
+    def find_or_send_again(self, job: Job, create: SentCreate) -> None:
+        """Look for a lost create, and send it again only where it surely is missing; else its row says why it ends."""
+        log, run_id = self._context.log, create.run_id
+        found = self._search.find(create)
+        if isinstance(found, Prediction):
+            job.prediction, job.state = found, JobState.ACCEPTED
+        elif found is WhyNotFound.MISSING and job.state is JobState.LOST and log.begin_resubmission(run_id):
+            self.create_once(job, create)
+        else:
+            job.state = JobState.DONE
+            why = f": {create.failure}" if create.failure and found is WhyNotFound.UNSEEN else ""
+            error = f"{create.cause}; {found.value}{why}"
+            if found is WhyNotFound.MISSING:
+                log.settle(run_id, Status.FAILED, error=error, error_code="not_sent")
+            elif found is not WhyNotFound.HELD:
+                log.mark_unknown(run_id, error)
+
+    def cancel_held(self) -> None:
+        """Cancel what creates still held open have become: their ids are not known yet, so they are looked up."""
+        try:
+            for prediction in self._search.look_once(self._held.all()).values():
+                self._context.connections.api.cancel(prediction.id, deadline=time.monotonic() + CANCEL_S)
+        except ImagenError:
+            return  # then they end by themselves, and are logged as they end
+
+    def _stop_awaiting(self, run_id: str) -> None:
+        self._held.drop(run_id)
+        self._context.awaited.drop(run_id)
 
     # -- waiting and fetching ------------------------------------------------------------------------------------
 
-    def _gathered(self, ticket: Ticket, prediction: Prediction) -> Outcome:
+    def collect_or_cancel(self, job: Job, prediction: Prediction) -> Outcome:
         """What became of an accepted prediction; one given up on is canceled first."""
-        deadline = time.monotonic() + self._terms.timeout
-        outcome = self._waited(ticket, prediction, deadline)
+        timeout, outcome = self._options.timeout, None
+        deadline = time.monotonic() + timeout
+        model = job.request.model
+        typical = self._context.spec(model).typical_s
+        if self._options.executor is not None:
+            outcome = collect_on(
+                self._options.executor,
+                self._context.provider,
+                self._context.images.home,
+                prediction,
+                timeout=timeout,
+                history=tuple(self._history(model)),
+                typical=typical,
+                stop=self._stop,
+            )
+        if outcome is None:  # nobody else collects it
+            outcome = wait_and_fetch(
+                self._context.connections,
+                self._context.images,
+                prediction,
+                deadline=deadline,
+                history=lambda: tuple(self._history(model)),  # other workers add to it meanwhile
+                typical=typical,
+                stop=self._stop,
+                watch=lambda seen: self._context.log.observe(str(job.run_id), seen),
+            )
         if outcome.status.is_terminal or outcome.status is Status.UNKNOWN:
             return outcome
         by_user = self._stop.is_set()
-        reason = "canceled by the user" if by_user else f"gave up after {self._terms.timeout:g} s"
+        reason = "canceled by the user" if by_user else f"gave up after {timeout:g} s"
         code = "canceled" if by_user else "timeout"
-        last = self._canceled(outcome.prediction)
+        last = self.cancel(outcome.prediction)
         if last is None or not last.status.is_terminal:
-            return unfinished(
-                outcome, error=f"{reason}; the provider did not confirm the cancellation", error_code=code
-            )
-        outcome = gather(self._desk.edges, last, deadline=time.monotonic() + CANCEL_S)
-        if outcome.status in (Status.CANCELED, Status.ABORTED):
-            return replace(outcome, error=reason, error_code=code)
-        return outcome
+            error = f"{reason}; the provider did not confirm the cancellation"
+            return replace(outcome, status=Status.UNKNOWN, error=error, error_code=code)
+        outcome = self._collect_here(last, time.monotonic() + CANCEL_S)
+        is_canceled = outcome.status in (Status.CANCELED, Status.ABORTED)
+        return replace(outcome, error=reason, error_code=code) if is_canceled else outcome
 
-    def _waited(self, ticket: Ticket, prediction: Prediction, deadline: float) -> Outcome:
-        model = ticket.request.model
-        typical = self._desk.spec(model).typical_s
-        if self._terms.executor is not None:
-            task = Task(
-                provider=self._desk.provider,
-                home=self._desk.edges.images.home,
-                prediction=prediction,
-                timeout=max(0.0, deadline - time.monotonic()),
-                history=tuple(self._history(model)),
-                typical=typical,
-            )
-            outcome = delegate(self._terms.executor, task, stop=self._stop)
-            if outcome is not None:  # else it is collected here, which can be done anywhere
-                return outcome
-        return gather(
-            self._desk.edges,
-            prediction,
-            deadline=deadline,
-            history=lambda: tuple(self._history(model)),  # other workers add to it meanwhile
-            typical=typical,
-            stop=self._stop,
-            watch=lambda seen: self._desk.log.observe(str(ticket.run_id), seen),
-        )
-
-    def _canceled(self, prediction: Prediction) -> Prediction | None:
+    def cancel(self, prediction: Prediction) -> Prediction | None:
         """The prediction after asking to cancel it, or None where the provider cannot or will not say."""
-        api, deadline = self._desk.edges.api, time.monotonic() + CANCEL_S
+        api, deadline = self._context.connections.api, time.monotonic() + CANCEL_S
         try:
             last = api.cancel(prediction.id, deadline=deadline)
             while last is not None and not last.status.is_terminal and time.monotonic() < deadline:
@@ -326,20 +359,21 @@ class Carrier:
             return None
         return last
 
-    def _recorded(self, ticket: Ticket, outcome: Outcome) -> Run:
-        desk, request = self._desk, ticket.request
-        spec = desk.spec(request.model)
+    def record(self, job: Job, outcome: Outcome) -> Run:
+        """Settle the row with what the prediction came to, and what it cost."""
+        context, request = self._context, job.request
+        spec = context.spec(request.model)
         cost = source = None
         if outcome.status in (Status.SUCCEEDED, Status.EXPIRED):
             count = len(outcome.images) or len(outcome.prediction.output)
-            source = "simulated" if desk.provider.is_simulator else spec.price_source
+            source = "simulated" if context.provider.is_simulator else spec.price_source
             cost = cost_of(spec, request.input, count)
         elif outcome.status is Status.ABORTED:
             cost, source = 0.0, "not billed"
         if outcome.status is Status.SUCCEEDED and (seconds := outcome.prediction.total_s) is not None:
             self._history(request.model).append(seconds)
-        return desk.log.settle(
-            str(ticket.run_id),
+        return context.log.settle(
+            str(job.run_id),
             outcome.status,
             prediction=outcome.prediction,
             images=outcome.images,
@@ -349,11 +383,14 @@ class Carrier:
             cost_source=source if cost is not None else None,
         )
 
+    def _collect_here(self, prediction: Prediction, deadline: float) -> Outcome:
+        return wait_and_fetch(self._context.connections, self._context.images, prediction, deadline=deadline)
+
     def _history(self, model: str) -> deque[float]:
         """Durations of this model's recent predictions, in seconds: the log's at first, then what ends meanwhile."""
         known = self._durations.get(model)
         if known is None:
-            earlier = self._desk.log.latencies(model, self._desk.provider.name)
+            earlier = self._context.log.latencies(model, self._context.provider.name)
             known = self._durations.setdefault(model, deque(reversed(earlier), maxlen=200))
         return known
 

@@ -1,4 +1,4 @@
-"""Tickets from what the log already holds: an experiment gone on with, and rows that a dead process left behind."""
+"""Jobs from what the log already holds: an experiment gone on with, and rows that a dead process left behind."""
 
 from __future__ import annotations
 
@@ -6,65 +6,62 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from imagen_nb.log.log import Log
-from imagen_nb.log.queries import Leftover, ResumeState
+from imagen_nb.log.queries import Leftover
 from imagen_nb.planning.plan import Plan
 from imagen_nb.records import Prediction, Request, Status
-from imagen_nb.sweeps.one_request import Ticket
+from imagen_nb.sweeps.one_request import Job, JobState
+from imagen_nb.sweeps.recover import LEFTOVER_SLACK, SentCreate
 
 MOST_COUNTED = 100_000
 """Requests of a plan that is looked up in the log before it is confirmed; a larger one is confirmed as a whole."""
 
 
-def plan_tickets(requests: Iterable[Request]) -> Iterator[Ticket]:
-    """A ticket for each request, all to be sent."""
-    return (Ticket(index, request) for index, request in enumerate(requests))
+def new_jobs(requests: Iterable[Request]) -> Iterator[Job]:
+    """A job for each request, all to be sent."""
+    return (Job(index, request) for index, request in enumerate(requests))
 
 
-def resumed_tickets(requests: Iterable[Request], log: Log, experiment: str, provider: str) -> Iterator[Ticket]:
-    """A ticket for each request of an experiment that may have been begun before.
+def jobs_to_resume(requests: Iterable[Request], log: Log, experiment: str, provider: str) -> Iterator[Job]:
+    """A job for each request of an experiment that may have been begun before.
 
     What succeeded is not asked again. What is still running is picked up by its id; what may have been accepted is
     looked for first; what another living process is at is left to it; all else is sent, on its old row if it has one.
     """
     succeeded = log.resume_state(experiment, provider).succeeded
     for index, request in enumerate(requests):
-        if request.key in succeeded:
-            yield Ticket(index, request, done=log.get(succeeded[request.key]))
+        key = request.key
+        if key in succeeded:
+            yield Job(index, request, JobState.DONE, run=log.get(succeeded[key]))
+            continue
+        # Asked anew when its turn has come, which may be hours later: other notebooks are at work too.
+        state = log.resume_state(experiment, provider, request=request)
+        if key in state.succeeded:
+            yield Job(index, request, JobState.DONE, run=log.get(state.succeeded[key]))
+        elif key in state.open:
+            row = state.open[key]
+            mine = log.adopt_rows([row.run_id]) if row.is_free else []
+            yield pick_up(index, mine[0]) if mine else Job(index, request, JobState.DONE, run=log.get(row.run_id))
+        elif key in state.unsent:
+            yield Job(index, request, JobState.UNSENT, state.unsent[key])
         else:
-            # Asked anew when its turn has come, which may be hours later: other notebooks are at work too.
-            yield _resumed(index, request, log, log.resume_state(experiment, provider, request=request))
+            yield Job(index, request)
 
 
-def leftover_tickets(rows: Iterable[Leftover], log: Log) -> Iterator[Ticket]:
-    """A ticket for each of the rows that nobody drives when its turn comes, only to be settled: nothing is sent."""
+def jobs_left_over(rows: Iterable[Leftover], log: Log) -> Iterator[Job]:
+    """A job for each of the rows that nobody drives when its turn comes, only to be settled: nothing is sent."""
     for index, row in enumerate(rows):
-        for adopted in log.adopt_rows([row.run_id]):
-            yield _picked_up(index, adopted, may_send=False)
+        for mine in log.adopt_rows([row.run_id]):
+            yield pick_up(index, mine, may_send=False)
 
 
-def _resumed(index: int, request: Request, log: Log, state: ResumeState) -> Ticket:
-    key = request.key
-    if key in state.succeeded:
-        return Ticket(index, request, done=log.get(state.succeeded[key]))
-    if key in state.open:
-        row = state.open[key]
-        for adopted in log.adopt_rows([row.run_id]) if row.is_free else ():
-            return _picked_up(index, adopted, may_send=True)
-        return Ticket(index, request, done=log.get(row.run_id))
-    return Ticket(index, request, run_id=state.unsent.get(key), is_ended=key in state.unsent)
-
-
-def _picked_up(index: int, row: Leftover, *, may_send: bool) -> Ticket:
-    known = Prediction(row.prediction_id, Status.STARTING) if row.prediction_id else None
-    return Ticket(
-        index,
-        row.request,
-        run_id=row.run_id,
-        prediction=known,
-        is_lost=known is None,
-        may_send=may_send,
-        intended_at=row.intended_at,
-    )
+def pick_up(index: int, row: Leftover, *, may_send: bool = True) -> Job:
+    """A job that goes on with a row: to collect its prediction, or to find out whether there is one."""
+    if row.prediction_id is not None:
+        known = Prediction(row.prediction_id, Status.STARTING)
+        return Job(index, row.request, JobState.ACCEPTED, row.run_id, prediction=known)
+    state = JobState.LOST if may_send else JobState.LOST_DO_NOT_SEND
+    create = SentCreate(row.run_id, row.request, row.intended_at, slack=LEFTOVER_SLACK)
+    return Job(index, row.request, state, row.run_id, create=create)
 
 
 def remaining(plan: Plan, log: Log, experiment: str, provider: str) -> Plan:

@@ -103,7 +103,7 @@ def test_no_byte_of_the_token_is_in_any_file_output_or_foreign_header(
         frame.imagen.export(out / "folder")
         frame.imagen.report(out / "report.html")
         frame.to_pickle(out / "frame.pickle")
-        shown: list[Any] = [ws, ws.provider, ws.settings, vars(ws), vars(ws.edges.api), ws.notices, runs, errors]
+        shown: list[Any] = [ws, ws.provider, ws.settings, vars(ws), vars(ws.connections.api), ws.notices, runs, errors]
         shown += [repr(error) + str(error) + repr(vars(error)) for error in errors]
         shown += [dict(ws.show(run)) for run in runs] + [run.cell() for run in runs]
         assert all(is_clean(repr(each)) for each in shown)
@@ -142,10 +142,10 @@ CELLS = [
     "im.frame().imagen.grid(rows='nonsense')",
     "im.settings.resolve(environ=3)",
     "from imagen_nb.workspace import default_workspace; ws = default_workspace(); ws.log.settle('x', 'nonsense')",
-    "ws.edges.api.get(3, deadline='soon')",
-    "ws.edges.api.create(3, deadline=0)",
-    "ws.edges.downloader.fetch(3, 4, deadline=5)",
-    "ws.edges.images.publish(1, 2, 3)",
+    "ws.connections.api.get(3, deadline='soon')",
+    "ws.connections.api.create(3, deadline=0)",
+    "ws.connections.downloader.fetch(3, 4, deadline=5)",
+    "ws.images.publish(1, 2, 3)",
 ]
 
 
@@ -185,7 +185,7 @@ def test_no_verbose_traceback_shows_the_token(
         "imagen_nb.api.downloads.examine",
         "imagen_nb.log.images.Images.publish",
         "imagen_nb.log.log.Log.accept",
-        "imagen_nb.views.display.render_run",
+        "imagen_nb.views.cards.render_run",
     ],
 )
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from ledger import books
-from origin import Origin, throttled
+from origin import Origin, throttle
 from providers import CANARY
 
 from imagen_nb.planning.plan import Plan
@@ -29,7 +29,7 @@ DROPS = {
     "no id": {"after": [says({}, 201)]},
 }
 PLACES = {
-    "row written, create refused for now": ("create", {"instead": [throttled(60.0)]}),
+    "row written, create refused for now": ("create", {"instead": [throttle(60.0)]}),
     "create sent, never processed": ("create", {"is_done": False}),
     "create processed, reply not read": ("create", {}),
     "accepted, not looked at": ("get", {"is_done": False}),
@@ -85,7 +85,7 @@ class LedgerMachine(RuleBasedStateMachine):
         runs = self.ws.submit(plan, experiment=name)
         reached = (lambda: len(self.api.of(kind))) if "instead" in options else hold.reached.is_set
         while not (reached() or runs.is_done):
-            runs.sweep.wait(0.01)
+            runs.is_done_within(0.01)
         abandon(self.ws)
         self.api.heal()
         self.ws = self.opened()

@@ -16,7 +16,7 @@ from origin import Origin
 from providers import CANARY
 
 from imagen_nb.records import Status
-from imagen_nb.sweeps.recover import Fate, Lost, Search
+from imagen_nb.sweeps.recover import CreateSearch, SentCreate, WhyNotFound
 from imagen_nb.workspace import Workspace
 
 
@@ -105,9 +105,9 @@ def test_a_row_settled_elsewhere_meanwhile_is_not_sent_again(ws: Workspace, othe
 def test_a_search_ends_for_a_row_that_got_its_prediction_meanwhile(ws: Workspace, api: Origin) -> None:
     """Somebody else's prediction with the same prompt is on offer; the row has its own, and is left as it is."""
     (run, _) = ws.run(ws.plan(["b", "c"]), hold=0)
-    ws.edges.api.create(run.request, deadline=time.monotonic() + 20.0)
-    search = Search(ws.edges.api, ws.log, ws.provider.name, ws.spec, stop=threading.Event(), settle_s=0.6)
-    assert search.find(Lost(run.id, run.request, datetime.now(timezone.utc))) is Fate.HELD
+    ws.connections.api.create(run.request, deadline=time.monotonic() + 20.0)
+    search = CreateSearch(ws.connections.api, ws.log, ws.provider.name, ws.spec, stop=threading.Event(), settle_s=0.6)
+    assert search.find(SentCreate(run.id, run.request, datetime.now(timezone.utc))) is WhyNotFound.HELD
     assert ws.log.get(run.id) == run
     assert len(api.bills) == 3
 

@@ -108,7 +108,7 @@ def test_an_outage_is_outwaited_without_a_storm(ws: Workspace, api: Origin) -> N
     until(lambda: len(api.bills) == 16)
     before = len(api.seen)
     api.fault("any", instead=[page(503)])
-    assert not runs.sweep.wait(4.0)
+    assert not runs.is_done_within(4.0)
     assert len(api.seen) - before < 16 * 4 * 4
     api.heal()
     runs.wait()
@@ -137,8 +137,8 @@ def test_an_interrupt_ends_every_wait(ws: Workspace, api: Origin) -> None:
     began = time.monotonic()
     runs.cancel()
     more.cancel()
-    assert runs.sweep.wait(5.0)
-    assert more.sweep.wait(5.0)
+    assert runs.is_done_within(5.0)
+    assert more.is_done_within(5.0)
     assert time.monotonic() - began < 5.0
     now = books(ws.log, api)
     now.check()

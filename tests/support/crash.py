@@ -52,8 +52,8 @@ def hold_at(api: Origin, kind: str, *, is_done: bool = True, **options: int) -> 
 def abandon(workspace: Workspace) -> None:
     """End a workspace as a SIGKILL would: nothing that its threads still do reaches the log, and its rows are free."""
     workspace.log.close()
-    workspace.edges.api.close()
-    workspace.edges.downloader.close()
+    workspace.connections.api.close()
+    workspace.connections.downloader.close()
 
 
 def planned(workspace: Workspace, count: int) -> Plan:

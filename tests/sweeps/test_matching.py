@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from imagen_nb.records import Prediction, Request, Status
-from imagen_nb.sweeps.recover import Wanted, match, may_be
+from imagen_nb.sweeps.recover import WantedPrediction, match, may_be
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 DEFAULTS = {"aspect_ratio": "1:1", "output_format": "jpg"}
 
 
-def _wanted(run_id: str = "a", *, model: str = "google/imagen-4", at: int = 0, **params: Any) -> Wanted:
+def _wanted(run_id: str = "a", *, model: str = "google/imagen-4", at: int = 0, **params: Any) -> WantedPrediction:
     request = Request(model, {"prompt": "a fox", **params}, "a fox")
-    return Wanted(run_id, request, NOON + timedelta(seconds=at), DEFAULTS)
+    return WantedPrediction(run_id, request, NOON + timedelta(seconds=at), DEFAULTS)
 
 
 def _listed(identifier: str = "p", *, model: str = "google/imagen-4", at: int = 1, **params: Any) -> Prediction:
@@ -108,7 +108,7 @@ def test_what_cannot_be_ruled_out_may_be_it(near: Prediction) -> None:
     ],
     ids=["too old", "another prompt", "another value than was sent", "a model that goes by a name we know"],
 )
-def test_what_is_surely_another_is_ruled_out(one: Wanted, other: Prediction) -> None:
+def test_what_is_surely_another_is_ruled_out(one: WantedPrediction, other: Prediction) -> None:
     """A prediction that cannot be the request's does not keep it from being missing."""
     assert not may_be(one, other)
 
