@@ -9,7 +9,6 @@ import pytest
 from shells import Session, session
 
 from imagen_nb import workspace
-from imagen_nb import workspace as default
 
 
 @pytest.fixture
@@ -139,12 +138,13 @@ def test_no_name_of_python_is_mixed_in(notebook: Session, text: str, stands: str
     assert notebook.complete(text) == [stands]
 
 
-def test_it_makes_no_home_and_asks_nobody(notebook: Session, tmp_path: Path) -> None:
+def test_it_makes_no_home_and_asks_nobody(notebook: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Completion neither makes a folder nor a connection, even for experiments and models nobody knows."""
+    monkeypatch.setattr(workspace, "_simulator", None)
     assert notebook.complete("%imagen -e ") == [] or not (tmp_path / "imagen_runs").exists()
     notebook.complete("%imagen -m no/body -p s")
     assert not (tmp_path / "imagen_runs").exists()
-    assert workspace._simulator is None or default.default_workspace()._edges is None
+    assert workspace._simulator is None
 
 
 def test_a_mistake_in_it_never_shows(
