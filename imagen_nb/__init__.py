@@ -45,7 +45,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-    from imagen_nb.frames import read_log
+    from imagen_nb.frames.read import read_log
     from imagen_nb.planning.plan import Plan
     from imagen_nb.records import Image, Request, Run, Status
     from imagen_nb.sweeps.sweep import Runs
@@ -81,7 +81,7 @@ _HOMES = {
     "Runs": "imagen_nb.sweeps.sweep",
     "Status": "imagen_nb.records",
     "Workspace": "imagen_nb.workspace",
-    "read_log": "imagen_nb.frames",
+    "read_log": "imagen_nb.frames.read",
 }
 
 

@@ -88,7 +88,7 @@ class ImagenAccessor:
     def export(self, path: str | os.PathLike[str]) -> Path:
         """Write a `.csv` (safe to open in a spreadsheet), a `.parquet`, or a folder that image datasets load.
 
-        Returns the absolute path. `imagen_nb.frames.read_log(path)` reads each of them back.
+        Returns the absolute path. `imagen_nb.read_log(path)` reads each of them back.
         """
         from imagen_nb.frames.export import export
 

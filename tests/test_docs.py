@@ -111,7 +111,7 @@ def test_readme_names_exist() -> None:
     """Each `im.name`, `ws.name` and `df.imagen.name` of the README can be had."""
     import pandas as pd
 
-    importlib.import_module("imagen_nb.frames")
+    importlib.import_module("imagen_nb.accessor")
     assert set(re.findall(r"\bim\.(\w+)", README)) <= set(dir(imagen_nb))
     assert all(hasattr(Workspace, name) for name in re.findall(r"\bws\.(\w+)\(", README))
     accessor: Any = pd.DataFrame.imagen  # type: ignore[attr-defined] # given to it by the package

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,9 +11,10 @@ import pandas as pd
 
 from imagen_nb.errors import InputError, comma_list, did_you_mean
 from imagen_nb.frames.runs import need, runs_of, values
-from imagen_nb.records import INDEX, Image, Rendering, Run
+from imagen_nb.planning.values import as_whole
+from imagen_nb.records import INDEX, Rendering, Run
 from imagen_nb.views.differences import Change, Difference, render_comparison, setting_differences, word_changes
-from imagen_nb.views.pictures import Thumb, below
+from imagen_nb.views.pictures import below
 from imagen_nb.views.thumbnails import thumbs
 
 PAIR_PX = 768
@@ -29,8 +28,6 @@ class Comparison:
 
     a: Run
     b: Run
-    thumb: Callable[[Sequence[Image], int], Thumb] = field(default=thumbs, repr=False, compare=False)
-    """Makes thumbnails of images: of any home by default."""
 
     @cached_property
     def prompt_diff(self) -> tuple[Change, ...]:
@@ -42,15 +39,8 @@ class Comparison:
         """Model, slots and parameters that differ, as `name`, `a` and `b`; None where a run does not have it."""
         return setting_differences(self.a, self.b)
 
-    def sources(self, px: int = PAIR_PX) -> tuple[str, str]:
-        """The first images of both as `data:` URIs, the longer side `px` pixels at most; "" where there is none."""
-        images = [run.images[0] if run.images else None for run in (self.a, self.b)]
-        thumb = self.thumb([image for image in images if image], px)
-        first, second = (thumb(image) if image else "" for image in images)
-        return first, second
-
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Rendering:  # noqa: ARG002 - the protocol
-        thumb = self.thumb([*self.a.images, *self.b.images], PAIR_PX)
+        thumb = thumbs([*self.a.images, *self.b.images], PAIR_PX)
         return render_comparison(self.a, self.b, thumb, link=below(Path.cwd()))
 
 
@@ -66,7 +56,8 @@ def compare(frame: pd.DataFrame, a: Key | None = None, b: Key | None = None) -> 
         a, b = 0, 1
     if a is None or b is None:
         raise InputError("one run is named, and two are compared", "Name both: df.imagen.compare(a, b).")
-    return Comparison(*runs_of(frame.iloc[[place_of(frame, a), place_of(frame, b)]]))
+    first, second = runs_of(frame.iloc[[place_of(frame, a), place_of(frame, b)]])
+    return Comparison(first, second)
 
 
 def place_of(frame: pd.DataFrame, key: Key) -> int:
@@ -88,13 +79,10 @@ def place_of(frame: pd.DataFrame, key: Key) -> int:
             raise InputError(f"{len(found)} runs begin with {key!r}", several)
         hint = did_you_mean(key, ids, "df.index lists the ids; positions do too.")
         raise InputError(f"no run {key!r} in this frame", hint)
-    try:
-        position = operator.index(key)
-    except TypeError:
-        position = None
-    if position is None or isinstance(key, bool):
+    position = as_whole(key)
+    if position is None:
         kind = type(key).__name__
-        raise InputError(f"a {kind} names no run", "Give a run id, the beginning of one, or a position.") from None
+        raise InputError(f"a {kind} names no run", "Give a run id, the beginning of one, or a position.")
     if not -len(frame) <= position < len(frame):
         raise InputError(f"no run at position {position}", f"This frame has {len(frame):,} runs, counted from 0.")
     return position % len(frame)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -13,25 +15,36 @@ import pandas as pd
 
 from imagen_nb.errors import InputError
 from imagen_nb.files import absolute_path
-from imagen_nb.frames import export as csvtext
-from imagen_nb.frames.export import NUMBER, read_lines
-from imagen_nb.frames.runs import paths_in, plain, values, with_levels
+from imagen_nb.frames.export import FILE_NAME, METADATA, NUMBER, unguard
+from imagen_nb.frames.runs import paths_in, values, with_levels
 from imagen_nb.log.frame import STATUSES
+from imagen_nb.log.frame import _mixed as narrowest
 from imagen_nb.records import INDEX, LOG_COLUMNS
 from imagen_nb.views.words import value_text
 
+_CELL = re.compile(r'("(?:[^"]|"")*"|[^,\r\n]*)(,|\r\n|\n|\r|\Z)')
+_WORDS = {"": None, "nan": None, "true": True, "false": False}
+
 
 def read_log(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """A frame from a `.csv`, a `.parquet` or a folder that `df.imagen.export` wrote, with the log's types.
+    """A log's frame again, from a `.csv`, a `.parquet` or a folder that `df.imagen.export` wrote.
 
-    A CSV or Parquet file from elsewhere is read as well as its types can be told. Raises `InputError` for a file that
-    is not there or cannot be read.
+    It has the columns of `imagen_nb.frame()` with their types, is indexed by `run_id` and has `.imagen`, so whatever
+    is done with the log of a workspace can be done with it. From a `.csv` or `.parquet` every row comes back as it
+    was; from a folder one row for each run that has images, with the paths of the folder's own copies.
+
+    A file from elsewhere is read as well as its types can be told: columns that the log does not name itself become
+    boolean, Int64, float64 or string, whichever is the narrowest that holds them; a log's own column whose values are
+    none (a word for a number, an unknown status) is missing there. Raises `InputError` for a file that is not there or
+    cannot be read, and for Parquet without pyarrow.
     """
     source = absolute_path(path, "read from")
     if source.is_dir():
-        return _from_folder(source)
+        return _read_folder(source)
     try:
-        return _from_parquet(source) if source.suffix.lower() in (".parquet", ".pq") else _from_csv(source)
+        if source.suffix.lower() not in (".parquet", ".pq"):
+            return _read_csv(source)
+        frame = with_levels(pd.read_parquet(source, engine="pyarrow"))
     except ImportError:
         raise InputError("Parquet needs the package pyarrow", "pip install pyarrow, or read a .csv.") from None
     except (OSError, ValueError) as error:
@@ -39,107 +52,102 @@ def read_log(path: str | os.PathLike[str]) -> pd.DataFrame:
         raise InputError(
             f"{source} cannot be read: {reason}", "Give a file or folder that df.imagen.export wrote."
         ) from None
+    names = [INDEX, *map(str, frame.columns)] if frame.index.name == INDEX else list(map(str, frame.columns))
+    return log_frame({name: values(frame, name) for name in names})
 
 
-def _from_csv(source: Path) -> pd.DataFrame:
+def _read_csv(source: Path) -> pd.DataFrame:
     with source.open(encoding="utf-8-sig", newline="") as file:
-        rows = csvtext.read(file.read())
+        rows = csv_rows(file.read())
     header = [str(name) for name in next(rows, [])]
     table = [(*row, *[None] * (len(header) - len(row)))[: len(header)] for row in rows]
-    return typed(dict(zip(header, zip(*table, strict=True) if table else [()] * len(header), strict=True)))
+    columns = zip(*table, strict=True) if table else [()] * len(header)
+    return log_frame(dict(zip(header, columns, strict=True)))
 
 
-def _from_parquet(source: Path) -> pd.DataFrame:
-    frame = with_levels(pd.read_parquet(source, engine="pyarrow"))
-    names = [INDEX] if frame.index.name == INDEX else []
-    return typed({name: values(frame, name) for name in [*names, *map(str, frame.columns)]})
+def csv_rows(text: str) -> Iterator[list[Any]]:
+    """The rows of a CSV text, ours or anyone's: str, int, float, bool and None.
+
+    Quotes tell text from all else, as `csv_line` writes it. No reader of Python or pandas says which cells had them,
+    so this one looks for itself; in a file from elsewhere a bare cell is what it looks like.
+    """
+    row: list[Any] = []
+    for cell, stop in _CELL.findall(text):
+        row.append(_value(cell))
+        if stop != ",":
+            if row != [None]:
+                yield row
+            row = []
 
 
-def _from_folder(folder: Path) -> pd.DataFrame:
+def _value(cell: str) -> Any:
+    if cell.startswith('"'):
+        return unguard(cell[1:-1].replace('""', '"'))
+    if cell.lower() in _WORDS:
+        return _WORDS[cell.lower()]
+    for kind in (int, float):
+        try:
+            return kind(cell)
+        except ValueError:
+            continue
+    return unguard(cell)
+
+
+def _read_folder(folder: Path) -> pd.DataFrame:
     """One row a run again: the lines of its images, in the order of their numbers, are one.
 
     A number that the row has already begins another, since a row may have been in the frame several times.
     """
+    try:
+        lines = [json.loads(line) for line in (folder / METADATA).read_text("utf-8").splitlines()]
+        paths = [str(folder / line.pop(FILE_NAME)) for line in lines]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"{folder} is no folder that was exported", f"It has no readable {METADATA}.") from None
     rows: dict[Any, dict[str, Any]] = {}
-    for line_number, line in enumerate(read_lines(folder)):
-        number, image = line.pop(NUMBER, 1), line.pop("image")
-        again = count()
-        key = (line.get(INDEX) or line_number, next(again))
-        while key in rows and number in rows[key]["images"]:
-            key = (key[0], next(again))
-        rows.setdefault(key, {**line, "image": image, "images": {}})["images"][number] = image
-    for row in rows.values():
-        row["images"] = tuple(image for _, image in sorted(row["images"].items()))
-    names = _ordered(dict.fromkeys(name for row in rows.values() for name in row))
-    return typed({name: [row.get(name) for row in rows.values()] for name in names})
+    images: dict[Any, dict[int, str]] = {}
+    for place, (line, path) in enumerate(zip(lines, paths, strict=True)):
+        number = line.pop(NUMBER, 1)
+        run_id = line.get(INDEX) or place
+        key = next(key for again in count() if number not in images.get(key := (run_id, again), ()))
+        rows.setdefault(key, line)
+        images.setdefault(key, {})[number] = path
+    names = list(dict.fromkeys(name for row in rows.values() for name in row))
+    columns: dict[str, Sequence[Any]] = {name: [row.get(name) for row in rows.values()] for name in names}
+    files = [tuple(path for _, path in sorted(each.items())) for each in images.values()]
+    # Where the log has them.
+    at = names.index("width") if "width" in names else len(names)
+    before, after = names[:at], names[at:]
+    columns |= {"image": [each[0] for each in files], "images": files}
+    return log_frame({name: columns[name] for name in (*before, "image", "images", *after)})
 
 
-def _ordered(names: Iterable[str]) -> list[str]:
-    """The names with `image` and `images` where the log has them."""
-    others = [name for name in names if name not in ("image", "images")]
-    place = others.index("width") if "width" in others else len(others)
-    return [*others[:place], "image", "images", *others[place:]]
-
-
-# ----------------------------------------------------------------------------------------------------
-# Columns that came from a file, typed as the log types them.
-
-_MOST_INT = 2**63
-_TIMES = frozenset({"created_at", "started_at", "completed_at"})
-_FLOATS = frozenset({"total_s", "predict_s", "cost_usd"})
-_WHOLE = frozenset({"repeat", "width", "height", "bytes", "rating"})
-_TEXTS = LOG_COLUMNS.keys() - _TIMES - _FLOATS - _WHOLE - {"status", "images"}
-
-
-def typed(columns: dict[str, Sequence[Any]]) -> pd.DataFrame:
+def log_frame(columns: dict[str, Sequence[Any]]) -> pd.DataFrame:
     """A frame of these columns with the log's types, indexed by `run_id` where that is among them.
 
     A slot or parameter has the narrowest type that holds all its values: boolean, Int64, float64, else string.
     """
-    cells = {name: [plain(item) for item in items] for name, items in columns.items()}
+    cells = dict(columns)
     ids = cells.pop(INDEX, None)
-    index = None if ids is None else pd.Index([None if item is None else value_text(item) for item in ids], name=INDEX)
-    made: pd.DataFrame = pd.DataFrame({name: _column(name, items) for name, items in cells.items()})
-    return made if index is None else made.set_index(index)
+    frame: pd.DataFrame = pd.DataFrame({name: _column(name, items) for name, items in cells.items()})
+    if ids is not None:
+        frame.index = pd.Index([None if item is None else value_text(item) for item in ids], name=INDEX)
+    return frame
 
 
-def _column(name: str, items: list[Any]) -> Any:
-    if name == "status":
-        words = [item if item in STATUSES.categories else None for item in items]
-        return pd.Categorical(words, dtype=STATUSES)
-    if name in _TIMES:
-        return pd.to_datetime(pd.Series(items, dtype=object), utc=True, errors="coerce", format="ISO8601").astype(
-            "datetime64[us, UTC]"
-        )
-    if name in _FLOATS:
-        return _numbers(items).astype("float64")
-    if name in _WHOLE:
-        return _numbers(items).round().astype("Int64")
-    if name == "images":
-        return _tuples([paths_in(item) for item in items])
-    return _texts(items) if name in _TEXTS else _narrowed(items)
-
-
-def _numbers(items: list[Any]) -> Any:
-    return pd.to_numeric(pd.Series(items, dtype=object), errors="coerce").astype("Float64")
-
-
-def _tuples(items: list[list[str]]) -> Any:
-    column = np.empty(len(items), dtype=object)
-    column[:] = [tuple(each) if each else pd.NA for each in items]
-    return column
-
-
-def _texts(items: list[Any]) -> Any:
+def _column(name: str, items: Sequence[Any]) -> Any:
+    kind = LOG_COLUMNS.get(name)
+    if kind == "status":
+        return pd.Categorical([item if item in STATUSES.categories else None for item in items], dtype=STATUSES)
+    if kind == "time":
+        times = pd.to_datetime(pd.Series(items, dtype=object), utc=True, errors="coerce", format="ISO8601")
+        return times.astype("datetime64[us, UTC]")
+    if kind in ("number", "whole"):
+        numbers = pd.to_numeric(pd.Series(items, dtype=object), errors="coerce").astype("Float64")
+        return numbers.round().astype("Int64") if kind == "whole" else numbers.astype("float64")
+    if kind == "paths":
+        column = np.empty(len(items), dtype=object)
+        column[:] = [tuple(paths) if (paths := paths_in(item)) else pd.NA for item in items]
+        return column
+    if kind is None and {type(item) for item in items} <= {bool, int, float, str, type(None)}:
+        return narrowest(list(items))
     return pd.array([None if item is None else value_text(item) for item in items], dtype="string")
-
-
-def _narrowed(items: list[Any]) -> Any:
-    kinds = {type(item) for item in items if item is not None}
-    if kinds == {bool}:
-        return pd.array(items, dtype="boolean")
-    if kinds == {int} and all(item is None or -_MOST_INT <= item < _MOST_INT for item in items):
-        return pd.array(items, dtype="Int64")
-    if kinds and kinds <= {int, float} and kinds != {int}:
-        return np.array([np.nan if item is None else item for item in items], dtype="float64")
-    return _texts(items)

@@ -1,11 +1,10 @@
-"""Rows of a frame back into runs, so that a frame from anywhere shows as the log it came from would."""
+"""Rows of a frame back into runs, and the columns of a frame, whichever it has; so that a frame from anywhere shows."""
 
 from __future__ import annotations
 
 import ast
 import json
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import lru_cache
@@ -17,11 +16,21 @@ from PIL import Image as Pillow
 
 from imagen_nb.errors import InputError, brief, comma_list, did_you_mean
 from imagen_nb.planning.template import parse
+from imagen_nb.planning.values import plain
 from imagen_nb.records import INDEX, LEADING_COLUMNS, LOG_COLUMNS, TRAILING_COLUMNS, Image, Request, Run, Status
+from imagen_nb.views.pictures import sha256_of
 
-_HASH = re.compile("[0-9a-f]{64}")
-_MIMES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp", ".gif": "image/gif",
-          ".avif": "image/avif"}  # fmt: skip
+Names = str | Iterable[str] | None
+"""What a user may give for columns: one name, several, or none."""
+
+_MIMES = {
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+    ".avif": "image/avif",
+}
 
 
 def runs_of(frame: pd.DataFrame) -> list[Run]:
@@ -32,28 +41,26 @@ def runs_of(frame: pd.DataFrame) -> list[Run]:
     return [_run(dict(zip(names, row, strict=True)), settings, place) for place, row in enumerate(rows)]
 
 
-def paths_of(row: Mapping[str, Any]) -> tuple[Path, ...]:
-    """The files of a run: `images`, else `image`. A list that a CSV turned into text is read again."""
-    many = paths_in(row.get("images"))
-    one = row.get("image")
-    return tuple(Path(path).absolute() for path in (many or ([one] if isinstance(one, str) and one else [])))
-
-
-def sha256_of(path: Path) -> str | None:
-    """The hash that a file of a home is named by, or None for any other file."""
-    return path.stem if _HASH.fullmatch(path.stem) else None
-
-
-def mime_of(path: Path) -> str:
-    """The type that a file's ending says."""
-    return _MIMES.get(path.suffix.lower(), "application/octet-stream")
-
-
-def _run(row: dict[str, Any], settings: Sequence[str], place: int) -> Run:
+def _run(row: Mapping[str, Any], settings: Sequence[str], place: int) -> Run:
+    prompt = _text(row["prompt"]) or ""
+    template = _text(row["template"]) or prompt
+    inputs = {name: row[name] for name in settings if row[name] is not None}
+    own = {name: f"slot_{name}" if name in LOG_COLUMNS else name for name in slot_names(template)}
+    request = Request(
+        model=_text(row["model"]) or "",
+        slots={name: inputs.pop(column) for name, column in own.items() if column in inputs},
+        input={"prompt": prompt, **{input_name(name): item for name, item in inputs.items()}},
+        template=template,
+        repeat=_integer(row["repeat"]) or 1,
+    )
+    try:
+        status = Status(row["status"])
+    except ValueError:
+        status = Status.UNKNOWN
     return Run(
         id=_text(row[INDEX]) or str(place),
-        request=_request(row, settings),
-        status=_status(row["status"]),
+        request=request,
+        status=status,
         error=_text(row["error"]),
         error_code=_text(row["error_code"]),
         prediction_id=_text(row["prediction_id"]),
@@ -68,32 +75,58 @@ def _run(row: dict[str, Any], settings: Sequence[str], place: int) -> Run:
         provider=_text(row["provider"]),
         experiment=_text(row["experiment"]),
         tag=_text(row["tag"]),
-        rating=_whole(row["rating"]),
+        rating=_integer(row["rating"]),
         note=_text(row["note"]),
     )
 
 
-def _request(row: Mapping[str, Any], settings: Sequence[str]) -> Request:
-    prompt = _text(row["prompt"]) or ""
-    template = _text(row["template"]) or prompt
-    given = {name: row[name] for name in settings if row[name] is not None}
-    slots = {name: given.pop(own) for name in slot_names(template) if (own := column_name(name, "slot")) in given}
-    return Request(
-        model=_text(row["model"]) or "",
-        input={"prompt": prompt, **{input_name(name): item for name, item in given.items()}},
-        template=template,
-        slots=slots,
-        repeat=_whole(row["repeat"]) or 1,
-    )
+def _images(row: Mapping[str, Any]) -> tuple[Image, ...]:
+    """The run's images. The columns of sizes speak of the first; of the others the files do."""
+    images = []
+    known = [_integer(row[name]) or 0 for name in ("width", "height", "bytes")]
+    digest = _text(row["sha256"])
+    for path in paths_of(row):
+        width, height, size = known if all(known) else _measure(str(path))
+        mime = _MIMES.get(path.suffix.lower(), "application/octet-stream")
+        images.append(Image(path, sha256_of(path) or digest or "", width, height, size, mime))
+        known, digest = [0], None  # of all others nothing is known
+    return tuple(images)
 
 
-def column_name(name: str, kind: str) -> str:
-    """The column of a slot or an input: its own name, or `slot_…` and `input_…` where that is one of the log's own."""
-    return f"{kind}_{name}" if name in LOG_COLUMNS else name
+@lru_cache(maxsize=4096)
+def _measure(path: str) -> tuple[int, int, int]:
+    """Width, height and bytes from the file's head; zeros where there is no such image."""
+    try:
+        with Pillow.open(path) as image:
+            return (*image.size, Path(path).stat().st_size)
+    except (OSError, ValueError, Pillow.DecompressionBombError):
+        return 0, 0, 0
+
+
+def paths_of(row: Mapping[str, Any]) -> tuple[Path, ...]:
+    """The files of a run: `images`, else `image`. A list that a CSV turned into text is read again."""
+    many = paths_in(row.get("images"))
+    one = row.get("image")
+    return tuple(Path(path).absolute() for path in (many or ([one] if isinstance(one, str) and one else [])))
+
+
+def paths_in(item: Any) -> list[str]:
+    """Paths from a cell of `images`: a list of any kind, or the text (JSON, a Python literal) that CSV made of one."""
+    if isinstance(item, str):
+        for read in (json.loads, ast.literal_eval):
+            try:
+                found = read(item)
+            except (ValueError, SyntaxError, RecursionError, MemoryError):
+                continue
+            item = found if isinstance(found, list | tuple) else []
+            break
+        else:
+            item = [item]
+    return [path for path in item if isinstance(path, str) and path] if hasattr(item, "__iter__") else []
 
 
 def input_name(column: str) -> str:
-    """The input that a column holds."""
+    """The input that a column holds: `input_status` that of `status`, which as a column is the log's own."""
     short = column.removeprefix("input_")
     return short if short in LOG_COLUMNS else column
 
@@ -105,52 +138,6 @@ def slot_names(template: str) -> tuple[str, ...]:
         return tuple(slot.name for slot in parse(template).slots)
     except InputError:
         return ()
-
-
-def _images(row: Mapping[str, Any]) -> tuple[Image, ...]:
-    """The run's images. The columns of sizes speak of the first; of the others the files do."""
-    paths = paths_of(row)
-    known = [_whole(row[name]) for name in ("width", "height", "bytes")]
-    first = _image(paths[:1], _text(row["sha256"]), known)
-    return (*first, *(image for path in paths[1:] for image in _image([path], None, [None, None, None])))
-
-
-def _image(paths: Sequence[Path], sha256: str | None, known: Sequence[int | None]) -> list[Image]:
-    made = []
-    for path in paths:
-        width, height, size = [each or 0 for each in known] if all(known) else _measured(str(path))
-        made.append(Image(path, sha256_of(path) or sha256 or "", width, height, size, mime_of(path)))
-    return made
-
-
-@lru_cache(maxsize=4096)
-def _measured(path: str) -> tuple[int, int, int]:
-    """Width, height and bytes from the file's head; zeros where there is no such image."""
-    try:
-        with Pillow.open(path) as image:
-            return (*image.size, Path(path).stat().st_size)
-    except (OSError, ValueError, Pillow.DecompressionBombError):
-        return 0, 0, 0
-
-
-def paths_in(item: Any) -> list[str]:
-    """Paths from a cell of `images`: a list of any kind, or the text that a CSV writer made of one."""
-    if item is None:
-        return []
-    if isinstance(item, str):
-        item = _parsed(item)
-    return [path for path in item if isinstance(path, str) and path] if hasattr(item, "__iter__") else []
-
-
-def _parsed(text: str) -> Any:
-    """A list written as text by any CSV writer: JSON, a Python literal, or one bare path."""
-    for read in (json.loads, ast.literal_eval):
-        try:
-            found = read(text)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-        return found if isinstance(found, list | tuple) else []
-    return [text]
 
 
 def _text(item: Any) -> str | None:
@@ -165,16 +152,9 @@ def _number(item: Any) -> float | None:
     return None if math.isnan(number) else number
 
 
-def _whole(item: Any) -> int | None:
+def _integer(item: Any) -> int | None:
     number = _number(item)
-    return int(number) if number is not None and abs(number) < float("inf") else None
-
-
-def _status(item: Any) -> Status:
-    try:
-        return Status(item)
-    except ValueError:
-        return Status.UNKNOWN
+    return int(number) if number is not None and math.isfinite(number) else None
 
 
 def _time(item: Any) -> datetime | None:
@@ -182,18 +162,16 @@ def _time(item: Any) -> datetime | None:
     if item is None or isinstance(item, int | float):
         return None
     try:
-        found = plain(pd.Timestamp(item))
+        found = pd.Timestamp(item)
     except (ValueError, TypeError):
         return None
-    when: datetime | None = found.to_pydatetime(warn=False) if found is not None else None
-    return when.replace(tzinfo=timezone.utc) if when and when.tzinfo is None else when
+    if found is pd.NaT:
+        return None
+    when: datetime = found.to_pydatetime(warn=False)
+    return when.replace(tzinfo=timezone.utc) if when.tzinfo is None else when
 
 
-# ----------------------------------------------------------------------------------------------------
-# Which columns a log's frame has, which of them are settings, and what to say when one is missing.
-
-
-Names = str | Iterable[str] | None
+# -- the columns of a frame ------------------------------------------------------------------------------------------
 
 
 def with_levels(frame: pd.DataFrame) -> pd.DataFrame:
@@ -231,7 +209,7 @@ def names_of(frame: pd.DataFrame, given: Names, role: str) -> list[str]:
     if given is None:
         return []
     names = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
-    known = known_names(frame)
+    known = column_names(frame)
     for name in names:
         if not (isinstance(name, str) and name in known):
             there = f"The columns are {comma_list(known)}."
@@ -240,7 +218,7 @@ def names_of(frame: pd.DataFrame, given: Names, role: str) -> list[str]:
     return [str(name) for name in names]
 
 
-def known_names(frame: pd.DataFrame) -> list[str]:
+def column_names(frame: pd.DataFrame) -> list[str]:
     """Names that one can group by: the columns and, where it has one, the index's name."""
     columns = [name for name in frame.columns if isinstance(name, str)]
     return [*columns, INDEX] if frame.index.name == INDEX and INDEX not in columns else columns
@@ -256,18 +234,13 @@ def column(frame: pd.DataFrame, name: str) -> pd.Series[Any]:
 
 def values(frame: pd.DataFrame, name: str) -> list[Any]:
     """A column as plain Python values, None where it is missing; all None where there is no such column."""
-    if name not in frame.columns and frame.index.name != name:
-        return [None] * len(frame)
-    return [plain(item) for item in column(frame, name).tolist()]
+    is_there = name in frame.columns or frame.index.name == name
+    return plain_values(column(frame, name)) if is_there else [None] * len(frame)
 
 
-def plain(item: Any) -> Any:
-    """A cell as a plain Python value; NA, NaT, NaN and None are None."""
-    if item is None or item is pd.NA or item is pd.NaT or (isinstance(item, float) and item != item):  # noqa: PLR0124 - NaN
-        return None
-    return item.item() if hasattr(item, "item") and getattr(item, "ndim", 0) == 0 else item
-
-
-def distinct(items: Iterable[Any]) -> int:
-    """How many different values there are, not counting what is missing."""
-    return len({repr(item) for item in items if item is not None})
+def plain_values(series: pd.Series[Any]) -> list[Any]:
+    """The series as plain Python values; NA, NaT, NaN and None are None."""
+    items, gone = series.tolist(), series.isna()
+    if series.dtype == object:  # of any other column pandas makes plain values itself
+        items = [plain(item) for item in items]
+    return [None if is_gone else item for item, is_gone in zip(items, gone, strict=True)] if gone.any() else items

@@ -9,7 +9,7 @@ import pandas as pd
 from imagen_nb.frames.runs import Names, column, names_of, need, values
 from imagen_nb.records import Status
 
-_TERMINAL = frozenset(str(status) for status in Status if status.is_terminal)
+_TERMINAL = [str(status) for status in Status if status.is_terminal]
 
 
 def summary(frame: pd.DataFrame, by: Names = "model") -> pd.DataFrame:
@@ -21,42 +21,35 @@ def summary(frame: pd.DataFrame, by: Names = "model") -> pd.DataFrame:
     """
     need(frame, "status")
     names = names_of(frame, by, "by")
-    groups = _measures(frame).groupby(_keys(frame, names), observed=True, dropna=False, sort=False)
+    status = pd.Series(values(frame, "status"), dtype=object).astype(str)
+    succeeded, ended = status == str(Status.SUCCEEDED), status.isin(_TERMINAL)
+    is_blocked = pd.Series(values(frame, "error_code"), dtype=object) == "blocked"
+    measures = pd.DataFrame(
+        {
+            "ended": ended.astype(int),
+            "succeeded": succeeded.astype(int),
+            "blocked": (ended & ~succeeded & is_blocked).astype(int),
+            "seconds": _numbers(frame, "total_s").where(succeeded),
+            "cost": _numbers(frame, "cost_usd"),
+        }
+    )
+    keys = [_groupable(column(frame, name)).rename(name) for name in names]
+    alone = [pd.Series(["all"] * len(frame), name="group")]
+    groups = measures.groupby(keys or alone, observed=True, dropna=False, sort=False)
     sums = groups[["ended", "succeeded", "blocked"]].sum()
-    ended = sums["ended"].where(sums["ended"] > 0)
+    of_ended = sums["ended"].where(sums["ended"] > 0)
     table: pd.DataFrame = pd.DataFrame(
         {
             "runs": groups.size(),
-            "success_rate": sums["succeeded"] / ended,
-            "blocked_rate": sums["blocked"] / ended,
+            "success_rate": sums["succeeded"] / of_ended,
+            "blocked_rate": sums["blocked"] / of_ended,
             "median_s": groups["seconds"].median(),
             "p95_s": groups["seconds"].quantile(0.95),
             "cost_usd": groups["cost"].sum(min_count=1),
         }
     )
-    return table if names or len(frame) else _nothing(table)
-
-
-def _nothing(table: pd.DataFrame) -> pd.DataFrame:
-    """The row of all where there is none: no runs, and nothing known of them."""
-    row: pd.DataFrame = table.reindex(pd.Index(["all"], name="group")).assign(runs=0)
-    return row
-
-
-def _measures(frame: pd.DataFrame) -> pd.DataFrame:
-    status = pd.Series(values(frame, "status"), dtype=object).astype(str)
-    code = pd.Series(values(frame, "error_code"), dtype=object)
-    succeeded = status == str(Status.SUCCEEDED)
-    ended = status.isin(_TERMINAL)
-    table: pd.DataFrame = pd.DataFrame(
-        {
-            "ended": ended.astype(int),
-            "succeeded": succeeded.astype(int),
-            "blocked": (ended & ~succeeded & (code == "blocked")).astype(int),
-            "seconds": _numbers(frame, "total_s").where(succeeded),
-            "cost": _numbers(frame, "cost_usd"),
-        }
-    )
+    if not names and not len(frame):
+        table = table.reindex(pd.Index(["all"], name="group")).assign(runs=0)
     return table
 
 
@@ -64,14 +57,8 @@ def _numbers(frame: pd.DataFrame, name: str) -> Any:
     return pd.to_numeric(pd.Series(values(frame, name), dtype=object), errors="coerce").astype("float64")
 
 
-def _keys(frame: pd.DataFrame, names: list[str]) -> list[pd.Series[Any]]:
-    """What to group by; lists and the like by their text, since they cannot be grouped."""
-    if not names:
-        return [pd.Series(["all"] * len(frame), name="group")]
-    return [_hashable(column(frame, name)).rename(name) for name in names]
-
-
-def _hashable(series: pd.Series[Any]) -> pd.Series[Any]:
+def _groupable(series: pd.Series[Any]) -> pd.Series[Any]:
+    """The column as one can group by it: lists and the like as their text."""
     if isinstance(series.dtype, pd.CategoricalDtype):
         return series.astype(object)
     if series.dtype != object:

@@ -74,7 +74,16 @@ def render_grid(grid: Grid, thumb: Thumb, *, link: Link | None = None) -> Render
     ]
     names = {"row_name": grid.row_name, "col_name": grid.col_name}
     html = fill("grid.html", facets=facets, note=grid.note, box=box, **names)
-    return {"text/plain": _text(grid), "text/html": html}
+    # For a terminal: what each cell holds, in words.
+    blocks = []
+    for facet in grid.facets:
+        table = [["", *(one_line(col, 24) for col in facet.cols)]]
+        table += [[one_line(row.label, 32), *map(_cell_words, row.cells)] for row in facet.rows]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in table]
+        blocks.append("\n".join([facet.label, *lines] if facet.label else lines))
+    text = terminal_text("\n\n".join([*blocks, grid.note] if grid.note else blocks).split("\n"))
+    return {"text/plain": text, "text/html": html}
 
 
 def box_for(columns: int) -> int:
@@ -105,18 +114,6 @@ def _cell(runs: Sequence[Run], thumb: Thumb, link: Link | None, box: int) -> Cel
     ]
     pictures = [picture(image, thumb, box=width, link=link) for image in images[:MOST_IN_CELL]]
     return Cell(pictures, reasons, len(images) - len(pictures), width, across * width + (across - 1) * GAP)
-
-
-def _text(grid: Grid) -> str:
-    """The grid for a terminal: what each cell holds, in words."""
-    blocks = []
-    for facet in grid.facets:
-        table = [["", *(one_line(col, 24) for col in facet.cols)]]
-        table += [[one_line(row.label, 32), *map(_cell_words, row.cells)] for row in facet.rows]
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in table]
-        blocks.append("\n".join([facet.label, *lines] if facet.label else lines))
-    return terminal_text("\n\n".join([*blocks, grid.note] if grid.note else blocks).split("\n"))
 
 
 def _cell_words(runs: Sequence[Run]) -> str:

@@ -115,7 +115,10 @@ def make_thumbnail(path: Path, px: int) -> bytes:
                 image.format == "JPEG"
             ):  # a JPEG can be decoded at a fraction of its size, but only as it lies in the file
                 image.thumbnail((px, px), Pillow.Resampling.LANCZOS, reducing_gap=2.0)
-            small = _to_rgb(ImageOps.exif_transpose(image))
+            small = ImageOps.exif_transpose(image)
+            if small.mode.startswith("I"):  # 16 bits; plain conversion would clip them to white
+                small = small.convert("I").point(lambda level: level * (1 / 256)).convert("L")
+            small = small.convert("RGBA" if small.has_transparency_data else "RGB")
             small.thumbnail((px, px), Pillow.Resampling.LANCZOS, reducing_gap=2.0)
         return _encode(small, most_bytes(px))
     except FileNotFoundError:
@@ -146,12 +149,6 @@ def _homeless_thumbnail(path: Path, px: int, changed: int) -> bytes:  # noqa: AR
 def _side_by_side(make: Callable[[Image], Made], images: Sequence[Image]) -> list[Made]:
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="imagen-thumbnails") as pool:
         return list(pool.map(make, images))
-
-
-def _to_rgb(image: Pillow.Image) -> Pillow.Image:
-    if image.mode.startswith("I"):  # 16 bits; plain conversion would clip them to white
-        image = image.convert("I").point(lambda level: level * (1 / 256)).convert("L")
-    return image.convert("RGBA" if image.has_transparency_data else "RGB")
 
 
 def _encode(image: Pillow.Image, most: int) -> bytes:

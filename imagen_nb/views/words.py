@@ -161,6 +161,8 @@ def value_text(item: Any) -> str:
     What JSON knows is as JSON writes it, but for strings, which stay as they are. A time is `2025-03-01 12:00:05`, with
     a fraction only where it has one; anything else is as it prints itself.
     """
+    if isinstance(item, str):
+        return str(item)
     if isinstance(item, float) and item.is_integer() and abs(item) < 1e15:  # noqa: PLR2004 - exact below this
         return str(int(item))
     if isinstance(item, _OF_JSON):

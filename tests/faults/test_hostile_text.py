@@ -16,7 +16,7 @@ from nbconvert import HTMLExporter
 from origin import Origin
 
 from imagen_nb.errors import ImagenError
-from imagen_nb.frames import read_log
+from imagen_nb import read_log
 from imagen_nb.records import Status
 from imagen_nb.workspace import Workspace
 

@@ -11,7 +11,7 @@ HEAVY = ("PIL", "jinja2", "pyarrow", "requests", "sqlalchemy")
 
 def test_importing_it_costs_little() -> None:
     """Giving frames their accessor needs pandas and nothing else that is heavy; the rest comes on first use."""
-    code = "import pandas, sys; before = set(sys.modules); import imagen_nb.frames; print(*set(sys.modules) - before)"
+    code = "import pandas, sys; before = set(sys.modules); import imagen_nb.accessor; print(*set(sys.modules) - before)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "imagen_nb.accessor" in done.stdout.split()
     assert not set(done.stdout.split()) & set(HEAVY)

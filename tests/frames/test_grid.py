@@ -8,7 +8,7 @@ from markup import Markup
 from sample_runs import frame, run, unseen
 
 from imagen_nb.errors import InputError
-from imagen_nb.frames.grid import chosen, grid_of, labels, varying
+from imagen_nb.frames.grid import axes_of, grid_of, labels, varying
 from imagen_nb.frames.runs import Names
 from imagen_nb.views.image_grid import Grid
 
@@ -170,7 +170,7 @@ def test_a_wrong_axis_is_one_line_with_a_guess(
 ) -> None:
     """A column that is not there is named, with the one that was probably meant."""
     with pytest.raises(InputError) as caught:
-        chosen(log, axes.get("rows"), axes.get("cols"), axes.get("facet"))
+        axes_of(log, axes.get("rows"), axes.get("cols"), axes.get("facet"))
     assert message in caught.value.message
     assert hint in caught.value.hint
     assert "\n" not in caught.value.message

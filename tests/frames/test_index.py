@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from imagen_nb.frames import read_log
+from imagen_nb import read_log
 from imagen_nb.frames.runs import with_levels
 from imagen_nb.records import Run
 

@@ -12,8 +12,8 @@ import pytest
 from markup import Markup
 from sample_runs import image
 
+from imagen_nb import read_log
 from imagen_nb.errors import InputError
-from imagen_nb.frames import read_log
 from imagen_nb.frames.runs import runs_of
 from imagen_nb.log.frame import frame
 from imagen_nb.log.log import Log
