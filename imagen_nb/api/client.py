@@ -10,15 +10,16 @@ import math
 import re
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-from imagen_nb.api.http import PATIENCE_S, Http, Reply, is_page
+from imagen_nb.api.http import PATIENCE_S, Http, is_page
 from imagen_nb.api.pace import Pacer
 from imagen_nb.api.replies import parse
 from imagen_nb.api.transport import LATER_HINT
-from imagen_nb.errors import InputError, NotFoundError, ProviderError, UncertainError
+from imagen_nb.errors import InputError, NotFoundError, UncertainError
 from imagen_nb.records import Prediction, Request
 
 __all__ = ["Api", "parse"]
@@ -121,14 +122,17 @@ class Api:
         """
         bounds = {"created_after": created_after, "created_before": created_before}
         query = urlencode({name: _iso(at) for name, at in bounds.items() if at is not None})
-        asked: set[str] = set()
-        while query not in asked and len(asked) < pages:
-            asked.add(query)
-            body = self._listed(query, deadline, stop)
-            yield from _parsed(body["results"])
-            if not body.get("next"):
+        queries: set[str] = set()
+        while query not in queries and len(queries) < pages:
+            queries.add(query)
+            page = self._page(query, deadline, stop)
+            for each in page["results"]:
+                with suppress(UncertainError):  # an entry without an id is nobody's
+                    if isinstance(each, Mapping):
+                        yield parse(each)
+            if not page.get("next"):
                 return
-            query = _next_query(body["next"])
+            query = _next_query(page["next"])
             if not query:
                 break
         raise UncertainError("the provider's list of predictions has no end within reach", LATER_HINT)
@@ -156,16 +160,20 @@ class Api:
         """End the calls under way and close the connections."""
         self._http.close()
 
-    def _listed(self, query: str, deadline: float, stop: threading.Event | None) -> Mapping[str, Any]:
+    def _page(self, query: str, deadline: float, stop: threading.Event | None) -> Mapping[str, Any]:
+        """One page of the list. Raises `NotFoundError` where what comes is none."""
+        status = None
         try:
-            reply: Reply = self._http.send("GET", f"{PATH}?{query}" if query else PATH, deadline=deadline, stop=stop)
+            body = self._http.send("GET", f"{PATH}?{query}" if query else PATH, deadline=deadline, stop=stop).body
         except UncertainError as error:
-            if is_page(error):
-                raise _unlisted(error) from None
-            raise
-        if not isinstance(reply.body.get("results"), list):
-            raise _unlisted()
-        return reply.body  # type: ignore[no-any-return] # JSON
+            if not is_page(error):
+                raise
+            body, status = {}, error.status
+        if not isinstance(body.get("results"), list):
+            raise NotFoundError(
+                "the provider does not list predictions", "A lost reply cannot be looked for there.", status=status
+            )
+        return body  # type: ignore[no-any-return] # JSON
 
 
 def _address(model: str) -> tuple[str, dict[str, str]]:
@@ -201,20 +209,3 @@ def _next_query(url: Any) -> str:
         return urlencode(parse_qsl(urlsplit(url).query, max_num_fields=20))
     except ValueError:
         return ""
-
-
-def _parsed(results: list[Any]) -> Iterator[Prediction]:
-    for each in results:
-        try:
-            if isinstance(each, Mapping):
-                yield parse(each)
-        except UncertainError:
-            continue  # an entry without an id is nobody's
-
-
-def _unlisted(error: ProviderError | None = None) -> NotFoundError:
-    return NotFoundError(
-        "the provider does not list predictions",
-        "A lost reply cannot be looked for there.",
-        status=error.status if error else None,
-    )

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import binascii
 import hashlib
+import ipaddress
 import itertools
 import os
 import random
+import re
 import tempfile
 import threading
 import time
@@ -17,24 +19,34 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from http import HTTPStatus
 from pathlib import Path
 from typing import IO
-from urllib.parse import unquote_to_bytes
+from urllib.parse import SplitResult, unquote_to_bytes, urljoin, urlsplit
 
+import requests
 from PIL import GifImagePlugin, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from urllib3.util import parse_url
 
-from imagen_nb.api.addresses import check_url, follow_redirect
-from imagen_nb.api.pace import Doze, backoff, retry_after, sleep_until
-from imagen_nb.api.transport import LATER_HINT, Anonymous, Call, Head, Line, Lost, Overdue, Stopped, place
-from imagen_nb.errors import (
-    ImageError,
-    ImageGoneError,
-    ImagenError,
-    LogError,
-    ProviderError,
-    UncertainError,
-    UnreachableError,
+from imagen_nb.api.pace import SLICE_S, Sleep, backoff, retry_after, sleep_or_stop
+from imagen_nb.api.transport import (
+    LATER_HINT,
+    DeadlineExceeded,
+    Exchange,
+    ExchangeStopped,
+    HttpConnections,
+    NoAuth,
+    NoReply,
+    ReplyHead,
+    host_of,
 )
+from imagen_nb.errors import ImageError, ImageGoneError, ImagenError, LogError, UncertainError
+from imagen_nb.settings import is_loopback
+
+try:
+    from PIL import AvifImagePlugin
+except ImportError:  # pragma: no cover - Pillow before 11.3
+    AvifImagePlugin = None  # type: ignore[assignment]
 
 BYTE_CAP = 64 * 1024 * 1024
 """The most bytes of one output that are read."""
@@ -45,6 +57,7 @@ PATIENCE_S = 90.0
 
 PIECE = 64 * 1024
 REDIRECTS = 3
+MOVED = (301, 302, 303, 307, 308)
 GONE = (403, 404, 410)
 """How file hosts answer for what they have deleted, or for a signed URL that has expired."""
 
@@ -74,16 +87,16 @@ class Downloader:
         allow_local: bool,
         byte_cap: int = BYTE_CAP,
         clock: Callable[[], float] = time.monotonic,
-        doze: Doze = sleep_until,
+        sleep: Sleep = sleep_or_stop,
         rng: Callable[[], float] = random.random,
     ) -> None:
         self._allow_local = allow_local
         self._byte_cap = byte_cap
         self._clock = clock
-        self._doze = doze
+        self._sleep = sleep
         self._rng = rng
         self._closed = threading.Event()
-        self._line = Line(Anonymous())
+        self._connections = HttpConnections(NoAuth())
 
     def fetch(self, uri: str, folder: Path, *, deadline: float, stop: threading.Event | None = None) -> Download:
         """The output at `uri` (https, or `data:`) as a whole, decoded image in a new file in `folder`.
@@ -93,88 +106,64 @@ class Downloader:
         file cannot be written.
         """
         event = stop or self._closed
-        call = Call(deadline, lambda: event.is_set() or self._closed.is_set(), self._clock)
-        if uri[:5].lower() == "data:":
-            return self._embedded(uri, folder, call)
-        url = check_url(uri, allow_local=self._allow_local)
+        exchange = Exchange(deadline, lambda: event.is_set() or self._closed.is_set(), self._clock)
+        is_embedded = uri[:5].lower() == "data:"
+        url = None if is_embedded else check_url(uri, allow_local=self._allow_local)
         for attempt in itertools.count(1):
             try:
-                return self._fetched(url, folder, call)
-            except _Failed as failed:
+                return self._try_once(uri, url, folder, exchange)
+            except _FailedTry as failed:
                 error, pause = failed.error, failed.pause
             gap = max(pause or 0.0, backoff(attempt, jitter=self._rng()))
-            if pause is None or attempt >= TRIES or self._clock() + gap >= deadline or call.is_stopped():
+            may_repeat = pause is not None and not is_embedded and attempt < TRIES
+            if not may_repeat or self._clock() + gap >= deadline or exchange.is_stopped():
                 raise error
-            self._doze(gap, event)
+            self._sleep(gap, event)
         raise AssertionError  # pragma: no cover - count() does not end
 
     def close(self) -> None:
         """End the downloads under way, and close the connections."""
         self._closed.set()
-        self._line.close()
+        self._connections.close()
 
-    def _fetched(self, url: str, folder: Path, call: Call) -> Download:
+    def _try_once(self, uri: str, url: str | None, folder: Path, exchange: Exchange) -> Download:
         with _temporary(folder) as (path, file):
-            body = _Body(file, self._byte_cap)
-            self._stream(url, body, Call(min(call.deadline, self._clock() + PATIENCE_S), call.is_stopped, call.clock))
+            output = _OutputFile(file, self._byte_cap)
+            if url is None:
+                output.add(decode_data_uri(uri, self._byte_cap))
+            else:
+                ends = min(exchange.deadline, self._clock() + PATIENCE_S)
+                self._stream(url, output, Exchange(ends, exchange.is_stopped, exchange.clock))
             file.flush()
-            picture = _pictured(path, call)
-            return _download(path, body, picture, url)
-
-    def _stream(self, url: str, body: _Body, call: Call) -> None:
-        """The bytes at `url` into `body`, over at most a few redirects within the same origin."""
-        for _ in range(REDIRECTS + 1):
             try:
-                lost = self._line.exchange("GET", url, call, begin=body.begin, sink=body.sink)
-            except _Answered as answered:
-                url = follow_redirect(url, answered.head, allow_local=self._allow_local) or _refuse(answered.head)
-                continue
-            if isinstance(lost, Lost):
-                raise _Failed(_lost_error(lost), 0.0 if lost.is_passing else None)
-            return
-        raise _Failed(ImageError(f"{place(url)} redirects again and again", LATER_HINT), None)
+                info = examine(path, exchange.seconds_left)
+            except ImageError as error:
+                # A body cut short without a length looks like this too.
+                raise _FailedTry(error, 0.0) from None
+            except DeadlineExceeded:
+                overdue = UncertainError("an image could not be decoded in the time allowed", LATER_HINT)
+                raise _FailedTry(overdue, None) from None
+            except ExchangeStopped:
+                stopped = UncertainError("stopped before an image was decoded", LATER_HINT)
+                raise _FailedTry(stopped, None) from None
+            digest = output.sha256.hexdigest()
+            return Download(path, digest, info.width, info.height, output.size, info.mime, url)
 
-    def _embedded(self, uri: str, folder: Path, call: Call) -> Download:
-        try:
-            with _temporary(folder) as (path, file):
-                body = _Body(file, self._byte_cap)
-                body.sink(decoded_data(uri, self._byte_cap))
-                file.flush()
-                return _download(path, body, _pictured(path, call), None)
-        except _Failed as failed:
-            error = failed.error
-        raise error
-
-
-def decoded_data(uri: str, cap: int = BYTE_CAP) -> bytes:
-    """The bytes of a `data:` URI, base64 or percent-encoded. Raises `ImageError`."""
-    start = uri.find(",") + 1
-    if not start or len(uri) - start > 2 * cap:
-        raise ImageError("the data: URI of an output is malformed or too long", LATER_HINT)
-    text = uri[start:]
-    if not uri[: start - 1].lower().endswith(";base64"):
-        return _unquoted(text)
-    try:
-        return binascii.a2b_base64(
-            _unquoted(text) if "%" in text else text
-        )  # reads text as it is, where base64.b64decode makes a copy first
-    except ValueError:
-        raise ImageError("the data: URI of an output is not base64", LATER_HINT) from None
+    def _stream(self, url: str, output: _OutputFile, exchange: Exchange) -> None:
+        """The bytes at `url` into `output`, over at most a few redirects within the same origin."""
+        for _ in range(REDIRECTS + 1):
+            head = self._connections.send("GET", url, exchange, is_wanted=output.is_wanted, sink=output.add)
+            if isinstance(head, NoReply):
+                raise _FailedTry(head.error(), 0.0 if head.is_passing else None)
+            if head.status == HTTPStatus.OK:
+                return
+            if head.status not in MOVED:
+                raise _failure_of(head)
+            url = follow_redirect(url, head.headers.get("location", ""), allow_local=self._allow_local)
+        raise _FailedTry(ImageError(f"{host_of(url)} redirects again and again", LATER_HINT), None)
 
 
-def _unquoted(text: str) -> bytes:
-    """The bytes of percent-encoded text, a piece at a time: all at once, each escape would take a hundred bytes."""
-    data, start = bytearray(), 0
-    while start < len(text):
-        end = start + PIECE
-        cut = text.find("%", end - 2, end)  # an escape that the next piece has the rest of
-        end = cut if cut >= 0 else end
-        data += unquote_to_bytes(text[start:end])
-        start = end
-    return bytes(data)
-
-
-class _Failed(Exception):  # noqa: N818 - a signal within this module
+class _FailedTry(Exception):  # noqa: N818 - a signal within this module
     """One try failed. `pause` is how many seconds to wait at least before another, None where none makes sense."""
 
     def __init__(self, error: ImagenError, pause: float | None) -> None:
@@ -183,31 +172,36 @@ class _Failed(Exception):  # noqa: N818 - a signal within this module
         self.pause = pause
 
 
-class _Answered(ImagenError):  # noqa: N818 - a signal within this module
-    """The host answered with something other than a file; the body is not read."""
-
-    def __init__(self, head: Head) -> None:
-        super().__init__("")
-        self.head = head
+def _failure_of(head: ReplyHead) -> _FailedTry:
+    """What an answer means that is neither a file nor a redirect."""
+    status = head.status
+    if status in GONE:
+        # A file host may lag behind the API for a moment, so even this is worth another look.
+        return _FailedTry(ImageGoneError(f"the output is no longer there (HTTP {status})"), 0.0)
+    if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        pause = retry_after(head.headers, None, datetime.now(timezone.utc)) or 0.0
+        return _FailedTry(UncertainError(f"the file host has failed (HTTP {status})", LATER_HINT, status=status), pause)
+    return _FailedTry(ImageError(f"the file host answers HTTP {status} instead of an image", LATER_HINT), None)
 
 
 @dataclass(slots=True)
-class _Body:
-    """Writes what arrives, counts and hashes it on the way."""
+class _OutputFile:
+    """Writes what arrives of an output, counts and hashes it on the way."""
 
     file: IO[bytes]
     cap: int
     size: int = 0
     sha256: hashlib._Hash = field(default_factory=hashlib.sha256)
 
-    def begin(self, head: Head) -> None:
-        if head.status != 200:  # noqa: PLR2004 - HTTP's own number
-            raise _Answered(head)
+    def is_wanted(self, head: ReplyHead) -> bool:
+        """Whether a reply brings a file. Raises `ImageError` for one that announces too much."""
         length = head.headers.get("content-length", "")
-        if length.isdecimal() and int(length[:20]) > self.cap:
+        if head.status == HTTPStatus.OK and length.isdecimal() and int(length[:20]) > self.cap:
             raise self._too_large()
+        return head.status == HTTPStatus.OK
 
-    def sink(self, piece: bytes) -> None:
+    def add(self, piece: bytes) -> None:
+        """Write one more piece. Raises `ImageError` above the cap, and `LogError` where it cannot be written."""
         self.size += len(piece)
         if self.size > self.cap:
             raise self._too_large()
@@ -219,38 +213,6 @@ class _Body:
 
     def _too_large(self) -> ImageError:
         return ImageError(f"an output is larger than {self.cap // 1024**2} MB", "It was not kept.")
-
-
-def _refuse(head: Head) -> str:
-    """Raise what an answer that is no file means."""
-    status = head.status
-    if status in GONE:
-        # A file host may lag behind the API for a moment, so even this is worth another look.
-        raise _Failed(ImageGoneError(f"the output is no longer there (HTTP {status})"), 0.0)
-    if status == 429 or status >= 500:  # noqa: PLR2004 - HTTP's own numbers
-        pause = retry_after(head.headers, None, datetime.now(timezone.utc)) or 0.0
-        raise _Failed(UncertainError(f"the file host has failed (HTTP {status})", LATER_HINT, status=status), pause)
-    raise _Failed(ImageError(f"the file host answers HTTP {status} instead of an image", LATER_HINT), None)
-
-
-def _lost_error(lost: Lost) -> ProviderError:
-    return (UncertainError if lost.is_sent else UnreachableError)(lost.text, lost.hint)
-
-
-def _pictured(path: Path, call: Call) -> Picture:
-    try:
-        return examine(path, call.left)
-    except ImageError as error:
-        # A body cut short without a length looks like this too.
-        raise _Failed(error, 0.0) from None
-    except Overdue:
-        raise _Failed(UncertainError("an image could not be decoded in the time allowed", LATER_HINT), None) from None
-    except Stopped:
-        raise _Failed(UncertainError("stopped before an image was decoded", LATER_HINT), None) from None
-
-
-def _download(path: Path, body: _Body, picture: Picture, url: str | None) -> Download:
-    return Download(path, body.sha256.hexdigest(), picture.width, picture.height, body.size, picture.mime, url)
 
 
 @contextmanager
@@ -274,28 +236,118 @@ def _unwritable(failure: OSError) -> LogError:
     return LogError(f"an image cannot be written: {reason.lower()}", "Free some space, or choose another home.")
 
 
-# ----------------------------------------------------------------------------------------------------
-# Whether a file is a whole image of a sane size: by its first bytes, its header, and a decode to the last row.
+def decode_data_uri(uri: str, cap: int = BYTE_CAP) -> bytes:
+    """The bytes of a `data:` URI, base64 or percent-encoded. Raises `ImageError`."""
+    start = uri.find(",") + 1
+    if not start or len(uri) - start > 2 * cap:
+        raise ImageError("the data: URI of an output is malformed or too long", LATER_HINT)
+    text = uri[start:]
+    if not uri[: start - 1].lower().endswith(";base64"):
+        return _unquote(text)
+    try:
+        # Reads text as it is, where base64.b64decode makes a copy first.
+        return binascii.a2b_base64(_unquote(text) if "%" in text else text)
+    except ValueError:
+        raise ImageError("the data: URI of an output is not base64", LATER_HINT) from None
 
-try:
-    from PIL import AvifImagePlugin
-except ImportError:  # pragma: no cover - Pillow before 11.3
-    AvifImagePlugin = None  # type: ignore[assignment]
+
+def _unquote(text: str) -> bytes:
+    """The bytes of percent-encoded text, a piece at a time: all at once, each escape would take a hundred bytes."""
+    data, start = bytearray(), 0
+    while start < len(text):
+        end = start + PIECE
+        cut = text.find("%", end - 2, end)  # an escape that the next piece has the rest of
+        end = cut if cut >= 0 else end
+        data += unquote_to_bytes(text[start:end])
+        start = end
+    return bytes(data)
+
+
+# -- where an output may lie: https on a public host, or on this machine where the provider is there too -------------
+
+ADDRESS_HINT = "Outputs are fetched over https from public hosts only; nothing was sent there."
+
+_HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|\[[0-9a-f:.]+\]")
+_GLOBAL_V6 = ipaddress.ip_network("2000::/3")
+
+
+def check_url(url: str, *, allow_local: bool) -> str:
+    """The URL as it is, where an output may lie there. Raises `ImageError` where it may not."""
+    parts = _split(url)
+    host = (parts.hostname or "").rstrip(".") if parts else ""
+    if parts is None or not host or parts.scheme not in ("http", "https"):
+        scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]{0,20}:", url)
+        raise ImageError(f"an output's address cannot be used ({scheme[0] if scheme else 'no'} URL)", ADDRESS_HINT)
+    if allow_local and is_loopback(host):
+        return url
+    if parts.scheme != "https" or "@" in parts.netloc or not _is_public(host):
+        raise ImageError(f"an output lies at {parts.scheme}://{host_of(url)}, which is refused", ADDRESS_HINT)
+    return url
+
+
+def follow_redirect(url: str, location: str, *, allow_local: bool) -> str:
+    """Where a redirect of `url` leads. Raises `ImageError` for one that leaves the origin."""
+    try:
+        target = urljoin(url, location)
+    except ValueError:
+        target = ""
+    old, new = _split(url), _split(target)
+    if old is None or new is None or _origin(old) != _origin(new):
+        raise ImageError(f"{host_of(url)} redirects an output to {host_of(location)}, which is refused", ADDRESS_HINT)
+    return check_url(target, allow_local=allow_local)
+
+
+def _split(url: str) -> SplitResult | None:
+    """The parts of a URL as it will be asked for, None where it is malformed or two readers see two hosts in it.
+
+    requests rewrites a URL before it connects, and ends the host elsewhere than `urlsplit` does: at a backslash, or
+    after `%2e` became a dot. What is checked has to be what is connected to.
+    """
+    if "\\" in url or not url.isprintable():
+        return None
+    try:
+        prepared = str(requests.Request("GET", url).prepare().url)
+        parts, host = urlsplit(prepared), (parse_url(prepared).host or "").lower()
+        _ = parts.port  # raises, where it is none
+    except (requests.RequestException, ValueError):
+        return None
+    return parts if _HOST.fullmatch(host) and host.strip("[]") == parts.hostname else None
+
+
+def _origin(parts: SplitResult) -> tuple[str, str | None, int]:
+    return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _is_public(host: str) -> bool:
+    """Whether a host can be one on the open net: a global address, or a name that is none in disguise."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        last = host.rpartition(".")[2]
+        is_private = host.endswith((".localhost", ".local", ".internal", ".home.arpa", ".lan"))
+        return "." in host and not is_private and not re.fullmatch(r"\d+|0x[0-9a-f]*", last)
+    address = getattr(address, "ipv4_mapped", None) or address
+    if not address.is_global or address.is_multicast:
+        return False
+    # An IPv6 address may have an IPv4 address in it, and that be a private one.
+    return isinstance(address, ipaddress.IPv4Address) or (
+        address in _GLOBAL_V6 and address.sixtofour is None and address.teredo is None
+    )
+
+
+# -- whether a file is a whole image of a sane size: by its first bytes, its header, and a decode to the last row ----
 
 PIXEL_CAP = 64 * 1024 * 1024
 """The most pixels of an image that is decoded."""
 
-SLICE_S = 0.25
-"""How long to wait for a turn to decode before looking whether there is time left, in seconds."""
-
-HINT = "Nothing was kept of it; send the request again for a new image."
+IMAGE_HINT = "Nothing was kept of it; send the request again for a new image."
 
 _decoding = threading.BoundedSemaphore(2)
 """No more images than this are decoded at once, since each needs memory for its pixels."""
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class ImageInfo:
     """What an image file is: pixels and MIME type."""
 
     width: int
@@ -304,93 +356,79 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class _Format:
-    """`opener` is Pillow's own class: `Image.open` would warn at a size of its own choosing before we can refuse.
+class _ImageFormat:
+    """`start` matches the first bytes of such a file, and a whole one has `tail` near its end.
 
-    A whole file has `tail` near its end.
+    `opener` is Pillow's own class: `Image.open` would warn at a size of its own choosing before we can refuse.
     """
 
     mime: str
+    start: re.Pattern[bytes]
     opener: Callable[[IO[bytes]], ImageFile.ImageFile] | None
     tail: bytes = b""
 
 
-_JPEG = _Format("image/jpeg", JpegImagePlugin.JpegImageFile, b"\xff\xd9")
-_PNG = _Format("image/png", PngImagePlugin.PngImageFile, b"IEND")
-_GIF = _Format("image/gif", GifImagePlugin.GifImageFile)
-_WEBP = _Format("image/webp", WebPImagePlugin.WebPImageFile)
-_AVIF = _Format("image/avif", getattr(AvifImagePlugin, "AvifImageFile", None))
+_FORMATS = (
+    _ImageFormat("image/jpeg", re.compile(rb"\xff\xd8\xff"), JpegImagePlugin.JpegImageFile, b"\xff\xd9"),
+    _ImageFormat("image/png", re.compile(rb"\x89PNG\r\n\x1a\n"), PngImagePlugin.PngImageFile, b"IEND"),
+    _ImageFormat("image/gif", re.compile(rb"GIF8[79]a"), GifImagePlugin.GifImageFile),
+    _ImageFormat("image/webp", re.compile(rb"RIFF.{4}WEBP", re.DOTALL), WebPImagePlugin.WebPImageFile),
+    _ImageFormat(
+        "image/avif", re.compile(rb".{4}ftypavi[fs]", re.DOTALL), getattr(AvifImagePlugin, "AvifImageFile", None)
+    ),
+)
 
 
-def examine(path: Path, left: Callable[[], float]) -> Picture:
+def examine(path: Path, seconds_left: Callable[[], float]) -> ImageInfo:
     """What the image in the file is, once all of it was decoded.
 
-    `left` gives the seconds left and may raise. Raises `ImageError` for anything but a whole JPEG, PNG, WebP, GIF or
-    AVIF of at most 64 megapixels.
+    `seconds_left` may raise. Raises `ImageError` for anything but a whole JPEG, PNG, WebP, GIF or AVIF of at most 64
+    megapixels.
     """
     with path.open("rb") as file:
-        kind = _kind(file.read(32))
+        start = file.read(512)
+        kind = next((each for each in _FORMATS if each.start.match(start)), None)
         if kind is None or kind.opener is None:
-            raise ImageError(f"an output is not an image: {_named(path)}", HINT)
+            raise ImageError(f"an output is not an image: {_guess(start)}", IMAGE_HINT)
         file.seek(0)
-        while not _decoding.acquire(timeout=min(SLICE_S, left())):
+        while not _decoding.acquire(timeout=min(SLICE_S, seconds_left())):
             continue
         try:
-            return _decoded(file, kind)
+            width, height = _decode(file, kind)
+        except ImageError:
+            raise
+        except Exception as failure:  # noqa: BLE001 - what a decoder raises at broken data is not listed anywhere
+            reason = str(failure).splitlines()[0][:80] if str(failure) else type(failure).__name__
+            raise ImageError(f"an output is not a whole image: {reason}", IMAGE_HINT) from None
         finally:
             _decoding.release()
+    return ImageInfo(width, height, kind.mime)
 
 
-def _decoded(file: IO[bytes], kind: _Format) -> Picture:
+def _decode(file: IO[bytes], kind: _ImageFormat) -> tuple[int, int]:
+    """Width and height of an image that is whole."""
     assert kind.opener is not None  # noqa: S101 - the caller looked
-    try:
-        with kind.opener(file) as image:
-            width, height = image.size
-            _check_pixels(width, height)
-            # A JPEG's data is read to its end at any scale; an eighth needs a fraction of the time and the memory.
-            image.draft("L", (1, 1))
-            image.load()
-        _check_tail(file, kind)
-    except ImageError:
-        raise
-    except Exception as failure:  # noqa: BLE001 - what a decoder raises at broken data is not listed anywhere
-        reason = str(failure).splitlines()[0][:80] if str(failure) else type(failure).__name__
-        raise ImageError(f"an output is not a whole image: {reason}", HINT) from None
-    return Picture(width, height, kind.mime)
+    with kind.opener(file) as image:
+        width, height = image.size
+        if width * height > PIXEL_CAP:
+            message = f"an output has {width} x {height} pixels, more than are decoded here"
+            raise ImageError(message, "It was not kept.")
+        # A JPEG's data is read to its end at any scale; an eighth needs a fraction of the time and the memory.
+        image.draft("L", (1, 1))
+        image.load()
+    # Looked for by hand: a notebook may have told Pillow to forgive truncated images.
+    file.seek(0, os.SEEK_END)
+    file.seek(max(0, file.tell() - 4096))
+    if kind.tail not in file.read():
+        raise ImageError("an output is not a whole image: its end is missing", IMAGE_HINT)
+    return width, height
 
 
-def _kind(head: bytes) -> _Format | None:
-    if head.startswith(b"\xff\xd8\xff"):
-        return _JPEG
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return _PNG
-    if head.startswith((b"GIF87a", b"GIF89a")):
-        return _GIF
-    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
-        return _WEBP
-    return _AVIF if head[4:12] in (b"ftypavif", b"ftypavis") else None
-
-
-def _check_tail(file: IO[bytes], kind: _Format) -> None:
-    """Look for the end by hand: a notebook may have told Pillow to forgive truncated images."""
-    if kind.tail:
-        file.seek(0, 2)
-        file.seek(max(0, file.tell() - 4096))
-        if kind.tail not in file.read():
-            raise ImageError("an output is not a whole image: its end is missing", HINT)
-
-
-def _named(path: Path) -> str:
-    """What the file seems to be instead."""
-    with path.open("rb") as file:
-        start = file.read(512).lstrip(b"\xef\xbb\xbf \r\n\t").lower()
+def _guess(start: bytes) -> str:
+    """What a file seems to be instead, by its first bytes."""
+    start = start.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
     if not start:
         return "it is empty"
     if b"<svg" in start:
         return "it is SVG, which is not shown"
     return "it is HTML or XML" if start.startswith(b"<") else "its format is not known"
-
-
-def _check_pixels(width: int, height: int) -> None:
-    if width * height > PIXEL_CAP:
-        raise ImageError(f"an output has {width} x {height} pixels, more than are decoded here", "It was not kept.")

@@ -6,33 +6,51 @@ else ends in an `UncertainError`, and finding out what became of it is the calle
 
 from __future__ import annotations
 
+import codecs
 import html
 import itertools
-import json
 import json as jsonlib
 import random
 import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from http import HTTPStatus
 from typing import Any
 
-from imagen_nb.api.pace import HINT as THROTTLED_HINT
-from imagen_nb.api.pace import Doze, Pacer, Quota, backoff, http_date, pacer_for, retry_after, sleep_until
-from imagen_nb.api.transport import LATER_HINT, Anonymous, Bearer, Call, Line, Lost, Unreadable, loss_of, place
+from imagen_nb.api.pace import (
+    THROTTLED_HINT,
+    Pacer,
+    RetryQuota,
+    Sleep,
+    backoff,
+    http_date,
+    retry_after,
+    sleep_or_stop,
+)
+from imagen_nb.api.transport import (
+    LATER_HINT,
+    BearerAuth,
+    Exchange,
+    HttpConnections,
+    NoAuth,
+    NoReply,
+    UnreadableReply,
+    explain,
+    host_of,
+)
 from imagen_nb.errors import (
     AuthenticationError,
     CreditError,
+    Hint,
     InputError,
     NotFoundError,
     ProviderError,
     RejectedError,
     ThrottledError,
     UncertainError,
-    UnreachableError,
 )
 from imagen_nb.settings import Provider, Secret
 
@@ -52,22 +70,22 @@ class Http:
         *,
         pacer: Pacer | None = None,
         clock: Callable[[], float] = time.monotonic,
-        doze: Doze = sleep_until,
+        sleep: Sleep = sleep_or_stop,
         rng: Callable[[], float] = random.random,
     ) -> None:
-        self.pacer = pacer or pacer_for(provider)
+        self.pacer = pacer or Pacer.of(provider)
         self.clock_skew = 0.0
         """What the provider's clock is ahead of ours by its last Date header, in seconds; 0.0 while unknown."""
-        self._heard_at: tuple[datetime, float] | None = None
+        self._last_date: tuple[datetime, float] | None = None
         self._base = provider.base_url
         self._token = provider.token
-        self._line = Line(Bearer(provider.token) if provider.token else Anonymous())
+        self._connections = HttpConnections(BearerAuth(provider.token) if provider.token else NoAuth())
         self._clock = clock
-        self._doze = doze
+        self._sleep = sleep
         self._rng = rng
         self._closed = threading.Event()
         self._lock = threading.Lock()
-        self._quota = Quota()
+        self._quota = RetryQuota()
 
     def __repr__(self) -> str:
         return f"Http({self._base!r})"
@@ -92,22 +110,31 @@ class Http:
         the `ProviderError` that fits, `ThrottledError` where a 429 asks to wait beyond the deadline, `UnreachableError`
         only where surely nothing was sent, and `UncertainError` for every lost or unusable reply.
         """
-        body, headers = _written(json, headers)
+
+        def is_stopped() -> bool:
+            return self._closed.is_set() or (stop is not None and stop.is_set())
+
+        body, headers = _encode(json, headers)
         for attempt in itertools.count(1):
             is_late = self._clock() >= deadline
             asked_at = self.pacer.acquire(create=create, deadline=deadline, stop=stop)
             ends = asked_at + patience if create and not is_late else min(deadline, asked_at + patience)
-            call = Call(ends, self._stopper(None if create else stop), self._clock)
-            answer = self._exchange(method, path, call, body, headers)
-            error, may_repeat = _judged(answer, create=create)
-            self._heard(answer, error, create=create)
-            if error is None:
-                return answer  # type: ignore[return-value] # a Lost is an error
+            exchange = Exchange(ends, self._closed.is_set if create else is_stopped, self._clock)
+            answer = self._exchange(method, path, exchange, body, headers)
+            if isinstance(answer, Reply):
+                refusal = refusal_of(answer)
+                self._learn(answer, refusal, create=create)
+                if refusal is None:
+                    return answer
+                error, may_repeat = refusal, isinstance(refusal, UncertainError) and not create
+            else:
+                error, may_repeat = answer.error(), answer.is_passing and not (create and answer.is_sent)
             if isinstance(error, ThrottledError):
-                self.pacer.throttled(error.retry_after, create, asked_at=asked_at)
+                self.pacer.note_refusal(error.retry_after, create, asked_at=asked_at)
                 if (error.retry_after or 0.0) > deadline - self._clock():
                     raise error
-            elif not (may_repeat and attempt < TRIES and self._backed_off(attempt, deadline, stop)):
+                continue
+            if not may_repeat or attempt >= TRIES or not self._back_off(attempt, deadline, stop) or is_stopped():
                 raise error
         raise AssertionError  # pragma: no cover - count() does not end
 
@@ -116,94 +143,134 @@ class Http:
 
         Unlike `clock_skew` it stays right when this machine's own clock is set.
         """
-        heard_at = self._heard_at
-        return None if heard_at is None else heard_at[0] + timedelta(seconds=at - heard_at[1])
+        last = self._last_date
+        return None if last is None else last[0] + timedelta(seconds=at - last[1])
 
     def close(self) -> None:
         """End every call under way, and close the connections."""
         self._closed.set()
-        self._line.close()
+        self._connections.close()
 
     def _exchange(
-        self, method: str, path: str, call: Call, body: bytes | None, headers: Mapping[str, str]
-    ) -> Reply | Lost:
-        received = Body(self._token)
+        self, method: str, path: str, exchange: Exchange, body: bytes | None, headers: Mapping[str, str]
+    ) -> Reply | NoReply:
         url = self._base + path
-        head = self._line.exchange(method, url, call, sink=received.sink, body=body, headers=headers)
-        if isinstance(head, Lost):
+        received = ReplyBody(self._token)
+        head = self._connections.send(method, url, exchange, sink=received.add, body=body, headers=headers)
+        if isinstance(head, NoReply):
             return head
         try:
-            text = received.text()
-        except Unreadable as failure:
-            return loss_of(failure, url, is_sent=True)
-        return read_reply(head.status, head.headers, text.text, text.number)
+            return read_reply(head.status, head.headers, received.text())
+        except UnreadableReply as failure:
+            return explain(failure, url, is_sent=True)
 
-    def _stopper(self, stop: threading.Event | None) -> Callable[[], bool]:
-        if stop is None:
-            return self._closed.is_set
-        return lambda: stop.is_set() or self._closed.is_set()
-
-    def _heard(self, answer: Reply | Lost, error: ProviderError | None, *, create: bool) -> None:
-        """Learn from an answer: the provider's clock, its pace, its health."""
-        if isinstance(answer, Lost):
-            return
-        if answer.date is not None:
+    def _learn(self, reply: Reply, error: ProviderError | None, *, create: bool) -> None:
+        """Learn from a reply: the provider's clock, its pace, its health."""
+        if reply.date is not None:
             # A Date header names whole seconds, so that it is half a second old on average.
-            date = answer.date + timedelta(seconds=0.5)
+            date = reply.date + timedelta(seconds=0.5)
             self.clock_skew = (date - datetime.now(timezone.utc)).total_seconds()
-            self._heard_at = (date, self._clock())
+            self._last_date = (date, self._clock())
         if not isinstance(error, ThrottledError):
-            self.pacer.accepted(create)
+            self.pacer.note_success(create)
         if error is None:
             with self._lock:
-                self._quota = self._quota.refilled()
+                self._quota = self._quota.refill()
 
-    def _backed_off(self, attempt: int, deadline: float, stop: threading.Event | None) -> bool:
-        """Wait before another try; False where the quota, the deadline or a stop forbids one."""
+    def _back_off(self, attempt: int, deadline: float, stop: threading.Event | None) -> bool:
+        """Wait before another try; False, without a wait, where the quota or the deadline forbids one."""
         gap = backoff(attempt, jitter=self._rng())
-        if self._clock() + gap >= deadline or not self._spent():
+        if self._clock() + gap >= deadline:
             return False
-        self._doze(gap, stop or self._closed)
-        return not self._stopper(stop)()
-
-    def _spent(self) -> bool:
         with self._lock:
-            after = self._quota.spent()
+            after = self._quota.spend()
             self._quota = after or self._quota
-            return after is not None
+        if after is not None:
+            self._sleep(gap, stop or self._closed)
+        return after is not None
 
 
-def _judged(answer: Reply | Lost, *, create: bool) -> tuple[ProviderError | None, bool]:
-    """The error that an answer amounts to, and whether the call may be made again."""
-    if isinstance(answer, Lost):
-        if not answer.is_sent:
-            return UnreachableError(answer.text, answer.hint), answer.is_passing
-        return UncertainError(answer.text, answer.hint), answer.is_passing and not create
-    error = refusal_of(answer)
-    return error, isinstance(error, UncertainError) and not create
-
-
-def _written(value: Any, headers: Mapping[str, str] | None) -> tuple[bytes | None, dict[str, str]]:
+def _encode(value: Any, headers: Mapping[str, str] | None) -> tuple[bytes | None, dict[str, str]]:
     """The body as bytes and the headers that go with it."""
-    sent = {"Accept": "application/json", **(headers or {})}
+    named = {"Accept": "application/json", **(headers or {})}
     if value is None:
-        return None, sent
+        return None, named
     try:
         text = jsonlib.dumps(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError):
         raise InputError(
             "the input cannot be written as JSON", "Use text, numbers, true/false, lists and dicts."
         ) from None
-    return text.encode("ascii"), {"Content-Type": "application/json", **sent}
+    return text.encode("ascii"), {"Content-Type": "application/json", **named}
 
 
-# ----------------------------------------------------------------------------------------------------
-# What a reply says: its body read, and the one place where a refusal becomes an error.
+# -- the body of a reply, within a bounded amount of memory ----------------------------------------------------------
 
-SHOWN = 300
+BODY_CAP = 16 * 1024 * 1024
+"""The most bytes of a reply that are read."""
+
+TEXT_CAP = 4 * 1024 * 1024
+"""The most bytes of a reply beside the images that are embedded in it as `data:` URIs.
+
+Parsed, a text takes up to eight times its bytes."""
+
+VALUES_CAP = 250_000
+"""The most values in a reply, counted by the signs between them: parsed, each takes up to a hundred bytes."""
+
+_EMBEDDED = re.compile(rb'(?<!\\)"data:[^"\x00-\x1f\x7f-\xff]{4096,}(?<!\\)"')
+_NOT_ASCII = re.compile(rb"(?:[\xc2-\xf4][\x80-\xbf]{1,3}){1,1000}|[\x80-\xff]")
+
+
+class ReplyBody:
+    """Collects what arrives of one reply; `token` is masked, should the provider repeat it."""
+
+    def __init__(self, token: Secret | None) -> None:
+        self._received = bytearray()
+        self._token = token
+
+    def add(self, piece: bytes) -> None:
+        """Take one more piece. Raises `UnreadableReply` for more than `BODY_CAP` bytes."""
+        self._received.extend(piece)
+        if len(self._received) > BODY_CAP:
+            raise UnreadableReply(f"the provider's reply is larger than {BODY_CAP // 1024**2} MB")
+
+    def text(self) -> str:
+        """The body as text, once: what was received is let go of.
+
+        Raises `UnreadableReply` for what takes too much memory to be parsed.
+        """
+        data, self._received = self._received, bytearray()
+        if self._token is not None:
+            data = self._token.mask_bytes(data)
+        is_crowded = sum(data.count(sign) for sign in (b"{", b"[", b",", b":")) > VALUES_CAP
+        if len(data) <= TEXT_CAP and not is_crowded:
+            return data.decode("utf-8-sig", "replace")
+        spans = (found.span() for found in _EMBEDDED.finditer(data))
+        # A slash may be escaped, as some write it; any other escape may stand for a wide letter.
+        embedded = sum(end - at for at, end in spans if data.count(b"\\", at, end) == data.count(rb"\/", at, end))
+        if len(data) - embedded > TEXT_CAP or is_crowded:
+            raise UnreadableReply("the provider's reply is too large to be read")
+        # As one emoji makes each letter of a text four bytes wide, those of the image too.
+        return data.decode("ascii", "json-escapes")
+
+
+def _json_escapes(error: UnicodeError) -> tuple[str, int]:
+    """For what is not ASCII in JSON, the escapes that stand for it, and where they end."""
+    assert isinstance(error, UnicodeDecodeError)  # noqa: S101 - nothing else is decoded with it
+    found = _NOT_ASCII.match(error.object, error.start)
+    assert found is not None  # noqa: S101 - the byte that is none of ASCII's is there
+    return jsonlib.dumps(found[0].decode("utf-8", "replace"))[1:-1], found.end()
+
+
+codecs.register_error("json-escapes", _json_escapes)
+
+
+# -- what a reply says: the one place where a refusal becomes an error -----------------------------------------------
+
+TEXT_SHOWN = 300
 """How many characters of a provider's text an error shows."""
 
-KEPT = 2000
+TEXT_KEPT = 2000
 """How many characters of a text that is not JSON an error keeps as `.raw`."""
 
 
@@ -222,13 +289,13 @@ class Reply:
         return 200 <= self.status < 300  # noqa: PLR2004 - HTTP's own numbers
 
 
-def read_reply(status: int, headers: Mapping[str, str], text: str, number: Callable[[str], Any] | None = None) -> Reply:
-    """The reply with its JSON parsed, tolerating what is none; `number` reads fractions, by default as floats."""
+def read_reply(status: int, headers: Mapping[str, str], text: str) -> Reply:
+    """The reply with its JSON parsed, tolerating what is none."""
     date = http_date(headers.get("date"))
     try:
-        return Reply(status, headers, json.loads(text, parse_float=number), date=date)
+        return Reply(status, headers, jsonlib.loads(text), date=date)
     except (ValueError, RecursionError):
-        return Reply(status, headers, None, text[:KEPT], date)
+        return Reply(status, headers, None, text[:TEXT_KEPT], date)
 
 
 def is_page(error: ProviderError) -> bool:
@@ -238,50 +305,32 @@ def is_page(error: ProviderError) -> bool:
     return is_success and bool(is_html)
 
 
-def refusal_of(reply: Reply) -> ProviderError | None:
-    """The error that the reply amounts to, or None where it is a usable answer."""
-    code = _code(reply.body)
-    if reply.is_success and isinstance(reply.body, Mapping) and not _is_error_body(reply.body):
-        return None
-    refusal = _refusal(reply.status, code)
-    said = said_by(reply)
-    message = f"{refusal.lead} (HTTP {reply.status}): {said}" if said else f"{refusal.lead} (HTTP {reply.status})"
-    raw = reply.body if reply.body is not None else reply.text
-    if refusal.kind is ThrottledError:
-        pause = retry_after(reply.headers, reply.body or reply.text, datetime.now(timezone.utc))
-        return ThrottledError(message, refusal.hint, status=reply.status, raw=raw, retry_after=pause)
-    if refusal.kind is RejectedError:
-        return RejectedError(message, refusal.hint, status=reply.status, raw=raw, fields=fields_of(reply.body))
-    if refusal is _REDIRECT:
-        message = f"the provider redirects to {place(reply.headers.get('location', ''))}, which is not followed"
-    return refusal.kind(message, refusal.hint, status=reply.status, raw=raw)
-
-
-# -- which error -----------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True, eq=False)
-class _Refusal:
-    kind: type[ProviderError]
+class _RefusalKind:
+    error: type[ProviderError]
     lead: str
     hint: str
 
 
-_TOKEN = _Refusal(
-    AuthenticationError, "the provider does not accept the token", "Set a valid one: %imagen_login, or its variable."
+_TOKEN = _RefusalKind(
+    AuthenticationError,
+    "the provider does not accept the token",
+    Hint("Set a valid one{}.", ": %imagen_login, or its variable", " in its variable"),
 )
-_CREDIT = _Refusal(CreditError, "no credit or quota is left", "Add credit at the provider, then go on with --resume.")
-_MISSING = _Refusal(
+_CREDIT = _RefusalKind(
+    CreditError, "no credit or quota is left", "Add credit at the provider, then go on with --resume."
+)
+_MISSING = _RefusalKind(
     NotFoundError, "the provider does not have it", "Check the model's name, and that this provider offers it."
 )
-_INPUT = _Refusal(RejectedError, "the provider refuses the input", "Correct it and send it again.")
-_SLOW = _Refusal(ThrottledError, "the provider asks to wait", THROTTLED_HINT)
-_REDIRECT = _Refusal(
+_INPUT = _RefusalKind(RejectedError, "the provider refuses the input", "Correct it and send it again.")
+_SLOW = _RefusalKind(ThrottledError, "the provider asks to wait", THROTTLED_HINT)
+_REDIRECT = _RefusalKind(
     ProviderError, "", "The base URL may be wrong: it is what stands before /v1. Nothing was sent elsewhere."
 )
-_UNCLEAR = _Refusal(UncertainError, "the provider's reply cannot be used", LATER_HINT)
-_BROKEN = _Refusal(UncertainError, "the provider has failed", LATER_HINT)
-_OTHER = _Refusal(ProviderError, "the provider refuses the request", "Check the model and the base URL.")
+_UNCLEAR = _RefusalKind(UncertainError, "the provider's reply cannot be used", LATER_HINT)
+_BROKEN = _RefusalKind(UncertainError, "the provider has failed", LATER_HINT)
+_OTHER = _RefusalKind(ProviderError, "the provider refuses the request", "Check the model and the base URL.")
 
 _BY_STATUS = {
     301: _REDIRECT,
@@ -307,17 +356,22 @@ _BY_STATUS = {
 }
 
 
-def _refusal(status: int, code: str) -> _Refusal:
-    """By the gateway's code first, since its HTTP status is often a general one."""
-    if re.search(r"insufficient|quota", code) and (status != HTTPStatus.TOO_MANY_REQUESTS or "insufficient" in code):
-        return _CREDIT
-    if re.search(r"not_exist|not_found", code):
-        return _MISSING
-    if known := _BY_STATUS.get(status):
-        return known
-    if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
-        return _OTHER
-    return _BROKEN if status >= HTTPStatus.INTERNAL_SERVER_ERROR else _UNCLEAR
+def refusal_of(reply: Reply) -> ProviderError | None:
+    """The error that the reply amounts to, or None where it is a usable answer."""
+    if reply.is_success and isinstance(reply.body, Mapping) and not _is_error_body(reply.body):
+        return None
+    refusal = _kind_of(reply)
+    words = provider_words(reply)
+    message = f"{refusal.lead} (HTTP {reply.status}): {words}" if words else f"{refusal.lead} (HTTP {reply.status})"
+    raw = reply.body if reply.body is not None else reply.text
+    if refusal is _SLOW:
+        pause = retry_after(reply.headers, reply.body or reply.text, datetime.now(timezone.utc))
+        return ThrottledError(message, refusal.hint, status=reply.status, raw=raw, retry_after=pause)
+    if refusal is _INPUT:
+        return RejectedError(message, refusal.hint, status=reply.status, raw=raw, fields=invalid_fields(reply.body))
+    if refusal is _REDIRECT:
+        message = f"the provider redirects to {host_of(reply.headers.get('location', ''))}, which is not followed"
+    return refusal.error(message, refusal.hint, status=reply.status, raw=raw)
 
 
 def _is_error_body(body: Mapping[str, Any]) -> bool:
@@ -330,47 +384,58 @@ def _is_error_body(body: Mapping[str, Any]) -> bool:
     return bool(body.get("error")) or ("code" in body and "message" in body)
 
 
-def _code(body: Any) -> str:
-    """The gateway's word for what went wrong, in lower case, or nothing."""
-    if not isinstance(body, Mapping) or "id" in body:
-        return ""
-    inner = body.get("error")
-    codes = (body.get("code"), inner.get("code") if isinstance(inner, Mapping) else None)
-    return next((code.lower() for code in codes if isinstance(code, str) and code), "")
+def _kind_of(reply: Reply) -> _RefusalKind:
+    """By the gateway's own word for it first, since its HTTP status is often a general one."""
+    status, body = reply.status, reply.body
+    code = ""
+    if isinstance(body, Mapping) and "id" not in body:
+        inner = body.get("error")
+        codes = (body.get("code"), inner.get("code") if isinstance(inner, Mapping) else None)
+        code = next((each.lower() for each in codes if isinstance(each, str) and each), "")
+    if re.search(r"insufficient|quota", code) and (status != HTTPStatus.TOO_MANY_REQUESTS or "insufficient" in code):
+        return _CREDIT
+    if re.search(r"not_exist|not_found", code):
+        return _MISSING
+    if known := _BY_STATUS.get(status):
+        return known
+    if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return _OTHER
+    return _BROKEN if status >= HTTPStatus.INTERNAL_SERVER_ERROR else _UNCLEAR
 
 
-# -- in whose words --------------------------------------------------------------------------------------------------
-
-
-def said_by(reply: Reply) -> str:
+def provider_words(reply: Reply) -> str:
     """What the provider says about it: one line, shortened, without markup; "" where it says nothing."""
-    fields = fields_of(reply.body)
-    if fields:
-        return short("; ".join(f"{name}: {reason}" for name, reason in fields.items()))
-    return short(next(_sentences(reply.body), "")) or _said_by_text(reply.text)
+    fields = invalid_fields(reply.body)
+    text = "; ".join(f"{name}: {reason}" for name, reason in fields.items()) or next(_sentences(reply.body), "")
+    if text := one_line(text):
+        return text
+    if not reply.text.strip():
+        return "an empty reply"
+    if not re.search(r"<(html|!doctype|head|body|title)", reply.text, re.IGNORECASE):
+        return one_line(reply.text, 120)
+    title = re.search(r"<title[^>]*>(.*?)</title>", reply.text, re.IGNORECASE | re.DOTALL)
+    name = one_line(html.unescape(title[1]), 80) if title else ""
+    return f"an HTML page, {name!r}" if name else "an HTML page"
 
 
-def fields_of(body: Any) -> dict[str, str]:
+def invalid_fields(body: Any) -> dict[str, str]:
     """Each refused input and the reason, from `invalid_fields` or a list of `{loc, msg}`."""
-    if not isinstance(body, Mapping):
-        return {}
-    entries = body.get("invalid_fields") or body.get("detail")
-    found = (_field(each) for each in entries if isinstance(each, Mapping)) if isinstance(entries, list) else ()
-    return {name: reason for name, reason in found if name}
+    entries = (body.get("invalid_fields") or body.get("detail")) if isinstance(body, Mapping) else None
+    found = {}
+    for each in entries if isinstance(entries, list) else ():
+        if isinstance(each, Mapping):
+            name = each.get("field", each.get("loc", ""))
+            if isinstance(name, list):
+                name = ".".join(str(step) for step in name if step != "body")
+            reason = each.get("description") or each.get("msg") or each.get("type") or "not accepted"
+            found[str(name or "").removeprefix("input.")] = str(reason)
+    return {name: reason for name, reason in found.items() if name}
 
 
-def short(text: str, most: int = SHOWN) -> str:
+def one_line(text: str, most: int = TEXT_SHOWN) -> str:
     """One line of printable text, no longer than `most` characters."""
     line = " ".join("".join(each if each.isprintable() else " " for each in text[: 10 * most]).split())
     return line if len(line) <= most else line[: most - 1] + "…"
-
-
-def _field(entry: Mapping[str, Any]) -> tuple[str, str]:
-    name = entry.get("field", entry.get("loc", ""))
-    if isinstance(name, list):
-        name = ".".join(str(each) for each in name if each != "body")
-    reason = entry.get("description") or entry.get("msg") or entry.get("type") or "not accepted"
-    return str(name or "").removeprefix("input."), str(reason)
 
 
 def _sentences(body: Any) -> Iterator[str]:
@@ -383,100 +448,3 @@ def _sentences(body: Any) -> Iterator[str]:
     elif isinstance(body, Mapping):
         for name in ("detail", "error", "message", "msg", "title", "code", "type"):
             yield from _sentences(body.get(name))
-
-
-def _said_by_text(text: str) -> str:
-    if not text.strip():
-        return "an empty reply"
-    if not re.search(r"<(html|!doctype|head|body|title)", text, re.IGNORECASE):
-        return short(text, 120)
-    title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
-    name = short(html.unescape(title[1]), 80) if title else ""
-    return f"an HTML page, {name!r}" if name else "an HTML page"
-
-
-# ----------------------------------------------------------------------------------------------------
-# The body of a reply from the API: capped, without the token, and parsed within a bounded amount of memory. A
-# body takes far more memory parsed than it has bytes: an empty list 80 bytes for its two, and one emoji makes
-# each letter of a long text four bytes wide. Only embedded images are large in earnest. So they are taken out
-# before parsing, being plain text that needs no parser, and what is left is weighed.
-
-BODY_CAP = 16 * 1024 * 1024
-"""The most bytes of a reply that are read."""
-
-WEIGHT_CAP = 48 * 1024 * 1024
-"""The most bytes of memory that parsing a reply may take, beside its embedded images."""
-
-_EMBEDDED = re.compile(rb'(?<!\\)"(data:[^"\x00-\x1f\x7f-\xff]{4096,})(?<!\\)"')
-
-# What is taken at most, as measured, by each sign of something to make, and by each byte as text and as a value: two in
-# all where every letter takes one, else eight.
-_DICT, _LIST, _VALUE = 224, 96, 64
-_NARROW, _WIDE = 2, 8
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """JSON text in which a number nobody else writes stands for each embedded image; `number` reads both."""
-
-    text: str
-    embedded: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def number(self) -> Callable[[str], float | str] | None:
-        """What `json.loads` is to read fractions with, None where it knows itself."""
-        if not self.embedded:
-            return None
-        return lambda word: self.embedded.get(word) or float(word)
-
-
-class Body:
-    """Collects what arrives of one reply; `token` is masked, should the provider repeat it."""
-
-    def __init__(self, token: Secret | None) -> None:
-        self._received = bytearray()
-        self._token = token
-
-    def sink(self, piece: bytes) -> None:
-        """Take one more piece. Raises `Unreadable` for more than `BODY_CAP` bytes."""
-        self._received.extend(piece)
-        if len(self._received) > BODY_CAP:
-            raise Unreadable(f"the provider's reply is larger than {BODY_CAP // 1024**2} MB")
-
-    def text(self) -> Text:
-        """The body as text, once: what was received is let go of. Raises `Unreadable` for what is too much to parse."""
-        embedded: dict[str, str] = {}
-        rest = _without_images(self._masked(), embedded)
-        if weight(rest) > WEIGHT_CAP:
-            raise Unreadable("the provider's reply is too large to be read")
-        return Text(rest.decode("utf-8-sig", "replace"), embedded)
-
-    def _masked(self) -> bytearray:
-        data, self._received = self._received, bytearray()
-        return data if self._token is None else self._token.mask_bytes(data)
-
-
-def weight(data: bytes | bytearray) -> int:
-    """How many bytes of memory parsing this JSON takes at most."""
-    is_narrow = data.isascii() and b"\\u" not in data
-    made = _DICT * data.count(b"{") + _LIST * data.count(b"[") + _VALUE * (data.count(b",") + data.count(b":"))
-    return made + len(data) * (_NARROW if is_narrow else _WIDE)
-
-
-def _without_images(data: bytes | bytearray, embedded: dict[str, str]) -> bytes | bytearray:
-    """The JSON with a number in the place of each long `data:` URI, which goes to `embedded`."""
-    if b'"data:' not in data:
-        return data
-
-    def taken(found: re.Match[bytes]) -> bytes:
-        uri = str(view[slice(*found.span(1))], "ascii")
-        if "\\" in uri:
-            uri = uri.replace("\\/", "/")  # as some write a slash
-        if "\\" in uri:
-            return found[0]
-        word = f"1e-{10**9 + len(embedded)}"
-        embedded[word] = uri
-        return f" {word} ".encode()  # apart from a digit before it, lest a broken reply become a whole one
-
-    with memoryview(data) as view:
-        return _EMBEDDED.sub(taken, data)

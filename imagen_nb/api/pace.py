@@ -1,6 +1,6 @@
-"""Arithmetic of waiting: how long to back off, how fast to ask, when to look again.
+"""How fast the API may be asked: the one door that all calls of a workspace pass, and the arithmetic behind it.
 
-Every function takes the time as an argument; seconds and requests per second throughout.
+Only `Pacer` waits; all else is pure and takes the time as an argument. Seconds and requests per second throughout.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import math
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -18,117 +18,150 @@ from typing import Any, TypeAlias
 from imagen_nb.errors import ThrottledError, UnreachableError
 from imagen_nb.settings import Provider
 
-# -- backing off ---------------------------------------------------------------------------------------------------
+Sleep: TypeAlias = Callable[[float, threading.Event | None], None]
+"""Sleep for some seconds, or until the event is set."""
+
+CREATES = 600 / 60
+"""What the service allows, in creates a second."""
+
+OTHERS = 3000 / 60
+"""The same for every other call."""
+
+LOCAL_CREATES, LOCAL_OTHERS = 200.0, 2000.0
+"""A provider on this machine publishes no limits; these keep a mistake from eating it."""
+
+SLICE_S = 0.25
+"""How long one blocks at most before looking whether it is still worth it, in seconds."""
+
+AT_ONCE_S = 0.001
+"""A turn that comes in fewer seconds than this has come."""
+
+THROTTLED_HINT = (
+    "The provider limits how fast one may ask: use fewer jobs or a longer timeout, or go on later with --resume."
+)
 
 
-def backoff(attempt: int, *, base: float = 0.5, cap: float = 30.0, jitter: float) -> float:
-    """Seconds to wait after the failure of `attempt` (counted from 1): doubling, between half and all of it.
+def sleep_or_stop(seconds: float, stop: threading.Event | None) -> None:
+    """Sleep for `seconds`, or until `stop` is set."""
+    if stop is None:
+        time.sleep(seconds)
+    else:
+        stop.wait(seconds)
 
-    `jitter` is a random number in [0, 1), so that clients which failed together do not come back together.
+
+class Pacer:
+    """Lets calls pass at the provider's rate, which it learns from refusals; safe to use from many threads.
+
+    Creates and other calls have limits of their own, and so two queues here. Each call that has to wait gets a turn; a
+    refusal voids all turns and closes the queue for as long as the provider asks. Then turns are given out afresh, so
+    that nobody storms the door when it opens.
     """
-    return float(min(cap, base * 2.0 ** min(attempt - 1, 60)) * (0.5 + 0.5 * jitter))
+
+    def __init__(
+        self,
+        creates: float = CREATES,
+        others: float = OTHERS,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Sleep = sleep_or_stop,
+    ) -> None:
+        """`creates` and `others` are requests a second to start with, and the most there will be."""
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        now = clock()
+        self._buckets = {True: Bucket.fresh(creates, now), False: Bucket.fresh(others, now)}
+        self._epochs = {True: 0, False: 0}
+        self._line = threading.Lock()
+        self._took_create_at = now
+
+    @classmethod
+    def of(cls, provider: Provider) -> Pacer:
+        """One that starts with the limits the service publishes, or with none to speak of on this machine."""
+        return cls(LOCAL_CREATES, LOCAL_OTHERS) if provider.is_local else cls()
+
+    def stand_in_line(self, longest: float, is_over: Callable[[], bool]) -> bool:
+        """Wait until a create could pass at once; False where `is_over` said so meanwhile.
+
+        Only the one at the head of the line waits for the provider. So a request comes to `acquire` when its turn is
+        near, and does not grow old behind others. A pause of more than `longest` seconds that the provider asked for
+        is left to `acquire`, which says so.
+        """
+        while not self._line.acquire(timeout=SLICE_S):
+            if is_over():
+                return False
+        try:
+            while not is_over():
+                wait = self._buckets[True].take(self._clock())[1]
+                if wait < AT_ONCE_S or self.pause_left > longest:
+                    return True
+                self._sleep(min(wait, SLICE_S), None)
+        finally:
+            self._line.release()
+        return False
+
+    def acquire(self, *, create: bool, deadline: float, stop: threading.Event | None = None) -> float:
+        """Wait for this call's turn and give the time it came, which `note_refusal` wants to know.
+
+        Raises `ThrottledError` at once where the turn comes after the monotonic `deadline`, and `UnreachableError`
+        when `stop` is set before the turn came.
+        """
+        epoch, turn = -1, 0.0
+        while True:
+            if stop is not None and stop.is_set():
+                raise UnreachableError("stopped before the request was sent", "")
+            if epoch != self._epochs[create]:
+                epoch, turn = self._take_turn(create, deadline)
+            left = turn - self._clock()
+            if left > 0:
+                self._sleep(left, stop)
+            elif epoch == self._epochs[create]:
+                return self._clock()
+
+    def note_refusal(self, retry_after: float | None, create: bool, *, asked_at: float | None = None) -> None:
+        """The provider refused a call that passed at `asked_at`, and asks to wait for `retry_after` seconds, if any."""
+        with self._lock:
+            self._buckets[create] = self._buckets[create].after_refusal(self._clock(), retry_after, asked_at=asked_at)
+            self._epochs[create] += 1
+
+    def note_success(self, create: bool) -> None:
+        """The provider took a call, whatever it answered."""
+        with self._lock:
+            if create:
+                self._took_create_at = self._clock()
+            self._buckets[create] = self._buckets[create].after_success()
+
+    @property
+    def since_create(self) -> float:
+        """Seconds since the provider last took a create, or since there is this pacer."""
+        return self._clock() - self._took_create_at
+
+    @property
+    def pause_left(self) -> float:
+        """Seconds for which creates are held back because the provider asked to wait; 0 when they are not."""
+        return self._buckets[True].pause_left(self._clock())
+
+    def rate(self, *, create: bool) -> float:
+        """The learned rate, in requests a second."""
+        return self._buckets[create].rate
+
+    def _take_turn(self, create: bool, deadline: float) -> tuple[int, float]:
+        with self._lock:
+            now = self._clock()
+            bucket, wait = self._buckets[create].take(now)
+            if wait and now + wait > deadline:
+                raise ThrottledError(
+                    f"the provider lets this request through in {wait:.0f} s, "
+                    f"and it may wait for {max(0.0, deadline - now):.0f} s",
+                    THROTTLED_HINT,
+                    status=429,
+                    retry_after=wait,
+                )
+            self._buckets[create] = bucket
+            return self._epochs[create], now + wait
 
 
-@dataclass(frozen=True, slots=True)
-class Quota:
-    """How many repeats may still be made: each costs, each success gives a little back.
-
-    In good times nothing is ever refused. When a provider fails for minutes, the quota runs out and every call is made
-    once, so that repeats never add more than a fifth to the load of a provider in trouble.
-    """
-
-    tokens: float = 200.0
-    capacity: float = 200.0
-    cost: float = 5.0
-
-    def spent(self) -> Quota | None:
-        """The quota after one repeat, or None where it allows none."""
-        return replace(self, tokens=self.tokens - self.cost) if self.tokens >= self.cost else None
-
-    def refilled(self) -> Quota:
-        """The quota after one success."""
-        return self if self.tokens >= self.capacity else replace(self, tokens=min(self.capacity, self.tokens + 1.0))
-
-
-# -- what a 429 says -----------------------------------------------------------------------------------------------
-
-LONGEST_S = 30 * 86400.0
-"""A longer wait than this is no wait anybody means, in seconds."""
-
-_IN_TEXT = re.compile(r"\b(?:in|after)\s+~?\s*(\d+(?:\.\d+)?)\s*(ms|m|h|s)?[a-z]*\b", re.IGNORECASE)
-_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-
-
-def retry_after(headers: Mapping[str, str], body: Any, now: datetime) -> float | None:
-    """Seconds that a 429 asks to wait, or None where it says nothing one can believe.
-
-    Looked for in this order: `Retry-After` as seconds or as an HTTP-date (against the reply's own `Date`, else `now`),
-    `retry_after` in the body, "resets in ~7s" in its text, `ratelimit-reset`. Zero, negative and absurd values, and
-    what is not a number, count as nothing.
-    """
-    named = {name.lower(): value for name, value in headers.items()}
-    header = named.get("retry-after")
-    candidates = (
-        _seconds(header),
-        _until(header, http_date(named.get("date")) or now),
-        _in_body(body),
-        _in_text(body),
-        _seconds(named.get("ratelimit-reset")),
-    )
-    return next((found for found in candidates if found is not None), None)
-
-
-def http_date(text: str | None) -> datetime | None:
-    """The UTC time an HTTP header names, or None."""
-    if not text:
-        return None
-    try:
-        at = parsedate_to_datetime(text)
-        return at.replace(tzinfo=at.tzinfo or timezone.utc).astimezone(timezone.utc)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-
-
-def _seconds(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
-    try:
-        seconds = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return seconds if 0.0 < seconds <= LONGEST_S else None
-
-
-def _until(text: str | None, now: datetime) -> float | None:
-    at = http_date(text)
-    return None if at is None else _seconds((at - now).total_seconds())
-
-
-def _in_body(body: Any) -> float | None:
-    if not isinstance(body, Mapping):
-        return None
-    found = _seconds(body.get("retry_after"))
-    return found if found is not None else _in_body(body.get("error"))
-
-
-def _in_text(body: Any) -> float | None:
-    for text in _texts(body):
-        for number, unit in _IN_TEXT.findall(text):
-            found = _seconds(float(number) * _UNIT_S[(unit or "s").lower()])
-            if found is not None:
-                return found
-    return None
-
-
-def _texts(body: Any) -> Iterator[str]:
-    if isinstance(body, str):
-        yield body[:10_000]
-    elif isinstance(body, Mapping):
-        for name in ("detail", "message", "error", "title"):
-            yield from _texts(body.get(name))
-
-
-# -- how fast to ask -----------------------------------------------------------------------------------------------
+# -- the rate, learned from refusals ---------------------------------------------------------------------------------
 
 BURST_S = 1.0
 """A bucket holds this many seconds' worth of requests, and one at least."""
@@ -180,41 +213,36 @@ class Bucket:
         """How many requests may pass at once after a rest."""
         return max(1.0, self.rate * BURST_S)
 
-    def is_closed(self, now: float) -> bool:
-        """Whether nothing may pass at all."""
-        return self.at > now
-
-    def closed_for(self, now: float) -> float:
+    def pause_left(self, now: float) -> float:
         """Seconds until the door opens again; 0 when it is open."""
         return max(0.0, self.at - now)
 
     def take(self, now: float) -> tuple[Bucket, float]:
         """The bucket after one more request, and the seconds until that request's turn."""
-        filled = self._filled(now)
-        after = replace(filled, tokens=filled.tokens - 1.0)
+        full = self._refill(now)
+        after = replace(full, tokens=full.tokens - 1.0)
         return after, (after.at - now) + max(0.0, -after.tokens) / after.rate
 
-    def slowed(self, now: float, pause: float | None = None, *, asked_at: float | None = None) -> Bucket:
+    def after_refusal(self, now: float, pause: float | None = None, *, asked_at: float | None = None) -> Bucket:
         """The bucket after a refusal that asks for `pause` seconds (None: it did not say).
 
         Every promised turn is void, and one request passes when the door opens. Refusals of requests that were sent
         (`asked_at`) before the last refusal was known teach nothing new but a longer pause.
         """
         known_at = -math.inf if self.refused_at is None else self.refused_at
-        if self.is_closed(now) or (asked_at is not None and asked_at <= known_at):
+        if self.at > now or (asked_at is not None and asked_at <= known_at):
             return replace(self, at=max(self.at, now + (pause or 0.0)))
         refusals = self.refusals + 1
         wait = pause if pause is not None else min(LONGEST_GUESS_S, 2.0 ** min(refusals - 1, 10))
-        return replace(
-            self, rate=self._learned(now), tokens=1.0, at=now + wait, passed=0, refusals=refusals, refused_at=now
-        )
+        rate = self._rate_after_refusal(now)
+        return replace(self, rate=rate, tokens=1.0, at=now + wait, passed=0, refusals=refusals, refused_at=now)
 
-    def recovered(self) -> Bucket:
+    def after_success(self) -> Bucket:
         """The bucket after a request that was not refused."""
         grown = self.rate * (1.0 + 9e-8 * max(0, self.passed - STEADY) ** 2)  # 3 % in 100 requests, sevenfold in 400
         return replace(self, rate=min(self.ceiling, grown), passed=self.passed + 1, refusals=0)
 
-    def _filled(self, now: float) -> Bucket:
+    def _refill(self, now: float) -> Bucket:
         if now <= self.at:
             return self
         if now - self.at > FORGET_S:
@@ -225,8 +253,8 @@ class Bucket:
         # A full bucket means that nobody asked for a while: what passed since the last refusal measures only us.
         return replace(self, tokens=self.burst, at=now, refused_at=None)
 
-    def _learned(self, now: float) -> float:
-        """The rate after a refusal at `now`; one refusal never takes it below a quarter."""
+    def _rate_after_refusal(self, now: float) -> float:
+        """One refusal never takes the rate below a quarter."""
         if self.refused_at is None or not self.passed or now <= self.refused_at:
             return max(SLOWEST, FIRST_STEP_DOWN * self.rate)
         measured = min(self.rate, (self.passed + 0.5) / (now - self.refused_at))
@@ -236,211 +264,99 @@ class Bucket:
         return max(SLOWEST, STEP_DOWN * measured, self.rate / 4.0)
 
 
-# -- when to look again --------------------------------------------------------------------------------------------
+# -- what a 429 says -------------------------------------------------------------------------------------------------
 
-SHORTEST_GAP_S = 0.05
-LONGEST_GAP_S = 5.0
+LONGEST_S = 30 * 86400.0
+"""A longer wait than this is no wait anybody means, in seconds."""
 
-EXPECTANT_GAP_S = 0.5
-"""The longest gap while the end may come at any moment: what other clients wait each time, so that a slow model is not
-seen much later than by them."""
-
-POLL_WORTH_S = 0.017
-"""One poll is worth as much as this many seconds of delay.
-
-Where a prediction ends with a chance of h a second, a gap of sqrt(2 * POLL_WORTH_S / h) costs least in sum."""
+_IN_TEXT = re.compile(r"\b(?:in|after)\s+~?\s*(\d+(?:\.\d+)?)\s*(ms|m|h|s)?[a-z]*\b", re.IGNORECASE)
+_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-def poll_gap(elapsed: float, history: Sequence[float] = (), typical: float | None = None) -> float:
-    """Seconds until the next look at a prediction that began `elapsed` seconds ago and has not ended.
+def retry_after(headers: Mapping[str, str], body: Any, now: datetime) -> float | None:
+    """Seconds that a 429 asks to wait, or None where it says nothing one can believe.
 
-    `history` holds how many seconds recent predictions of the same model took, `typical` what to expect without it.
-    Before anything of the history had ended there is nothing to see; then looks come closer together the likelier
-    the end is, and further apart again when it is overdue.
+    Looked for in this order: `Retry-After` as seconds or as an HTTP-date (against the reply's own `Date`, else `now`),
+    `retry_after` in the body, "resets in ~7s" in its text, `ratelimit-reset`. Zero, negative and absurd values, and
+    what is not a number, count as nothing.
     """
-    if not history:
-        gap = _blind_gap(elapsed, typical)
-    else:
-        later = sorted(each for each in history if each > elapsed)
-        gap = _informed_gap(elapsed, later) if later else _overdue_gap(elapsed, history)
-    return min(LONGEST_GAP_S, max(SHORTEST_GAP_S, gap))
-
-
-def _informed_gap(elapsed: float, later: Sequence[float]) -> float:
-    count = len(later)
-    soon = later[count // 20]  # the first twentieth counts as chance
-    half = later[count // 2]
-    likely = max(0.0, soon - elapsed) + _expected_gap(half - max(soon, elapsed))
-    # Before the earliest of many nothing is to be expected; before the earliest of a few, something may well be.
-    unlikely = math.sqrt(2.0 * POLL_WORTH_S * (later[0] - elapsed) * (count + 1))
-    return min(likely, max(unlikely, _expected_gap(half - elapsed)), later[0] - elapsed + EXPECTANT_GAP_S)
-
-
-def _overdue_gap(elapsed: float, history: Sequence[float]) -> float:
-    longest = max(history)
-    gap = SHORTEST_GAP_S + 0.1 * (elapsed - longest) + 0.03 * (longest - min(history))
-    # While a sweep is young the slower ones have not ended yet: to be a little late is to be expected.
-    return gap if elapsed > 2.0 * longest else min(EXPECTANT_GAP_S, gap)
-
-
-def _blind_gap(elapsed: float, typical: float | None) -> float:
-    if typical is not None and typical / 2.0 <= elapsed <= typical * 2.0:
-        return _expected_gap(typical / 2.0)
-    # Not longer where `typical` says it is early: a provider may be several times faster than its model's usual.
-    return min(EXPECTANT_GAP_S, max(0.2, 0.3 * math.sqrt(max(0.0, elapsed))))
-
-
-def _expected_gap(half: float) -> float:
-    """The gap where half of all predictions end within `half` seconds from now."""
-    return min(EXPECTANT_GAP_S, 2.0 * math.sqrt(POLL_WORTH_S * half))
-
-
-# ----------------------------------------------------------------------------------------------------
-# The one door that all calls of a workspace pass, as fast as the provider lets them.
-
-Doze: TypeAlias = Callable[[float, threading.Event | None], None]
-"""Sleep for some seconds, or until the event is set."""
-
-CREATES = 600 / 60
-"""What the service allows, in creates a second."""
-
-OTHERS = 3000 / 60
-"""The same for every other call."""
-
-LOCAL_CREATES, LOCAL_OTHERS = 200.0, 2000.0
-"""A provider on this machine publishes no limits; these keep a mistake from eating it."""
-
-SLICE_S = 0.25
-"""How long one waits in line at most before looking whether it is still worth it, in seconds."""
-
-AT_ONCE_S = 0.001
-"""A turn that comes in fewer seconds than this has come."""
-
-HINT = "The provider limits how fast one may ask: use fewer jobs or a longer timeout, or go on later with --resume."
-
-
-def sleep_until(seconds: float, stop: threading.Event | None) -> None:
-    """Sleep for `seconds`, or until `stop` is set."""
-    if stop is None:
-        time.sleep(seconds)
-    else:
-        stop.wait(seconds)
-
-
-class Pacer:
-    """Lets calls pass at the provider's rate, which it learns from refusals; safe to use from many threads.
-
-    Creates and other calls have limits of their own, and so two queues here. Each call that has to wait gets a turn; a
-    refusal voids all turns and closes the queue for as long as the provider asks. Then turns are given out afresh, so
-    that nobody storms the door when it opens.
-    """
-
-    def __init__(
-        self,
-        creates: float = CREATES,
-        others: float = OTHERS,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        doze: Doze = sleep_until,
-    ) -> None:
-        """`creates` and `others` are requests a second to start with, and the most there will be."""
-        self._clock = clock
-        self._doze = doze
-        self._lock = threading.Lock()
-        now = clock()
-        self._buckets = {True: Bucket.fresh(creates, now), False: Bucket.fresh(others, now)}
-        self._epochs = {True: 0, False: 0}
-        self._line = threading.Lock()
-        self._accepted_at = now
-
-    def stand_in_line(self, longest: float, is_over: Callable[[], bool]) -> bool:
-        """Wait until a create could pass at once; False where `is_over` said so meanwhile.
-
-        Only the one at the head of the line waits for the provider. So a request comes to `acquire` when its turn is
-        near, and does not grow old behind others. A pause of more than `longest` seconds that the provider asked for
-        is left to `acquire`, which says so.
-        """
-        while not self._line.acquire(timeout=SLICE_S):
-            if is_over():
-                return False
-        try:
-            while not is_over():
-                wait = self._buckets[True].take(self._clock())[1]
-                if wait < AT_ONCE_S or self.waiting > longest:
-                    return True
-                self._doze(min(wait, SLICE_S), None)
-        finally:
-            self._line.release()
-        return False
-
-    def acquire(self, *, create: bool, deadline: float, stop: threading.Event | None = None) -> float:
-        """Wait for this call's turn and give the time it came, which `throttled` wants to know.
-
-        Raises `ThrottledError` at once where the turn comes after the monotonic `deadline`, and `UnreachableError`
-        when `stop` is set before the turn came.
-        """
-        if stop is not None and stop.is_set():
-            raise _stopped()
-        epoch, turn = self._turn(create, deadline)
-        while (left := turn - self._clock()) > 0 or epoch != self._epochs[create]:
-            if epoch != self._epochs[create]:
-                epoch, turn = self._turn(create, deadline)
-                continue
-            self._doze(left, stop)
-            if stop is not None and stop.is_set():
-                raise _stopped()
-        return self._clock()
-
-    def throttled(self, retry_after: float | None, create: bool, *, asked_at: float | None = None) -> None:
-        """The provider refused a call that passed at `asked_at`, and asks to wait for `retry_after` seconds, if any."""
-        with self._lock:
-            self._buckets[create] = self._buckets[create].slowed(self._clock(), retry_after, asked_at=asked_at)
-            self._epochs[create] += 1
-
-    def accepted(self, create: bool) -> None:
-        """The provider took a call, whatever it answered."""
-        with self._lock:
-            if create:
-                self._accepted_at = self._clock()
-            self._buckets[create] = self._buckets[create].recovered()
-
-    @property
-    def refusing_for(self) -> float:
-        """Seconds since the provider last took a create, or since there is this pacer."""
-        return self._clock() - self._accepted_at
-
-    @property
-    def waiting(self) -> float:
-        """Seconds for which creates are held back because the provider asked to wait; 0 when they are not."""
-        return self._buckets[True].closed_for(self._clock())
-
-    def rate(self, *, create: bool) -> float:
-        """The learned rate, in requests a second."""
-        return self._buckets[create].rate
-
-    def _turn(self, create: bool, deadline: float) -> tuple[int, float]:
-        with self._lock:
-            now = self._clock()
-            bucket, wait = self._buckets[create].take(now)
-            if wait and now + wait > deadline:
-                raise _too_long(wait, deadline - now)
-            self._buckets[create] = bucket
-            return self._epochs[create], now + wait
-
-
-def pacer_for(provider: Provider) -> Pacer:
-    """A gate that starts with the limits the service publishes, or with none to speak of on this machine."""
-    return Pacer(LOCAL_CREATES, LOCAL_OTHERS) if provider.is_local else Pacer()
-
-
-def _stopped() -> UnreachableError:
-    return UnreachableError("stopped before the request was sent", "")
-
-
-def _too_long(wait: float, allowed: float) -> ThrottledError:
-    return ThrottledError(
-        f"the provider lets this request through in {wait:.0f} s, and it may wait for {max(0.0, allowed):.0f} s",
-        HINT,
-        status=429,
-        retry_after=wait,
+    named = {name.lower(): value for name, value in headers.items()}
+    header = named.get("retry-after")
+    until = http_date(header)
+    candidates = (
+        _seconds(header),
+        None if until is None else _seconds((until - (http_date(named.get("date")) or now)).total_seconds()),
+        _seconds_in_body(body),
+        *(_seconds(float(number) * _UNIT_S[unit.casefold()]) for number, unit in _waits_in_text(body)),
+        _seconds(named.get("ratelimit-reset")),
     )
+    return next((found for found in candidates if found is not None), None)
+
+
+def http_date(text: str | None) -> datetime | None:
+    """The UTC time an HTTP header names, or None."""
+    if not text:
+        return None
+    try:
+        at = parsedate_to_datetime(text)
+        return at.replace(tzinfo=at.tzinfo or timezone.utc).astimezone(timezone.utc)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def _seconds(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        seconds = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return seconds if 0.0 < seconds <= LONGEST_S else None
+
+
+def _seconds_in_body(body: Any) -> float | None:
+    if not isinstance(body, Mapping):
+        return None
+    found = _seconds(body.get("retry_after"))
+    return found if found is not None else _seconds_in_body(body.get("error"))
+
+
+def _waits_in_text(body: Any) -> Iterator[tuple[str, str]]:
+    """Number and unit of each wait that the texts of an error body name."""
+    if isinstance(body, str):
+        yield from ((number, unit or "s") for number, unit in _IN_TEXT.findall(body[:10_000]))
+    elif isinstance(body, Mapping):
+        for name in ("detail", "message", "error", "title"):
+            yield from _waits_in_text(body.get(name))
+
+
+# -- trying again after a failure ------------------------------------------------------------------------------------
+
+
+def backoff(attempt: int, *, base: float = 0.5, cap: float = 30.0, jitter: float) -> float:
+    """Seconds to wait after the failure of `attempt` (counted from 1): doubling, between half and all of it.
+
+    `jitter` is a random number in [0, 1), so that clients which failed together do not come back together.
+    """
+    return float(min(cap, base * 2.0 ** min(attempt - 1, 60)) * (0.5 + 0.5 * jitter))
+
+
+@dataclass(frozen=True, slots=True)
+class RetryQuota:
+    """How many repeats may still be made: each costs, each success gives a little back.
+
+    In good times nothing is ever refused. When a provider fails for minutes, the quota runs out and every call is made
+    once, so that repeats never add more than a fifth to the load of a provider in trouble.
+    """
+
+    tokens: float = 200.0
+    capacity: float = 200.0
+    cost: float = 5.0
+
+    def spend(self) -> RetryQuota | None:
+        """The quota after one repeat, or None where it allows none."""
+        return replace(self, tokens=self.tokens - self.cost) if self.tokens >= self.cost else None
+
+    def refill(self) -> RetryQuota:
+        """The quota after one success."""
+        return self if self.tokens >= self.capacity else replace(self, tokens=min(self.capacity, self.tokens + 1.0))

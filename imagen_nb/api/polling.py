@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from imagen_nb.api.client import Api
-from imagen_nb.api.pace import Doze, backoff, poll_gap, sleep_until
+from imagen_nb.api.pace import Sleep, backoff, sleep_or_stop
 from imagen_nb.errors import NotFoundError, ThrottledError, UncertainError, UnreachableError
 from imagen_nb.records import Prediction
 
@@ -30,7 +31,7 @@ def wait(
     stop: threading.Event | None = None,
     watch: Callable[[Prediction], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
-    doze: Doze = sleep_until,
+    sleep: Sleep = sleep_or_stop,
 ) -> Prediction:
     """The prediction when it is terminal, or as last seen by the monotonic `deadline` or when `stop` is set.
 
@@ -44,15 +45,27 @@ def wait(
     while not seen.status.is_terminal:
         known = history() if callable(history) else history
         gap = misses.gap() or poll_gap(clock() - began, known, typical)
-        doze(max(0.0, min(gap, deadline - clock())), stop)
+        sleep(max(0.0, min(gap, deadline - clock())), stop)
         if clock() >= deadline or (stop is not None and stop.is_set()):
             return seen
-        found = _look(api, seen.id, deadline, stop, misses)
-        if found is not None:
-            if watch is not None and found.seen_status != seen.seen_status:
-                watch(found)
-            seen = found
+        try:
+            found = api.get(seen.id, deadline=deadline, stop=stop)
+        except (NotFoundError, ThrottledError, UncertainError, UnreachableError) as error:
+            misses.note(error)
+            continue
+        misses.clear()
+        if watch is not None and found.seen_status != seen.seen_status:
+            watch(found)
+        seen = found
     return seen
+
+
+def _age(prediction: Prediction, skew: float) -> float:
+    """Seconds since the prediction began, by the provider's clock; 0 for one that has just begun."""
+    if prediction.created_at is None:
+        return 0.0
+    age = (datetime.now(timezone.utc) - prediction.created_at).total_seconds() + skew
+    return age if age > FRESH_S else 0.0
 
 
 @dataclass(slots=True)
@@ -84,21 +97,55 @@ class _Misses:
         self.count = self.missing = 0
 
 
-def _look(
-    api: Api, prediction_id: str, deadline: float, stop: threading.Event | None, misses: _Misses
-) -> Prediction | None:
-    try:
-        found = api.get(prediction_id, deadline=deadline, stop=stop)
-    except (NotFoundError, ThrottledError, UncertainError, UnreachableError) as error:
-        misses.note(error)
-        return None
-    misses.clear()
-    return found
+# -- when to look again ----------------------------------------------------------------------------------------------
+
+SHORTEST_GAP_S = 0.05
+LONGEST_GAP_S = 5.0
+
+EXPECTANT_GAP_S = 0.5
+"""The longest gap while the end may come at any moment: what other clients wait each time, so that a slow model is not
+seen much later than by them."""
+
+POLL_WORTH_S = 0.017
+"""One poll is worth as much as this many seconds of delay.
+
+Where a prediction ends with a chance of h a second, a gap of sqrt(2 * POLL_WORTH_S / h) costs least in sum."""
 
 
-def _age(prediction: Prediction, skew: float) -> float:
-    """Seconds since the prediction began, by the provider's clock; 0 for one that has just begun."""
-    if prediction.created_at is None:
-        return 0.0
-    age = (datetime.now(timezone.utc) - prediction.created_at).total_seconds() + skew
-    return age if age > FRESH_S else 0.0
+def poll_gap(elapsed: float, history: Sequence[float] = (), typical: float | None = None) -> float:
+    """Seconds until the next look at a prediction that began `elapsed` seconds ago and has not ended.
+
+    `history` holds how many seconds recent predictions of the same model took, `typical` what to expect without it.
+    Before anything of the history had ended there is nothing to see; then looks come closer together the likelier
+    the end is, and further apart again when it is overdue.
+    """
+    later = sorted(each for each in history if each > elapsed)
+    if later:
+        gap = _gap_by_history(elapsed, later)
+    elif history:  # overdue
+        longest = max(history)
+        gap = SHORTEST_GAP_S + 0.1 * (elapsed - longest) + 0.03 * (longest - min(history))
+        # While a sweep is young the slower ones have not ended yet: to be a little late is to be expected.
+        gap = gap if elapsed > 2.0 * longest else min(EXPECTANT_GAP_S, gap)
+    elif typical is not None and typical / 2.0 <= elapsed <= typical * 2.0:
+        gap = _gap_by_half_life(typical / 2.0)
+    else:
+        # Not longer where `typical` says it is early: a provider may be several times faster than its model's usual.
+        gap = min(EXPECTANT_GAP_S, max(0.2, 0.3 * math.sqrt(max(0.0, elapsed))))
+    return min(LONGEST_GAP_S, max(SHORTEST_GAP_S, gap))
+
+
+def _gap_by_history(elapsed: float, later: Sequence[float]) -> float:
+    """The gap where some of the history, in ascending order, took longer than `elapsed`."""
+    count = len(later)
+    soon = later[count // 20]  # the first twentieth counts as chance
+    half = later[count // 2]
+    likely = max(0.0, soon - elapsed) + _gap_by_half_life(half - max(soon, elapsed))
+    # Before the earliest of many nothing is to be expected; before the earliest of a few, something may well be.
+    unlikely = math.sqrt(2.0 * POLL_WORTH_S * (later[0] - elapsed) * (count + 1))
+    return min(likely, max(unlikely, _gap_by_half_life(half - elapsed)), later[0] - elapsed + EXPECTANT_GAP_S)
+
+
+def _gap_by_half_life(half: float) -> float:
+    """The gap where half of all predictions end within `half` seconds from now."""
+    return min(EXPECTANT_GAP_S, 2.0 * math.sqrt(POLL_WORTH_S * half))

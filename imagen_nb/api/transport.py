@@ -1,9 +1,9 @@
 """One HTTP exchange that ends when it must: the only place that handles sockets and foreign exceptions.
 
-`Line` wraps a requests session of which only preparing and the adapter are used: `Session.send` would follow, or at
-least read, redirects, and keep cookies. Timeouts of requests count from byte to byte and never fire on a dripping
-reply; so replies are read here through `_Reader`, which looks at the clock, and at whoever may stop the call, before
-each read.
+`HttpConnections` wraps a requests session of which only preparing and the adapter are used: `Session.send` would
+follow, or at least read, redirects, and keep cookies. Timeouts of requests count from byte to byte and never fire on a
+dripping reply; so replies are read here through `_ReplyReader`, which looks at the clock, and at whoever may stop the
+exchange, before each read.
 
 Whether a request was sent at all is not guessed from an exception: a connection notes it before its first byte.
 """
@@ -19,9 +19,9 @@ import ssl
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,21 +31,69 @@ import urllib3.exceptions as u3
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
-from imagen_nb.errors import ImagenError
+from imagen_nb.api.pace import SLICE_S
+from imagen_nb.errors import ImagenError, ProviderError, UncertainError, UnreachableError
 from imagen_nb.settings import Secret, is_loopback
 
 CONNECT_S = 10.0
 """How long one attempt to connect, or one write, may take, in seconds."""
-
-SLICE_S = 0.25
-"""How long a read blocks at most before it looks whether the call was stopped, in seconds."""
 
 CHUNK = 64 * 1024
 POOL = 128
 """Connections kept to one origin; more threads than this still work, and open new ones."""
 
 
-class Bearer(AuthBase):
+@dataclass(slots=True)
+class Exchange:
+    """How long one exchange may take (`deadline`, monotonic), who may stop it, and whether it was sent."""
+
+    deadline: float
+    is_stopped: Callable[[], bool] = lambda: False
+    clock: Callable[[], float] = time.monotonic
+    is_sent: bool = False
+    readers: list[io.RawIOBase] = field(default_factory=list)
+
+    def seconds_left(self) -> float:
+        """Raises `DeadlineExceeded` when there are none left, `ExchangeStopped` when the exchange was stopped."""
+        if self.is_stopped():
+            raise ExchangeStopped
+        left = self.deadline - self.clock()
+        if left <= 0:
+            raise DeadlineExceeded
+        return left
+
+    def release(self) -> None:
+        """Let go of the sockets: after a failure, a refused tunnel say, nobody else may do so before the collector."""
+        for reader in self.readers:
+            reader.close()
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyHead:
+    """The status line and the headers of a reply; names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NoReply:
+    """An exchange without a usable reply.
+
+    `is_sent` is False where surely no byte of the request left; `is_passing` tells whether another try may do better.
+    """
+
+    text: str
+    hint: str
+    is_sent: bool
+    is_passing: bool = True
+
+    def error(self) -> ProviderError:
+        """The error it comes out as where no other try is made."""
+        return (UncertainError if self.is_sent else UnreachableError)(self.text, self.hint)
+
+
+class BearerAuth(AuthBase):
     """The token's header. Set as a session's auth, it keeps `~/.netrc` from putting another in its place."""
 
     def __init__(self, token: Secret) -> None:
@@ -56,85 +104,52 @@ class Bearer(AuthBase):
         return request
 
     def __repr__(self) -> str:
-        return "Bearer([token])"
+        return "BearerAuth([token])"
 
 
-class Anonymous(AuthBase):
+class NoAuth(AuthBase):
     """No header at all, for the same reason: without any auth requests would look into `~/.netrc`."""
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         return request
 
 
-@dataclass(slots=True)
-class Call:
-    """How long an exchange may take (`deadline`, monotonic), who may stop it, and whether it was sent."""
-
-    deadline: float
-    is_stopped: Callable[[], bool] = lambda: False
-    clock: Callable[[], float] = time.monotonic
-    is_sent: bool = False
-    readers: list[io.RawIOBase] = field(default_factory=list)
-
-    def release(self) -> None:
-        """Let go of the sockets: after a failure, a refused tunnel say, nobody else may do so before the collector."""
-        for reader in self.readers:
-            reader.close()
-
-    def left(self) -> float:
-        """Seconds left. Raises `Overdue` when there are none, `Stopped` when the call was stopped."""
-        if self.is_stopped():
-            raise Stopped
-        left = self.deadline - self.clock()
-        if left <= 0:
-            raise Overdue
-        return left
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The status line and the headers of a reply; names are in lower case."""
-
-    status: int
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-class Line:
+class HttpConnections:
     """Connections to any origin, with one way to authenticate; safe to use from many threads, and after a fork."""
 
     def __init__(self, auth: AuthBase) -> None:
         self._session = requests.Session()
         self._session.auth = auth
         self._adapters = [(os.getpid(), _Adapter(pool_maxsize=POOL))]
-        self._surroundings: dict[str, dict[str, Any]] = {}
+        self._routes: dict[str, dict[str, Any]] = {}
 
-    def exchange(
+    def send(
         self,
         method: str,
         url: str,
-        call: Call,
+        exchange: Exchange,
         *,
         sink: Callable[[bytes], object],
-        begin: Callable[[Head], object] | None = None,
+        is_wanted: Callable[[ReplyHead], bool] = lambda _: True,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Head | Lost:
-        """Send one request: `begin` gets the head of the reply, then `sink` its decoded body in pieces.
+    ) -> ReplyHead | NoReply:
+        """Send one request: `sink` gets the decoded body of the reply in pieces, where its head `is_wanted`.
 
-        Gives the head again, or a `Lost` that says why there is no whole reply. Redirects are not followed. An
-        `ImagenError` raised by `begin` or `sink` ends the exchange and comes out as it is; every other exception leaves
-        behind what requests and urllib3 know of the request, the token among it.
+        Gives the head, or a `NoReply` that says why there is no whole reply. Redirects are not followed. An
+        `ImagenError` raised by `is_wanted` or `sink` ends the exchange and comes out as it is; every other exception
+        leaves behind what requests and urllib3 know of the request, the token among it.
         """
         interruption: BaseException
         try:
-            return self._exchange(method, url, call, sink=sink, begin=begin, body=body, headers=headers)
+            return self._send(method, url, exchange, sink=sink, is_wanted=is_wanted, body=body, headers=headers or {})
         except ImagenError:
             raise
         except Exception as failure:  # noqa: BLE001 - whatever it is, it must not pass: its frames hold the token
-            call.release()
-            return loss_of(failure, url, is_sent=call.is_sent)
+            exchange.release()
+            return explain(failure, url, is_sent=exchange.is_sent)
         except BaseException as failure:  # noqa: BLE001 - an interrupt goes on, without those frames
-            call.release()
+            exchange.release()
             interruption = failure.with_traceback(None)
         interruption.__context__ = interruption.__cause__ = None
         raise interruption
@@ -155,68 +170,63 @@ class Line:
             self._adapters.append((os.getpid(), adapter))
         return adapter
 
-    def _exchange(
+    def _send(
         self,
         method: str,
         url: str,
-        call: Call,
+        exchange: Exchange,
         *,
         sink: Callable[[bytes], object],
-        begin: Callable[[Head], object] | None,
+        is_wanted: Callable[[ReplyHead], bool],
         body: bytes | None,
-        headers: Mapping[str, str] | None,
-    ) -> Head:
+        headers: Mapping[str, str],
+    ) -> ReplyHead:
         prepared = self._session.prepare_request(
             # What is not asked for encoded needs no decoding, and hides no bomb.
-            requests.Request(method, url, data=body, headers={"Accept-Encoding": "identity", **(headers or {})})
+            requests.Request(method, url, data=body, headers={"Accept-Encoding": "identity", **headers})
         )
-        left = call.left()
-        _calls.now = call
-        surroundings = self._surroundings_of(str(prepared.url))
-        response = self._adapter().send(prepared, stream=True, timeout=(min(CONNECT_S, left), left), **surroundings)
+        left = exchange.seconds_left()
+        _thread.exchange = exchange
+        route = self._route(str(prepared.url))
+        response = self._adapter().send(prepared, stream=True, timeout=(min(CONNECT_S, left), left), **route)
         try:
-            head = Head(response.status_code, {name.lower(): value for name, value in response.headers.items()})
-            if begin is not None:
-                begin(head)
-            for piece in _decoded(_pieces(response.raw), head.headers.get("content-encoding", "")):
-                sink(piece)
+            head = ReplyHead(response.status_code, {name.lower(): value for name, value in response.headers.items()})
+            if is_wanted(head):
+                pieces = iter(partial(response.raw.read, CHUNK, decode_content=False), b"")
+                for piece in _decode(pieces, head.headers.get("content-encoding", "")):
+                    sink(piece)
         finally:
             response.close()
         return head
 
-    def _surroundings_of(self, url: str) -> dict[str, Any]:
+    def _route(self, url: str) -> dict[str, Any]:
         """Proxies and CA file that the environment names for this origin, looked up once: it is slow.
 
         An origin on this machine has no proxy, whatever the environment says.
         """
         origin = "://".join(urlsplit(url)[:2])
-        found = self._surroundings.get(origin)
+        found = self._routes.get(origin)
         if found is None:
             merged = self._session.merge_environment_settings(url, {}, None, None, None)
             found = {name: merged[name] for name in ("proxies", "verify", "cert")}
             if is_loopback((urlsplit(url).hostname or "").rstrip(".")):
                 # Plain http, with the token, is allowed here because it does not leave this machine.
                 found["proxies"] = {}
-            self._surroundings[origin] = found
+            self._routes[origin] = found
         return found
 
 
 # -- reading ---------------------------------------------------------------------------------------------------------
 
 
-def _pieces(raw: Any) -> Iterator[bytes]:
-    while piece := raw.read(CHUNK, decode_content=False):
-        yield piece
-
-
-def _decoded(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+def _decode(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
     """The body as it was before `Content-Encoding`, never more than a chunk at a time, whatever it swells to."""
     name = encoding.strip().lower()
     if name in ("", "identity"):
         yield from pieces
         return
     if name not in ("gzip", "x-gzip", "deflate"):
-        raise Unreadable(f"the reply is encoded as {name[:40]!r}, which was not asked for")
+        raise UnreadableReply(f"the reply is encoded as {name[:40]!r}, which was not asked for")
     inflate = zlib.decompressobj(wbits=47)
     for piece in pieces:
         yield inflate.decompress(piece, CHUNK)
@@ -224,24 +234,31 @@ def _decoded(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
             yield inflate.decompress(inflate.unconsumed_tail, CHUNK)
     yield inflate.flush(CHUNK)
     if not inflate.eof:
-        raise Unreadable("the compressed reply ends too early")
+        raise UnreadableReply("the compressed reply ends too early")
 
 
-class _Reader(io.RawIOBase):
-    """Reads a socket for one call: each read ends by the call's deadline, and soon after it is stopped."""
+class _ReplyReader(io.RawIOBase):
+    """Reads a socket for one exchange: each read ends by its deadline, and soon after it is stopped.
 
-    def __init__(self, sock: Any, call: Call) -> None:
+    `HTTPResponse` takes it for the socket itself, of which it only ever makes one file.
+    """
+
+    def __init__(self, sock: Any, exchange: Exchange) -> None:
         super().__init__()
         self._sock = sock
-        self._call = call
+        self._exchange = exchange
         self._open = sock.makefile("rb", buffering=0)  # keeps the socket open until the reply was read
+        exchange.readers.append(self)
+
+    def makefile(self, mode: str) -> io.BufferedReader:  # noqa: ARG002 - always "rb"
+        return io.BufferedReader(self)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
         while True:
-            self._sock.settimeout(min(SLICE_S, self._call.left()))
+            self._sock.settimeout(min(SLICE_S, self._exchange.seconds_left()))
             try:
                 return int(self._sock.recv_into(buffer))
             except TimeoutError:
@@ -252,36 +269,25 @@ class _Reader(io.RawIOBase):
         super().close()
 
 
-class _Bounded:
-    """What a socket looks like to `HTTPResponse`, which only ever makes one file of it."""
-
-    def __init__(self, sock: Any, call: Call) -> None:
-        self._reader = _Reader(sock, call)
-        call.readers.append(self._reader)
-
-    def makefile(self, mode: str) -> io.BufferedReader:  # noqa: ARG002 - always "rb"
-        return io.BufferedReader(self._reader)
-
-
-class _Response(http.client.HTTPResponse):
+class _HttpResponse(http.client.HTTPResponse):
     def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
-        super().__init__(_Bounded(sock, _calls.now), *args, **kwargs)  # type: ignore[arg-type] # it reads, nothing else
+        super().__init__(_ReplyReader(sock, _thread.exchange), *args, **kwargs)  # type: ignore[arg-type] # it only reads
 
 
-class _Calls(threading.local):
-    """The call that this thread is making: connections are shared, and made deep inside urllib3."""
+class _Thread(threading.local):
+    """The exchange that this thread is making: connections are shared, and made deep inside urllib3."""
 
-    now: Call
+    exchange: Exchange
 
 
-_calls = _Calls()
+_thread = _Thread()
 
 
 # -- connecting ------------------------------------------------------------------------------------------------------
 
 
 class _Adapter(HTTPAdapter):
-    """requests' adapter, with connections that note what is sent and read within the call's bounds."""
+    """requests' adapter, with connections that note what is sent and read within the exchange's bounds."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
@@ -292,32 +298,33 @@ class _Adapter(HTTPAdapter):
 
 
 def _bind(manager: Any) -> Any:
-    """The same manager of pools, whose connections are bounded: plain, TLS and through any kind of proxy."""
-    manager.pool_classes_by_scheme = {name: _pool(kind) for name, kind in manager.pool_classes_by_scheme.items()}
+    """The same manager of pools, whose connections are bound to exchanges: plain, TLS and through any kind of proxy."""
+    manager.pool_classes_by_scheme = {name: _pool_class(kind) for name, kind in manager.pool_classes_by_scheme.items()}
     return manager
 
 
 @cache
-def _pool(kind: Any) -> Any:
+def _pool_class(kind: Any) -> Any:
     connection = kind.ConnectionCls
-    if issubclass(connection, _Noting):
+    if issubclass(connection, _ExchangeConnection):
         return kind
-    bounded = type(f"Bounded{connection.__name__}", (_Noting, connection), {})
-    return type(f"Bounded{kind.__name__}", (kind,), {"ConnectionCls": bounded})
+    bound = type(f"Exchange{connection.__name__}", (_ExchangeConnection, connection), {})
+    return type(f"Exchange{kind.__name__}", (kind,), {"ConnectionCls": bound})
 
 
-class _Noting:
-    response_class = _Response
+class _ExchangeConnection:
+    """What a connection of urllib3 does besides: it notes that a request is sent before its first byte leaves."""
+
+    response_class = _HttpResponse
 
     def request(self: Any, *args: Any, **kwargs: Any) -> None:
         if self.sock is None:
             self.connect()
-        _calls.now.is_sent = True
+        _thread.exchange.is_sent = True
         super().request(*args, **kwargs)  # type: ignore[misc] # the other base has it
 
 
-# ----------------------------------------------------------------------------------------------------
-# Why an exchange gave no reply, in words: the one list of foreign exceptions and what they mean.
+# -- why there is no reply, in words: the one list of foreign exceptions and what they mean --------------------------
 
 LATER_HINT = "Try again in a while."
 NETWORK_HINT = "Check the network and the base URL; nothing was sent."
@@ -327,34 +334,21 @@ CA_FILE_HINT = "Check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE; nothing was sent."
 TRUST_HINT = "If a proxy opens TLS here, set REQUESTS_CA_BUNDLE to its CA file; else this is not the real address."
 
 
-class Overdue(Exception):  # noqa: N818 - a signal within this room
-    """The call's time is up."""
+class DeadlineExceeded(Exception):  # noqa: N818 - a signal within this room
+    """The exchange's time is up."""
 
 
-class Stopped(Exception):  # noqa: N818 - a signal within this room
-    """The call was stopped."""
+class ExchangeStopped(Exception):  # noqa: N818 - a signal within this room
+    """The exchange was stopped."""
 
 
-class Unreadable(Exception):  # noqa: N818 - a signal within this room
+class UnreadableReply(Exception):  # noqa: N818 - a signal within this room
     """The body is not what its headers say, or more than anybody wants."""
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
-    """An exchange without a usable reply.
-
-    `is_sent` is False where surely no byte of the request left; `is_passing` tells whether another try may do better.
-    """
-
-    text: str
-    hint: str
-    is_sent: bool
-    is_passing: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class _Meaning:
-    """What a kind of exception means; the text may use {place}, {why} and {own}, the exception's own text."""
+class _Explanation:
+    """What a kind of exception means; the text may use {host}, {why} and {own}, the exception's own text."""
 
     kinds: tuple[type[BaseException], ...]
     text: str
@@ -362,52 +356,58 @@ class _Meaning:
     is_passing: bool = True
 
 
-_MEANINGS = (  # the first that applies counts, so what will be the same at the next try stands first
-    _Meaning((Stopped,), "stopped while waiting for {place}", is_passing=False),
-    _Meaning((Overdue,), "no whole reply from {place} in the time allowed"),
-    _Meaning((Unreadable,), "{own}", is_passing=False),
-    _Meaning((ssl.SSLCertVerificationError,), "{place} is not trusted: {why}", TRUST_HINT, is_passing=False),
-    _Meaning(
+_EXPLANATIONS = (  # the first that applies counts, so what will be the same at the next try stands first
+    _Explanation((ExchangeStopped,), "stopped while waiting for {host}", is_passing=False),
+    _Explanation((DeadlineExceeded,), "no whole reply from {host} in the time allowed"),
+    _Explanation((UnreadableReply,), "{own}", is_passing=False),
+    _Explanation((ssl.SSLCertVerificationError,), "{host} is not trusted: {why}", TRUST_HINT, is_passing=False),
+    _Explanation(
         (rq.InvalidProxyURL, u3.ProxySchemeUnknown, u3.ProxySchemeUnsupported),
         "the proxy's address cannot be used",
         PROXY_HINT,
         is_passing=False,
     ),
-    _Meaning((rq.InvalidSchema,), "SOCKS proxies need PySocks", SOCKS_HINT, is_passing=False),
-    _Meaning(
+    _Explanation((rq.InvalidSchema,), "SOCKS proxies need PySocks", SOCKS_HINT, is_passing=False),
+    _Explanation(
         (rq.InvalidURL, rq.MissingSchema, u3.LocationValueError),
-        "the address {place} cannot be used",
+        "the address {host} cannot be used",
         NETWORK_HINT,
         is_passing=False,
     ),
-    _Meaning(
+    _Explanation(
         (rq.InvalidHeader, UnicodeError),
         "the request cannot be written as HTTP",
         "Check the token and the input; nothing was sent.",
         is_passing=False,
     ),
-    _Meaning((rq.ProxyError, u3.ProxyError), "the proxy does not lead to {place}: {why}", PROXY_HINT),
-    _Meaning((u3.NameResolutionError, socket.gaierror), "the address of {place} cannot be found", NETWORK_HINT),
-    _Meaning((u3.NewConnectionError, ConnectionRefusedError), "no connection to {place}: {why}", NETWORK_HINT),
-    _Meaning((rq.ConnectTimeout, u3.ConnectTimeoutError), "{place} does not answer", NETWORK_HINT),
-    _Meaning((ssl.SSLError, rq.SSLError, u3.SSLError), "TLS with {place} failed: {why}"),
+    _Explanation((rq.ProxyError, u3.ProxyError), "the proxy does not lead to {host}: {why}", PROXY_HINT),
+    _Explanation((u3.NameResolutionError, socket.gaierror), "the address of {host} cannot be found", NETWORK_HINT),
+    _Explanation((u3.NewConnectionError, ConnectionRefusedError), "no connection to {host}: {why}", NETWORK_HINT),
+    _Explanation((rq.ConnectTimeout, u3.ConnectTimeoutError), "{host} does not answer", NETWORK_HINT),
+    _Explanation((ssl.SSLError, rq.SSLError, u3.SSLError), "TLS with {host} failed: {why}"),
 )
-_CUT = _Meaning((), "the connection to {place} ended before the reply was whole: {why}")
-_NEVER = _Meaning((), "no connection to {place}: {why}", NETWORK_HINT)
-_NO_CA_FILE = _Meaning((), "the CA file that the environment names is not there", CA_FILE_HINT, is_passing=False)
+_CUT = _Explanation((), "the connection to {host} ended before the reply was whole: {why}")
+_NEVER = _Explanation((), "no connection to {host}: {why}", NETWORK_HINT)
+_NO_CA_FILE = _Explanation((), "the CA file that the environment names is not there", CA_FILE_HINT, is_passing=False)
 
 
-def loss_of(failure: Exception, url: str, *, is_sent: bool) -> Lost:
+def explain(failure: Exception, url: str, *, is_sent: bool) -> NoReply:
     """What `failure` of a request to `url` means. Holds on to nothing of the exception, which knows the token."""
     causes = tuple(_causes(failure))
-    meaning = _meaning(causes) or (_CUT if is_sent else _NEVER)
+    if any("CA certificate bundle" in _words(each) for each in causes):
+        meaning = _NO_CA_FILE
+    else:
+        otherwise = _CUT if is_sent else _NEVER
+        meaning = next(
+            (each for each in _EXPLANATIONS if any(isinstance(one, each.kinds) for one in causes)), otherwise
+        )
     why = _why(causes)
     own = next((_words(each) for each in causes if isinstance(each, meaning.kinds)), "")
-    text = meaning.text.format(place=place(url), why=why, own=own)
-    return Lost(text, meaning.hint, is_sent, meaning.is_passing and "answers 407" not in why)
+    text = meaning.text.format(host=host_of(url), why=why, own=own)
+    return NoReply(text, meaning.hint, is_sent, meaning.is_passing and "answers 407" not in why)
 
 
-def place(url: str) -> str:
+def host_of(url: str) -> str:
     """Host and port of a URL, without user names, paths or queries."""
     try:
         parts = urlsplit(url)
@@ -415,12 +415,6 @@ def place(url: str) -> str:
     except ValueError:
         return "that address"
     return f"{parts.hostname}{port}" if parts.hostname else "that address"
-
-
-def _meaning(causes: Sequence[BaseException]) -> _Meaning | None:
-    if any("CA certificate bundle" in _words(each) for each in causes):
-        return _NO_CA_FILE
-    return next((each for each in _MEANINGS if any(isinstance(cause, each.kinds) for cause in causes)), None)
 
 
 def _causes(failure: object, depth: int = 0) -> Iterator[BaseException]:

@@ -163,12 +163,12 @@ def test_canceling_tells_what_became_of_it() -> None:
 def test_a_provider_that_cannot_cancel_is_no_error(origin: Origin, act: Any) -> None:
     """Canceling is best effort: where it is not offered, None says so."""
     origin.fault("cancel", instead=[act])
-    assert api_of(origin, doze=Naps()).cancel("abc", deadline=soon()) is None
+    assert api_of(origin, sleep=Naps()).cancel("abc", deadline=soon()) is None
 
 
 def test_an_empty_answer_to_a_cancel_is_looked_up(origin: Origin) -> None:
     """A 204 says nothing; the prediction itself does."""
-    client = api_of(origin, doze=Naps())
+    client = api_of(origin, sleep=Naps())
     created = client.create(fox(), deadline=soon())
     origin.fault("cancel", after=[reply(b"", 204)])
     canceled = client.cancel(created.id, deadline=soon())
@@ -233,7 +233,7 @@ def test_a_provider_that_does_not_list_says_so(origin: Origin, act: Any) -> None
     """404, a front end's page, another shape: there is no list to look in."""
     origin.fault("list", instead=[act])
     with pytest.raises(NotFoundError):
-        next(api_of(origin, doze=Naps()).list(deadline=soon()))
+        next(api_of(origin, sleep=Naps()).list(deadline=soon()))
 
 
 def test_a_broken_list_is_not_a_missing_one(origin: Origin) -> None:
@@ -242,7 +242,7 @@ def test_a_broken_list_is_not_a_missing_one(origin: Origin) -> None:
         origin.heal()
         origin.fault("list", instead=script)
         with pytest.raises(UncertainError):
-            next(api_of(origin, doze=Naps()).list(deadline=soon()))
+            next(api_of(origin, sleep=Naps()).list(deadline=soon()))
 
 
 # -- schema ------------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from origin import Origin
 from providers import CANARY, Naps, api_of, eventually, fox, http_of, provider_of, shown, soon
 
 from imagen_nb.api import transport
-from imagen_nb.api.transport import Anonymous, Bearer, Call, Head, Line, Lost, loss_of
+from imagen_nb.api.transport import BearerAuth, Exchange, HttpConnections, NoAuth, NoReply, ReplyHead, explain
 from imagen_nb.errors import UncertainError, UnreachableError
 from imagen_nb.settings import Secret
 
@@ -36,13 +36,13 @@ def api() -> Iterator[Origin]:
         yield origin
 
 
-def _exchange(origin: Origin, seconds: float = 5.0, path: str = "/x") -> tuple[Head | Lost, bytes]:
+def _exchange(origin: Origin, seconds: float = 5.0, path: str = "/x") -> tuple[ReplyHead | NoReply, bytes]:
     body = bytearray()
-    line = Line(Anonymous())
+    connections = HttpConnections(NoAuth())
     try:
-        return line.exchange("GET", origin.base_url + path, Call(soon(seconds)), sink=body.extend), bytes(body)
+        return connections.send("GET", origin.base_url + path, Exchange(soon(seconds)), sink=body.extend), bytes(body)
     finally:
-        line.close()
+        connections.close()
 
 
 # -- bodies ------------------------------------------------------------------------------------------------------------
@@ -57,7 +57,7 @@ def test_a_whole_body_arrives(api: Origin, script: list[Act]) -> None:
     """With a length, in chunks, or compressed although nobody asked for it."""
     api.fault("any", instead=script)
     answer, body = _exchange(api)
-    assert isinstance(answer, Head)
+    assert isinstance(answer, ReplyHead)
     assert body == b"whole"
     assert api.seen[0].headers["accept-encoding"] == "identity"
 
@@ -81,7 +81,7 @@ def test_a_body_that_is_not_whole_is_lost(api: Origin, script: list[Act]) -> Non
     """Whatever ends a reply early, the exchange says that it was sent and lost."""
     api.fault("any", instead=script)
     answer, _ = _exchange(api)
-    assert isinstance(answer, Lost)
+    assert isinstance(answer, NoReply)
     assert answer.is_sent
     assert "None" not in answer.text
 
@@ -90,7 +90,7 @@ def test_a_compressed_bomb_comes_in_pieces(api: Origin) -> None:
     """What swells is handed on a chunk at a time, so that a cap can stop it."""
     api.fault("any", instead=[bomb(20)])
     sizes: list[int] = []
-    Line(Anonymous()).exchange("GET", api.base_url, Call(soon()), sink=lambda piece: sizes.append(len(piece)))
+    HttpConnections(NoAuth()).send("GET", api.base_url, Exchange(soon()), sink=lambda piece: sizes.append(len(piece)))
     assert sum(sizes) == 20 * 1024 * 1024
     assert max(sizes) <= transport.CHUNK
 
@@ -115,7 +115,7 @@ def test_every_exchange_ends_by_its_deadline(api: Origin, script: list[Act]) -> 
     began = time.monotonic()
     answer, _ = _exchange(api, seconds=0.6)
     assert 0.5 < time.monotonic() - began < 10.0
-    assert isinstance(answer, Lost)
+    assert isinstance(answer, NoReply)
     assert "in the time allowed" in answer.text
 
 
@@ -176,7 +176,7 @@ def _closed_port() -> int:
 def test_refused_is_unreachable_after_a_few_tries() -> None:
     """Nobody listens: surely not sent, so even a create is tried again, with growing gaps, and then it says so."""
     naps = Naps()
-    client = api_of(f"http://127.0.0.1:{_closed_port()}", doze=naps, rng=lambda: 1.0)
+    client = api_of(f"http://127.0.0.1:{_closed_port()}", sleep=naps, rng=lambda: 1.0)
     with pytest.raises(UnreachableError, match=r"no connection to 127\.0\.0\.1:\d+: connection refused") as caught:
         client.create(fox(), deadline=soon())
     assert naps.seconds == [0.5, 1.0, 2.0]
@@ -191,7 +191,7 @@ def test_an_unknown_name_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pytest.raises(UnreachableError, match=r"the address of images\.invalid cannot be found"):
-        api_of("https://images.invalid", doze=Naps()).create(fox(), deadline=soon())
+        api_of("https://images.invalid", sleep=Naps()).create(fox(), deadline=soon())
 
 
 def test_a_connection_that_is_not_taken_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,7 +205,7 @@ def test_a_connection_that_is_not_taken_is_unreachable(monkeypatch: pytest.Monke
             filler.connect_ex(address)
         try:
             with pytest.raises(UnreachableError, match="does not answer"):
-                api_of(f"http://127.0.0.1:{address[1]}", doze=Naps()).create(fox(), deadline=soon())
+                api_of(f"http://127.0.0.1:{address[1]}", sleep=Naps()).create(fox(), deadline=soon())
         finally:
             for filler in fillers:
                 filler.close()
@@ -238,7 +238,7 @@ def test_an_untrusted_certificate_is_refused_at_once() -> None:
     naps = Naps()
     with Origin(tls=TLS / "valid.pem") as origin:
         with pytest.raises(UnreachableError, match="is not trusted: self-signed") as caught:
-            api_of(origin, doze=naps).create(fox(), deadline=soon())
+            api_of(origin, sleep=naps).create(fox(), deadline=soon())
         assert origin.seen == []
     assert naps.seconds == []
     assert "REQUESTS_CA_BUNDLE" in caught.value.hint
@@ -275,7 +275,7 @@ def test_a_missing_ca_file_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_tls_to_a_plain_port_is_unreachable(api: Origin) -> None:
     """https at a port that speaks http: nothing was sent, and the error speaks of TLS."""
     with pytest.raises(UnreachableError, match="TLS with"):
-        api_of(api.base_url.replace("http:", "https:"), doze=Naps()).create(fox(), deadline=soon())
+        api_of(api.base_url.replace("http:", "https:"), sleep=Naps()).create(fox(), deadline=soon())
 
 
 # -- the environment ---------------------------------------------------------------------------------------------------
@@ -332,7 +332,7 @@ def test_a_proxy_that_cannot_be_used_is_said(address: str, monkeypatch: pytest.M
     """A malformed proxy address, an unknown scheme, SOCKS without its package: one error, and nothing sent."""
     monkeypatch.setenv("HTTPS_PROXY", address)
     with pytest.raises(UnreachableError) as caught:
-        api_of("https://images.invalid", doze=Naps()).create(fox(), deadline=soon())
+        api_of("https://images.invalid", sleep=Naps()).create(fox(), deadline=soon())
     assert "nothing was sent" in caught.value.hint
 
 
@@ -344,7 +344,7 @@ def test_a_proxy_that_refuses_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(
             UnreachableError, match=r"the proxy does not lead to images\.invalid: it answers 407"
         ) as caught:
-            api_of("https://images.invalid", doze=Naps()).create(fox(), deadline=soon())
+            api_of("https://images.invalid", sleep=Naps()).create(fox(), deadline=soon())
         assert len(proxy.seen) == 1
     assert "hunter2" not in shown(caught.value)
 
@@ -378,10 +378,10 @@ def test_no_redirect_is_followed_anywhere(api: Origin, to: str) -> None:
 
 def test_the_token_does_not_show_itself() -> None:
     """Neither in the repr of what holds it, nor in a session's."""
-    auth = Bearer(Secret(CANARY))
+    auth = BearerAuth(Secret(CANARY))
     assert CANARY not in repr(auth)
     http = http_of("http://127.0.0.1:1")
-    assert CANARY not in f"{http!r} {http._line._session.auth!r} {vars(http)}"
+    assert CANARY not in f"{http!r} {http._connections._session.auth!r} {vars(http)}"
 
 
 @pytest.mark.parametrize(
@@ -393,7 +393,7 @@ def test_no_error_shows_the_token(api: Origin, script: list[Act]) -> None:
     """Neither its text, nor its chain, nor a variable of any frame it passed."""
     api.fault("create", instead=script)
     with pytest.raises(UncertainError) as caught:
-        api_of(api).create(fox(), deadline=soon(0.5))
+        api_of(api).create(fox(), deadline=soon(), patience=0.5)
     assert CANARY not in shown(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
@@ -402,9 +402,15 @@ def test_no_error_shows_the_token(api: Origin, script: list[Act]) -> None:
 def test_an_interrupt_does_not_show_the_token(api: Origin) -> None:
     """Ctrl-C in the middle of a call goes on as KeyboardInterrupt, without the frames that know the request."""
     api.fault("create", instead=[hang])
-    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    client = api_of(api)
+
+    def interrupt() -> None:
+        eventually(lambda: bool(api.of("create")), 30.0)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt) as caught:
-        api_of(api).create(fox(), deadline=soon())
+        client.create(fox(), deadline=soon(60.0))
     assert CANARY not in shown(caught.value)
 
 
@@ -443,7 +449,7 @@ def test_every_foreign_exception_has_a_meaning(kind: type[Exception], is_sent: b
     """Each class that requests and urllib3 can raise becomes words, with a next step, and none of its own text."""
     failure = kind.__new__(kind)
     failure.args = (f"Bearer {CANARY}",)
-    lost = loss_of(failure, "https://user:secret@images.example:8443/path?token=1", is_sent=is_sent)
+    lost = explain(failure, "https://user:secret@images.example:8443/path?token=1", is_sent=is_sent)
     assert lost.is_sent == is_sent
     assert lost.text
     assert lost.hint

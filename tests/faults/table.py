@@ -25,7 +25,7 @@ CANARY = "tests/faults/test_canary.py::"
 MONEY = "tests/faults/test_money.py::"
 MEMORY = "tests/faults/test_memory.py::"
 MACHINE = "tests/faults/test_ledger_machine.py::TestLedger::runTest"
-PACING = "tests/api/test_pacing.py::"
+PACING = "tests/api/test_pace.py::"
 DATABASE = "tests/log/test_database.py::"
 
 

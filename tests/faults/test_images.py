@@ -15,7 +15,6 @@ from PIL import Image
 from providers import soon
 
 from imagen_nb.api import downloads
-from imagen_nb.api import downloads as pictures
 from imagen_nb.api.downloads import Downloader
 from imagen_nb.errors import UncertainError
 from imagen_nb.records import Status
@@ -152,8 +151,8 @@ def test_a_stop_while_others_decode_is_an_error_like_any_other(api: Origin, tmp_
     stop = threading.Event()
     threading.Timer(0.2, stop.set).start()
     with (
-        pictures._decoding,
-        pictures._decoding,
+        downloads._decoding,
+        downloads._decoding,
         pytest.raises(UncertainError, match="stopped"),
     ):
         Downloader(allow_local=True).fetch(f"{api.base_url}/files/a.jpg", tmp_path, deadline=soon(), stop=stop)

@@ -13,6 +13,8 @@ from acts import Act, Script, bomb, endless, reply
 from ledger import books
 from origin import Origin, Seen
 
+from imagen_nb.api.http import VALUES_CAP
+
 MOST_MB = 80
 BOMB = bomb(200)
 MONSTERS: dict[str, tuple[str, Act]] = {
@@ -44,12 +46,18 @@ def test_no_reply_makes_memory_grow(home: Path, kinds: list[str]) -> None:
 LARGE: dict[str, Callable[[], bytes]] = {
     "an image in base64": lambda: monsters.embedded(is_base64=True),
     "an image in escapes": lambda: monsters.embedded(is_base64=False),
-    "a wide text that is read": lambda: monsters.wide(5.5),
+    "an image with its slashes escaped": lambda: monsters.embedded(is_base64=True).replace(b"/", rb"\/"),
+    "an image beside a text of many scripts": lambda: monsters.embedded(
+        is_base64=True, side=1700, beside="a狐" * 500_000
+    ),
+    "a wide text that is read": lambda: monsters.wide(3.9),
     "a wide text that is not": lambda: monsters.wide(15.9),
     "a wide text in ASCII": lambda: monsters.wide(15.9).replace("\U0001f600".encode(), rb"\ud83d\ude00"),
     "nothing but objects": lambda: monsters.crowded(b'{"":{}}'),
     "nothing but lists": lambda: monsters.crowded(b"[[]]"),
     "nothing but numbers": lambda: monsters.crowded(b"1.5"),
+    "as many objects as are read": lambda: monsters.crowded(b'{"":{}}', VALUES_CAP // 5),
+    "as many names as are read": lambda: monsters.names(VALUES_CAP // 2 - 10),
 }
 
 

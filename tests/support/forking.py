@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from imagen_nb.api.transport import Anonymous, Call, Line
+from imagen_nb.api.transport import Exchange, HttpConnections, NoAuth
 from imagen_nb.log.log import Log
 from imagen_nb.records import Request
 from imagen_nb.workspace import Workspace
@@ -33,10 +33,10 @@ def made(workspace: Workspace, prompt: str) -> None:
     os.write(1, f"{prompt}|{status}|{workspace.log.session.id}\n".encode())
 
 
-def asked(line: Line, base_url: str, path: str) -> None:
+def asked(line: HttpConnections, base_url: str, path: str) -> None:
     """Ask for a path and say what came."""
     body = bytearray()
-    line.exchange("GET", base_url + path, Call(time.monotonic() + 10.0), sink=body.extend)
+    line.send("GET", base_url + path, Exchange(time.monotonic() + 10.0), sink=body.extend)
     os.write(1, f"{path}|{body.decode()}\n".encode())
 
 
@@ -72,7 +72,7 @@ def share_a_workspace(home: str, base_url: str, count: int) -> None:
 
 
 def share_a_line(base_url: str, count: int) -> None:
-    line = Line(Anonymous())
+    line = HttpConnections(NoAuth())
     asked(line, base_url, "/files/before")
     pids = [forked(partial(asked, line, base_url, f"/files/{number}"), line.close) for number in range(count)]
     asked(line, base_url, "/files/meanwhile")

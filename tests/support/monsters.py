@@ -22,15 +22,15 @@ from imagen_nb.workspace import Workspace
 
 
 @cache
-def embedded(*, is_base64: bool) -> bytes:
+def embedded(*, is_base64: bool, side: int = 0, beside: str = "") -> bytes:
     """A whole reply a little below the cap: a large image as a `data:` URI, beside a prompt that is not ASCII."""
-    side = 2040 if is_base64 else 1340
+    side = side or (2030 if is_base64 else 1340)
     file = io.BytesIO()
     Image.frombytes("RGB", (side, side), random.Random(0).randbytes(side * side * 3)).save(file, "PNG")  # noqa: S311
     data = file.getvalue()
     uri = b";base64," + base64.b64encode(data) if is_base64 else b"," + b"%" + data.hex("%").encode()
-    before = '"status": "succeeded", "input": {"prompt": "\U0001f98a"}, "output": "data:image/png'
-    return _prediction(before, uri, '"')
+    before = '"status": "succeeded", "input": {"prompt": "\U0001f98a%s"}, "output": "data:image/png'
+    return _prediction(before % beside, uri, '"')
 
 
 @cache
@@ -40,9 +40,15 @@ def wide(megabytes: float) -> bytes:
 
 
 @cache
-def crowded(piece: bytes) -> bytes:
-    """A reply that holds as many small things as there is room for."""
-    return _prediction('"metrics": [', b",".join([piece] * ((BODY_CAP - 1024) // (len(piece) + 1))), "]")
+def crowded(piece: bytes, count: int = 0) -> bytes:
+    """A reply that holds so many small things, or as many as there is room for."""
+    return _prediction('"metrics": [', b",".join([piece] * (count or (BODY_CAP - 1024) // (len(piece) + 1))), "]")
+
+
+@cache
+def names(count: int) -> bytes:
+    """A reply that echoes so many inputs, each with a name of its own."""
+    return _prediction('"input": {', b",".join(b'"%x":0' % number for number in range(count)), "}")
 
 
 def _prediction(before: str, filling: bytes, after: str) -> bytes:

@@ -56,7 +56,7 @@ class Naps:
     def __init__(self) -> None:
         self.seconds: list[float] = []
 
-    def __call__(self, seconds: float, stop: threading.Event | None) -> None:  # noqa: ARG002 - as doze()
+    def __call__(self, seconds: float, stop: threading.Event | None) -> None:  # noqa: ARG002 - as sleep()
         self.seconds.append(seconds)
 
 

@@ -1,4 +1,4 @@
-"""The arithmetic of waiting, checked by simulation with a clock of its own."""
+"""How fast one may ask: the arithmetic, checked by simulation with a clock of its own, and the door all calls pass."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import heapq
 import itertools
 import math
 import random
-import statistics
-from collections.abc import Callable, Sequence
+import threading
+import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from providers import provider_of, soon
 
-from imagen_nb.api import pace as pacing
-from imagen_nb.api.pace import Bucket, Quota, backoff, http_date, poll_gap, retry_after
+from imagen_nb.api import pace
+from imagen_nb.api.pace import CREATES, Bucket, Pacer, RetryQuota, backoff, http_date, retry_after
+from imagen_nb.errors import ThrottledError, UnreachableError
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 
@@ -35,16 +37,16 @@ def test_backoff_doubles_up_to_its_cap() -> None:
 
 def test_quota_stops_repeats_when_nothing_succeeds() -> None:
     """Without a success forty repeats are allowed; every success earns a fifth of another one."""
-    quota: Quota | None = Quota()
+    quota: RetryQuota | None = RetryQuota()
     repeats = 0
-    while (quota := quota.spent()) is not None:
+    while (quota := quota.spend()) is not None:
         last = quota
         repeats += 1
     assert repeats == 40
     for _ in range(5):
-        last = last.refilled()
-    assert last.spent() is not None
-    assert Quota().refilled() == Quota()
+        last = last.refill()
+    assert last.spend() is not None
+    assert RetryQuota().refill() == RetryQuota()
 
 
 # -- what a 429 says ---------------------------------------------------------------------------------------------------
@@ -152,7 +154,7 @@ class Sweep:
 
 
 class Crowd:
-    """Workers that all send creates through one bucket, as the gate does it; a queue of events instead of threads."""
+    """Workers that all send creates through one bucket, as the pacer does it; a queue of events instead of threads."""
 
     def __init__(self, server: Server, wanted: int, workers: int, *, seed: int = 0) -> None:
         self.server, self.wanted = server, wanted
@@ -196,11 +198,11 @@ class Crowd:
         asked_at, pause = reply
         if pause is None:
             self.result.accepted += 1
-            self.bucket = self.bucket.recovered()
+            self.bucket = self.bucket.after_success()
             self._at(now, "want", None)
             return
         self.result.refused += 1
-        self.bucket = self.bucket.slowed(now, None if pause < 0 else pause, asked_at=asked_at)
+        self.bucket = self.bucket.after_refusal(now, None if pause < 0 else pause, asked_at=asked_at)
         self.epoch += 1
         self._queue(now)
 
@@ -241,7 +243,7 @@ def test_a_limit_that_is_lifted_is_noticed() -> None:
 
 def test_what_was_learned_is_forgotten_after_a_rest() -> None:
     """Five minutes without a request, and the bucket starts with its own rate again, one request at a time."""
-    slow = Bucket.fresh(10.0, 0.0).slowed(1.0, 10.0)
+    slow = Bucket.fresh(10.0, 0.0).after_refusal(1.0, 10.0)
     assert slow.rate == pytest.approx(7.0)
     rested, wait = slow.take(1000.0)
     assert (rested.rate, wait) == (10.0, 0.0)
@@ -250,22 +252,22 @@ def test_what_was_learned_is_forgotten_after_a_rest() -> None:
 
 def test_a_closed_door_opens_for_one_at_a_time() -> None:
     """After a pause turns are given out one by one, at the learned rate: nobody storms the door."""
-    bucket = Bucket.fresh(10.0, 0.0).slowed(0.0, 7.0)
+    bucket = Bucket.fresh(10.0, 0.0).after_refusal(0.0, 7.0)
     turns = []
     for _ in range(4):
         bucket, wait = bucket.take(2.0)
         turns.append(wait)
     assert turns == pytest.approx([5.0, 5.0 + 1 / 7, 5.0 + 2 / 7, 5.0 + 3 / 7])
-    assert bucket.closed_for(2.0) == 5.0
+    assert bucket.pause_left(2.0) == 5.0
 
 
 def test_refusals_of_one_volley_count_once() -> None:
     """Thirty requests refused together slow the bucket once; a longer pause among them is kept."""
-    bucket = Bucket.fresh(10.0, 0.0).slowed(1.0, 2.0, asked_at=0.5)
+    bucket = Bucket.fresh(10.0, 0.0).after_refusal(1.0, 2.0, asked_at=0.5)
     once = bucket.rate
     for _ in range(29):
-        bucket = bucket.slowed(1.1, 4.0, asked_at=0.5)
-    late = bucket.slowed(9.0, 1.0, asked_at=0.9)
+        bucket = bucket.after_refusal(1.1, 4.0, asked_at=0.5)
+    late = bucket.after_refusal(9.0, 1.0, asked_at=0.9)
     assert bucket.rate == late.rate == once
     assert bucket.at == pytest.approx(5.1)
     assert late.at == pytest.approx(10.0)
@@ -275,7 +277,7 @@ def test_refusals_without_a_word_pause_for_longer_and_longer() -> None:
     """Where no wait is named, the pause doubles with each refusal, up to about half a minute."""
     bucket, now, pauses = Bucket.fresh(10.0, 0.0), 0.0, []
     for _ in range(8):
-        bucket = bucket.slowed(now)
+        bucket = bucket.after_refusal(now)
         pauses.append(bucket.at - now)
         now = bucket.at
     assert pauses == pytest.approx([1, 2, 4, 8, 16, 32, 32, 32])
@@ -291,126 +293,146 @@ def test_a_bucket_stays_within_its_bounds(steps: list[tuple[str, float]]) -> Non
             bucket, wait = bucket.take(now)
             assert 0 <= wait < math.inf
         else:
-            bucket = bucket.recovered() if kind == "pass" else bucket.slowed(now, step or None, asked_at=now)
-        assert pacing.SLOWEST <= bucket.rate <= 10.0
+            bucket = bucket.after_success() if kind == "pass" else bucket.after_refusal(now, step or None, asked_at=now)
+        assert pace.SLOWEST <= bucket.rate <= 10.0
         assert bucket.tokens <= max(bucket.burst, 10.0)
 
 
-# -- when to look again ------------------------------------------------------------------------------------------------
+# -- the door ----------------------------------------------------------------------------------------------------------
 
 
-def _polled(
-    draw: Callable[[random.Random], float],
-    gap: Callable[[float, Sequence[float], float | None], float] = poll_gap,
-    *,
-    typical: float | None = None,
-    wanted: int = 200,
-    slots: int = 32,
-) -> tuple[float, float]:
-    """Mean lag in seconds and mean number of polls of a sweep whose durations `draw` gives."""
-    rng = random.Random(1)  # noqa: S311 - reproducible
-    history: list[float] = []
-    lags, polls = [], []
-    events: list[tuple[float, int, float, float, int]] = []
-    order = itertools.count()
+class Clock:
+    """A clock that sleeping moves on."""
 
-    def begin(now: float) -> None:
-        if next(begun) < wanted:
-            heapq.heappush(events, (now + gap(0.0, history[-200:], typical), next(order), now, draw(rng), 1))
+    def __init__(self) -> None:
+        self.now = 100.0
 
-    begun = itertools.count()
-    for slot in range(slots):
-        begin(0.01 * slot)
-    while events:
-        now, _, start, duration, count = heapq.heappop(events)
-        if now - start >= duration:
-            history.append(duration)
-            lags.append(now - start - duration)
-            polls.append(count)
-            begin(now + 0.01)
-        else:
-            again = now + gap(now - start, history[-200:], typical)
-            heapq.heappush(events, (again, next(order), start, duration, count + 1))
-    return statistics.mean(lags), statistics.mean(polls)
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float, stop: threading.Event | None) -> None:  # noqa: ARG002 - as sleep()
+        self.now += seconds
 
 
-def _every_half_second(elapsed: float, history: Sequence[float], typical: float | None) -> float:  # noqa: ARG001 - the same shape
-    return 0.5
+def _pacer(creates: float = 10.0, others: float = 50.0) -> tuple[Pacer, Clock]:
+    clock = Clock()
+    return Pacer(creates, others, clock=clock, sleep=clock.sleep), clock
 
 
-@pytest.mark.parametrize("typical", [None, 10.0])
-def test_steady_predictions_are_seen_at_once(typical: float | None) -> None:
-    """From 1.5 to 4 s each, the first 32 without any history: 0.06 s late on average, with fewer than 4.6 looks each.
-
-    Over many durations, because looks come at fixed times while there is no history: at any single duration, 2 s
-    among them, a look may happen to fall right after the end and flatter the figure.
-    """
-    figures = [
-        _polled(lambda rng, s=tenths / 10: s + rng.uniform(0, 0.02), typical=typical) for tenths in range(15, 41)
-    ]
-    lags, polls = zip(*figures, strict=True)
-    assert statistics.mean(lags) <= 0.06
-    assert max(lags) <= 0.13
-    assert max(polls) <= 4.6
+def test_a_burst_passes_and_the_rest_is_paced() -> None:
+    """One second's worth at once, then one by one at the rate; other calls have a queue of their own."""
+    pacer, clock = _pacer()
+    times = [pacer.acquire(create=True, deadline=1000.0) - 100.0 for _ in range(30)]
+    assert times[:10] == [0.0] * 10
+    assert times[-1] == pytest.approx(2.0)
+    assert pacer.acquire(create=False, deadline=1000.0) == clock.now
 
 
-@pytest.mark.parametrize(
-    ("draw", "typical"),
-    [
-        (lambda rng: rng.uniform(8, 15), 10.0),
-        (lambda rng: rng.uniform(8, 15), None),
-        (lambda rng: rng.lognormvariate(2.3, 0.3), 10.0),
-        (lambda rng: rng.choice([2.0, 12.0]) + rng.uniform(0, 1), None),
-    ],
-    ids=["8-15 s", "8-15 s, unknown", "lognormal", "two humps"],
-)
-def test_spread_predictions_are_seen_sooner_with_fewer_looks(
-    draw: Callable[[random.Random], float], typical: float | None
-) -> None:
-    """Where durations vary, both the lag and the number of looks are below those of a fixed half second."""
-    lag, polls = _polled(draw, typical=typical)
-    fixed_lag, fixed_polls = _polled(draw, _every_half_second)
-    assert lag < fixed_lag
-    assert polls < fixed_polls
+def test_the_service_gets_no_more_than_it_allows() -> None:
+    """A real provider starts at 600 creates a minute; one on this machine is not held back."""
+    assert Pacer.of(provider_of("https://api.replicate.com")).rate(create=True) == CREATES == 10.0
+    assert Pacer.of(provider_of("http://127.0.0.1:1")).rate(create=True) > 100.0
 
 
-def test_slow_models_are_asked_half_as_often() -> None:
-    """At 20 to 45 s a fixed half second costs 65 looks; here little more than half of that, for under 0.3 s of lag."""
-    lag, polls = _polled(lambda rng: rng.uniform(20, 45), typical=30.0)
-    _, fixed_polls = _polled(lambda rng: rng.uniform(20, 45), _every_half_second)
-    assert polls < 0.6 * fixed_polls
-    assert lag < 0.3
+def test_the_head_of_the_line_waits_until_it_could_pass() -> None:
+    """Standing in line takes no turn away: when it ends, the next create passes at once."""
+    pacer, clock = _pacer()
+    for _ in range(10):
+        pacer.acquire(create=True, deadline=1000.0)
+    assert pacer.stand_in_line(60.0, lambda: False)
+    assert clock.now == pytest.approx(100.1)
+    assert pacer.acquire(create=True, deadline=100.2) == pytest.approx(100.1)
+    pacer.note_refusal(7.0, create=True)
+    assert pacer.stand_in_line(60.0, lambda: False)
+    assert clock.now == pytest.approx(107.1)
 
 
-@pytest.mark.parametrize("seconds", [(8, 15), (20, 45), (60, 120)], ids=str)
-def test_a_first_prediction_is_seen_as_soon_as_by_a_fixed_half_second(seconds: tuple[float, float]) -> None:
-    """Without any history nobody waits noticeably longer for a slow first image than with the official client."""
-
-    def lag(gap: Callable[[float, Sequence[float], float | None], float]) -> float:
-        figures = [
-            _polled(lambda rng, skip=skip: [rng.uniform(*seconds) for _ in range(skip)][-1], gap, wanted=1, slots=1)
-            for skip in range(1, 100)
-        ]
-        return statistics.mean(each for each, _ in figures)
-
-    assert lag(poll_gap) <= lag(_every_half_second) + 0.03
-
-
-def test_nothing_is_asked_before_anything_can_have_ended() -> None:
-    """With a long steady history the first look comes when the first could be done, or after the longest gap."""
-    assert 2.5 < poll_gap(0.0, [3.0] * 100) <= 3.0
-    assert poll_gap(0.0, [60.0] * 100) == pacing.LONGEST_GAP_S
+def test_a_line_that_leads_nowhere_is_left() -> None:
+    """For a sweep that is over nobody waits, at its head or behind; a pause of a day is no line at all."""
+    pacer, clock = _pacer()
+    pacer.note_refusal(86400.0, create=True)
+    assert pacer.stand_in_line(60.0, lambda: False)
+    assert clock.now == 100.0
+    assert not pacer.stand_in_line(1e6, lambda: clock.now > 105.0)
+    assert clock.now == pytest.approx(105.25)
+    left = []
+    with pacer._line:
+        behind = threading.Thread(target=lambda: left.append(pacer.stand_in_line(60.0, lambda: True)))
+        behind.start()
+        behind.join(5.0)
+    assert left == [False]
 
 
-def test_what_is_overdue_is_looked_at_less_and_less() -> None:
-    """Past everything known the gap grows with the delay."""
-    gaps = [poll_gap(2.0 + late, [2.0] * 50) for late in (0.01, 1.0, 10.0, 100.0)]
-    assert gaps == sorted(gaps)
-    assert gaps[0] < 0.06
-    assert gaps[-1] == pacing.LONGEST_GAP_S
+def test_a_refusal_closes_the_door_for_all() -> None:
+    """After a 429 that asks for seven seconds nobody passes for seven seconds, and the view can say so."""
+    pacer, clock = _pacer()
+    pacer.note_refusal(7.0, create=True)
+    assert pacer.pause_left == pytest.approx(7.0)
+    assert pacer.acquire(create=False, deadline=1000.0) == 100.0
+    assert pacer.acquire(create=True, deadline=1000.0) == pytest.approx(107.0)
+    assert pacer.pause_left == 0.0
+    assert clock.now == pytest.approx(107.0)
 
 
-@given(st.floats(0, 1e6), st.lists(st.floats(0, 1e5), max_size=30), st.none() | st.floats(0, 1e4))
-def test_a_gap_is_always_within_its_bounds(elapsed: float, history: list[float], typical: float | None) -> None:
-    """Any history gives a gap between 0.05 and 5 seconds."""
-    assert pacing.SHORTEST_GAP_S <= poll_gap(elapsed, history, typical) <= pacing.LONGEST_GAP_S
+def test_a_wait_past_the_deadline_is_refused_at_once() -> None:
+    """A day's pause is not slept through: an error says how long it would be."""
+    pacer, clock = _pacer()
+    pacer.note_refusal(86400.0, create=True)
+    with pytest.raises(ThrottledError, match="in 86400 s, and it may wait for 600 s") as caught:
+        pacer.acquire(create=True, deadline=clock.now + 600.0)
+    assert caught.value.retry_after == pytest.approx(86400.0)
+    assert clock.now == 100.0
+
+
+def test_a_deadline_that_has_passed_is_the_calls_own_business() -> None:
+    """With the door open, the pacer does not judge deadlines."""
+    pacer, clock = _pacer()
+    assert pacer.acquire(create=True, deadline=clock.now - 1.0) == clock.now
+
+
+def test_a_stop_ends_the_wait() -> None:
+    """A stop in mid-wait comes out at once, as an error that says nothing was sent."""
+    pacer = Pacer(1.0, 1.0)
+    pacer.note_refusal(60.0, create=True)
+    stop = threading.Event()
+    threading.Timer(0.1, stop.set).start()
+    began = time.monotonic()
+    with pytest.raises(UnreachableError, match="stopped before the request was sent"):
+        pacer.acquire(create=True, deadline=soon(600), stop=stop)
+    assert time.monotonic() - began < 30.0
+
+
+def test_waiting_threads_come_through_one_by_one() -> None:
+    """Forty threads wait at a door that closes and opens: they pass at the rate, never as a crowd."""
+    pacer = Pacer(200.0, 200.0)
+    pacer.note_refusal(0.3, create=True)
+    opened = time.monotonic() + 0.3
+    rate = pacer.rate(create=True)
+    times: list[float] = []
+
+    def pass_through() -> None:
+        times.append(pacer.acquire(create=True, deadline=soon()))
+
+    threads = [threading.Thread(target=pass_through) for _ in range(40)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    times.sort()
+    assert times[0] >= opened - 0.02
+    assert all(at >= opened + number / rate - 0.02 for number, at in enumerate(times))
+
+
+def test_a_refusal_voids_turns_already_given() -> None:
+    """Threads that hold a turn when a 429 arrives wait for the door to open, too."""
+    pacer = Pacer(5.0, 5.0)
+    for _ in range(5):
+        pacer.acquire(create=True, deadline=soon())
+    passed: list[float] = []
+    thread = threading.Thread(target=lambda: passed.append(pacer.acquire(create=True, deadline=soon())))
+    thread.start()
+    time.sleep(0.05)
+    closed = time.monotonic()
+    pacer.note_refusal(0.6, create=True)
+    thread.join()
+    assert passed[0] >= closed + 0.55
