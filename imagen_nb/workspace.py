@@ -180,7 +180,7 @@ class Workspace:
         """What is known of a model: the catalogue, else the API's schema, else nothing, said once in `notices`."""
         return self._specs.get(model or self.model)
 
-    def spec_if_known(self, model: str | None = None) -> ModelSpec | None:
+    def peek_spec(self, model: str | None = None) -> ModelSpec | None:
         """The same, without asking anybody: None for a model not met yet."""
         return self._specs.peek(model or self.model)
 
@@ -256,7 +256,8 @@ class Workspace:
             timeout=timeout,
             executor=executor,
             hold=hold,
-        ).for_plan(plan)
+        )
+        options.check(plan)
         if options.experiment is not None and options.resume:
             going_on = jobs_to_resume(plan, self.log, options.experiment, self.provider.name)
             return self._start(going_on, len(plan), options)

@@ -70,7 +70,7 @@ class NameSources:
         return dict.fromkeys([workspace.model, *catalogue_names(), *workspace.prices])
 
     def spec(self, model: str | None) -> ModelSpec | None:
-        return self._workspace().spec_if_known(model)
+        return self._workspace().peek_spec(model)
 
     def experiments(self) -> Iterable[str]:
         workspace = self._workspace()

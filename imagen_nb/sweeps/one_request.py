@@ -45,7 +45,7 @@ class RunOptions:
 
     `budget` is US dollars for all of them, `jobs` the most predictions in flight, `timeout` seconds for one prediction.
     `resume` goes on with `experiment`. `executor` is where to wait and fetch, if not here. `hold` is for how many
-    seconds, at most 60, each create is held open at the provider: 0 for not at all, None for the plan to decide.
+    seconds, at most 60, each create is held open at the provider: 0 for not at all, None for a sweep's only one.
     """
 
     experiment: str | None = None
@@ -71,8 +71,8 @@ class RunOptions:
         if self.resume and not self.experiment:
             raise InputError("resume needs the experiment to go on with", "Add -e NAME (experiment=NAME in Python).")
 
-    def for_plan(self, plan: Plan) -> RunOptions:
-        """The options for this plan: a single request is held, several are not. Raises `InputError`."""
+    def check(self, plan: Plan) -> None:
+        """Raise `InputError` for what is no plan, and for a budget where a price is unknown."""
         if not isinstance(plan, Plan):
             raise InputError(f"{brief(plan)} is no plan", "Make one of it with plan(), or use generate().")
         if self.budget is not None and plan.cost is None:
@@ -84,7 +84,6 @@ class RunOptions:
                     "in Python,",
                 ),
             )
-        return replace(self, hold=HOLD_S) if self.hold is None and len(plan) == 1 else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +137,9 @@ class Job:
 class RequestDriver:
     """Drives requests, one at a time for each thread that asks; `stop` makes it cancel what it drives."""
 
-    def __init__(self, options: RunOptions, context: SweepContext, stop: threading.Event) -> None:
+    def __init__(self, options: RunOptions, context: SweepContext, stop: threading.Event, *, is_single: bool) -> None:
         self._options = options
+        self._hold = HOLD_S if options.hold is None and is_single else options.hold or 0
         self._context = context
         self._stop = stop
         self._search = CreateSearch(
@@ -241,7 +241,7 @@ class RequestDriver:
                     request,
                     deadline=time.monotonic() + timeout,
                     patience=max(timeout, CREATE_S),
-                    hold=min(self._options.hold or 0, int(timeout)) or None,
+                    hold=min(self._hold, int(timeout)) or None,
                     cancel_after=timeout,
                     stop=self._stop,
                 )

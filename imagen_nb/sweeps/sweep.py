@@ -47,7 +47,7 @@ class Runs(Sequence[Run]):
         self._options = options
         self._context = context
         self._stop = threading.Event()
-        self._driver = RequestDriver(options, context, self._stop)
+        self._driver = RequestDriver(options, context, self._stop, is_single=total == 1)
         self._source = threading.Lock()
         self._changed = threading.Condition()
         self._workers = 0

@@ -15,8 +15,8 @@ from acts import says
 from nbconvert import HTMLExporter
 from origin import Origin
 
-from imagen_nb.errors import ImagenError
 from imagen_nb import read_log
+from imagen_nb.errors import ImagenError
 from imagen_nb.records import Status
 from imagen_nb.workspace import Workspace
 

@@ -15,8 +15,7 @@ from providers import CANARY
 
 from imagen_nb.log.log import RESUBMISSIONS
 from imagen_nb.records import Status
-from imagen_nb.sweeps import one_request
-from imagen_nb.sweeps import recover as search
+from imagen_nb.sweeps import one_request, recover
 from imagen_nb.workspace import Workspace
 
 RIGHT = b'{"id": "x", "status": "starting"}'
@@ -144,8 +143,8 @@ def test_a_part_of_a_list_is_never_taken_for_the_whole(
 ) -> None:
     """Where the list has more pages than are read, the create counts as not looked for, and not as missing."""
     monkeypatch.setattr(origin, "PAGE", 5)
-    monkeypatch.setattr(search, "PAGES", 2)
-    monkeypatch.setattr(search, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(recover, "PAGES", 2)
+    monkeypatch.setattr(recover, "PATIENCE_S", 0.5)
     api.list_lag = 0.0
     api.fault("create", after=[rst], times=1)
     late = threading.Event()
@@ -164,7 +163,7 @@ def test_a_part_of_a_list_is_never_taken_for_the_whole(
 
 def _held_until(event: threading.Event, api: Origin, seen: Seen) -> Script:
     event.wait(20.0)
-    return [api._answered(seen)]
+    return [api.respond(seen)]
 
 
 def test_what_a_part_of_a_list_shows_is_adopted(ws: Workspace, api: Origin) -> None:

@@ -12,13 +12,11 @@ from acts import Act, Script, cut, drip, page, reply, rst, says
 from ledger import books, until
 from origin import Origin, Seen
 
-from imagen_nb.api import client as predictions
-from imagen_nb.api import downloads
+from imagen_nb.api import client, downloads
 from imagen_nb.errors import AuthenticationError, CreditError, ProviderError, RejectedError
 from imagen_nb.log.schema import replies
 from imagen_nb.records import Run, Status
-from imagen_nb.sweeps import collect, one_request
-from imagen_nb.sweeps import recover as search
+from imagen_nb.sweeps import collect, one_request, recover
 from imagen_nb.workspace import Workspace
 
 QUOTA = {
@@ -221,9 +219,9 @@ def test_a_body_that_drips_ends_by_the_clock(
     monkeypatch.setattr(one_request, "CREATE_S", 0.5)
     monkeypatch.setattr(collect, "DOWNLOAD_S", 1.0)
     monkeypatch.setattr(downloads, "PATIENCE_S", 0.5)
-    monkeypatch.setattr(predictions, "LOOK_S", 0.5)
+    monkeypatch.setattr(client, "LOOK_S", 0.5)
     monkeypatch.setattr("imagen_nb.workspace.SCHEMA_S", 0.5)
-    monkeypatch.setattr(search, "LISTING_S", 1.0)
+    monkeypatch.setattr(recover, "LISTING_S", 1.0)
     api.latency = 0.2
     if kind == "list":
         api.fault("create", after=[rst], times=1)

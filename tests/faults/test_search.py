@@ -15,7 +15,7 @@ from origin import Origin, Seen
 from providers import CANARY
 
 from imagen_nb.records import Status
-from imagen_nb.sweeps import recover as search
+from imagen_nb.sweeps import recover
 from imagen_nb.workspace import Workspace
 
 NESTED = "[" * 900 + "]" * 900
@@ -48,7 +48,7 @@ def test_a_mistake_in_it_leaves_nobody_waiting(ws: Workspace, api: Origin, monke
         told.set()
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(search, "match", broken)
+    monkeypatch.setattr(recover, "match", broken)
     api.fault("create", after=[rst], times=2)
     runs = ws.run(ws.plan(["b", "c"]), hold=0, jobs=1)
     assert told.is_set()
@@ -113,8 +113,8 @@ def test_a_long_sweep_of_equal_requests_does_not_put_off_a_missing_one(
     ws: Workspace, api: Origin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There always is a newer create that is held open: what it may become is not the one lost long before."""
-    monkeypatch.setattr(search, "SLACK", search.SLACK / 10)
-    monkeypatch.setattr(search, "PATIENCE_S", 6.0)
+    monkeypatch.setattr(recover, "SLACK", recover.SLACK / 10)
+    monkeypatch.setattr(recover, "PATIENCE_S", 6.0)
     api.latency = lambda number: 0.8 + 0.19 * (number % 5)
     api.fault("create", instead=[rst], times=1)
     runs = ws.run(ws.plan("a fox", repeat=45), jobs=6, hold=10)

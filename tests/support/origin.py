@@ -169,7 +169,7 @@ class Origin:
         self.seen: list[Seen] = []
         self.bills: list[Bill] = []
         self.statuses: list[tuple[str, int]] = []
-        self._faults: list[Fault] = []
+        self.faults: list[Fault] = []
         self._limits: dict[str, Limit] = {}
         self._random = random.Random(seed)  # noqa: S311 - reproducible faults
         self._lock = threading.Lock()
@@ -215,12 +215,12 @@ class Origin:
         """Play a script at requests of `kind` ("any" for all): `times` times, after `skip` of them, with a `chance`."""
         assert kind in {*KINDS, "other", "any"}, kind
         with self._lock:
-            self._faults.append(Fault(kind, instead, after, times, skip, chance))
+            self.faults.append(Fault(kind, instead, after, times, skip, chance))
 
     def heal(self) -> None:
         """No more faults."""
         with self._lock:
-            self._faults.clear()
+            self.faults.clear()
 
     def limit(self, kind: str, rate: float, burst: float = 1.0, form: str = "header") -> None:
         """Throttle requests of `kind` to `rate` a second from now on."""
@@ -276,13 +276,13 @@ class Origin:
             fault = self._fault_for(seen)
         script = fault.instead if fault else None
         if script is None:
-            acts: Script = [self._answer(seen)]
+            acts: Script = [self.respond(seen)]
             script = fault.after if fault else acts
         for act in script(seen) if callable(script) else script or ():
             act(wire)
 
     def _fault_for(self, seen: Seen) -> Fault | None:
-        for fault in self._faults:
+        for fault in self.faults:
             if fault.kind not in ("any", seen.kind) or (fault.times is not None and fault.played >= fault.times):
                 continue
             if fault.skip > 0:
@@ -292,7 +292,7 @@ class Origin:
                 return fault
         return None
 
-    def _answer(self, seen: Seen) -> Act:
+    def respond(self, seen: Seen) -> Act:
         """Do what is asked, and give the reply to be sent."""
         if seen.kind == "file":
             return self._file(seen)

@@ -15,6 +15,7 @@ import pytest
 from acts import page, says
 from origin import Origin
 
+from imagen_nb.api.model_specs import ModelSpecs
 from imagen_nb.errors import AuthenticationError, CreditError, ImagenError, InputError, RejectedError, UncertainError
 from imagen_nb.log.log import Log
 from imagen_nb.planning.models import unknown_spec
@@ -116,9 +117,11 @@ def test_no_credit_stops_the_sweep_and_keeps_what_was_paid_for(home: Path) -> No
         assert len(frame) < 30
 
 
-def test_an_input_that_only_the_provider_refuses_raises_for_one_and_not_for_many(workspace: Workspace) -> None:
+def test_an_input_that_only_the_provider_refuses_raises_for_one_and_not_for_many(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A 422 is the one request's error, with field and reason; in a sweep it is that row's."""
-    workspace._specs._found["google/imagen-4"] = unknown_spec("google/imagen-4")
+    monkeypatch.setattr(ModelSpecs, "get", lambda _, model: unknown_spec(model))
     with pytest.raises(RejectedError) as caught:
         workspace.generate("a fox", params={"aspect_ratio": "2:1"})
     assert "aspect_ratio" in caught.value.message

@@ -195,7 +195,7 @@ class Form:
             name = check_model_name(name)
         except InputError:
             return None
-        spec = self._workspace.spec_if_known(name)
+        spec = self._workspace.peek_spec(name)
         if spec is None and name not in self._asking:
             self._asking.add(name)
             self._refusals.pop(name, None)
