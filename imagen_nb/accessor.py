@@ -49,7 +49,7 @@ class ImagenAccessor:
         page: int = 1,
         per_page: int = GRID_PAGE,
     ) -> Shown:
-        """A matrix of images over the values of columns: one name each, or a list of names.
+        """Images in a grid over the values of columns: one name each, or a list of names.
 
         Without names, the columns that vary are used. Repeats share a cell; a cell without an image says why. Large
         grids come in pages of whole rows, about 100 runs each.

@@ -141,7 +141,7 @@ def write_folder(frame: pd.DataFrame, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".", suffix=".part") as temporary:
             folder, old = Path(temporary) / "new", Path(temporary) / "old"
-            folder.mkdir(0o755)
+            folder.mkdir()
             for source, line in lines:
                 shutil.copyfile(source, folder / line[FILE_NAME])
             text = "".join(json.dumps(line, ensure_ascii=True, allow_nan=False) + "\n" for _, line in lines)

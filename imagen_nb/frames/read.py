@@ -22,7 +22,7 @@ from imagen_nb.log.frame import _mixed as narrowest
 from imagen_nb.records import INDEX, LOG_COLUMNS
 from imagen_nb.views.words import value_text
 
-_CELL = re.compile(r'("(?:[^"]|"")*"|[^,\r\n]*)(,|\r\n|\n|\r|\Z)')
+_CELL = re.compile(r'("[^"]*(?:""[^"]*)*"|[^,\r\n]*)(,|\r\n|\n|\r|\Z)')
 _WORDS = {"": None, "nan": None, "true": True, "false": False}
 
 
@@ -42,27 +42,22 @@ def read_log(path: str | os.PathLike[str]) -> pd.DataFrame:
     if source.is_dir():
         return _read_folder(source)
     try:
-        if source.suffix.lower() not in (".parquet", ".pq"):
-            return _read_csv(source)
-        frame = with_levels(pd.read_parquet(source, engine="pyarrow"))
+        if source.suffix.lower() in (".parquet", ".pq"):
+            frame = with_levels(pd.read_parquet(source, engine="pyarrow"))
+            index = [INDEX] if frame.index.name == INDEX else []
+            return log_frame({name: values(frame, name) for name in [*index, *map(str, frame.columns)]})
+        with source.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv_rows(file.read())
+        header = [str(name) for name in next(rows, [])]
+        table = [(*row, *[None] * (len(header) - len(row)))[: len(header)] for row in rows]
+        columns = zip(*table, strict=True) if table else [()] * len(header)
+        return log_frame(dict(zip(header, columns, strict=True)))
     except ImportError:
         raise InputError("Parquet needs the package pyarrow", "pip install pyarrow, or read a .csv.") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or f"it is not what its name says ({type(error).__name__})"
-        raise InputError(
-            f"{source} cannot be read: {reason}", "Give a file or folder that df.imagen.export wrote."
-        ) from None
-    names = [INDEX, *map(str, frame.columns)] if frame.index.name == INDEX else list(map(str, frame.columns))
-    return log_frame({name: values(frame, name) for name in names})
-
-
-def _read_csv(source: Path) -> pd.DataFrame:
-    with source.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv_rows(file.read())
-    header = [str(name) for name in next(rows, [])]
-    table = [(*row, *[None] * (len(header) - len(row)))[: len(header)] for row in rows]
-    columns = zip(*table, strict=True) if table else [()] * len(header)
-    return log_frame(dict(zip(header, columns, strict=True)))
+        hint = "Give a file or folder that df.imagen.export wrote."
+        raise InputError(f"{source} cannot be read: {reason}", hint) from None
 
 
 def csv_rows(text: str) -> Iterator[list[Any]]:

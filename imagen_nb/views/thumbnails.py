@@ -22,7 +22,7 @@ from imagen_nb.files import replace_file
 from imagen_nb.records import Image
 from imagen_nb.views.pictures import Thumb, data_uri, home_of
 
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 
 WORKERS = min(4, os.cpu_count() or 1)
 _QUALITIES = (80, 65, 50, 35, 20)
@@ -111,9 +111,7 @@ def make_thumbnail(path: Path, px: int) -> bytes:
     """
     try:
         with Pillow.open(path) as image:
-            if (
-                image.format == "JPEG"
-            ):  # a JPEG can be decoded at a fraction of its size, but only as it lies in the file
+            if image.format == "JPEG":  # it can be decoded at a fraction of its size, but only as it lies in the file
                 image.thumbnail((px, px), Pillow.Resampling.LANCZOS, reducing_gap=2.0)
             small = ImageOps.exif_transpose(image)
             if small.mode.startswith("I"):  # 16 bits; plain conversion would clip them to white
@@ -146,7 +144,7 @@ def _homeless_thumbnail(path: Path, px: int, changed: int) -> bytes:  # noqa: AR
     return make_thumbnail(path, px)
 
 
-def _side_by_side(make: Callable[[Image], Made], images: Sequence[Image]) -> list[Made]:
+def _side_by_side(make: Callable[[Image], Result], images: Sequence[Image]) -> list[Result]:
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="imagen-thumbnails") as pool:
         return list(pool.map(make, images))
 

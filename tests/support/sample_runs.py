@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from PIL import Image as Pillow
 
-from imagen_nb.records import Image, Request, Run, Status
+from imagen_nb.records import LEADING_COLUMNS, TRAILING_COLUMNS, Image, Request, Run, Status
 
 WHEN = datetime(2025, 3, 1, 12, 0, 0, 123456, tzinfo=timezone.utc)
 PIXEL = "data:image/webp;base64,UklGRiIAAABXRUJQVlA4IBYAAAAwAQCdASoBAAEADsD+JaQAA3AAAAAA"
@@ -72,19 +72,18 @@ def frame(runs: Sequence[Run]) -> pd.DataFrame:
     """These runs with the columns of `ws.frame()`, typed as there."""
     names = {name: None for each in runs for name in [*each.request.slots, *each.request.params]}
     rows = [_row(each, list(names)) for each in runs]
-    made = pd.DataFrame(rows, columns=[*_BEFORE, *names, *_AFTER], dtype=object)
+    made = pd.DataFrame(rows, columns=[*LEADING_COLUMNS, *names, *TRAILING_COLUMNS], dtype=object)
     for name in names:
         made[name] = made[name].astype(_dtype({type(row[name]) for row in rows} - {type(None)}))
+    for name, kind in {**LEADING_COLUMNS, **TRAILING_COLUMNS}.items():
+        if kind == "time":
+            made[name] = pd.to_datetime(made[name], utc=True).astype("datetime64[us, UTC]")
+        elif kind == "number":
+            made[name] = pd.to_numeric(made[name]).astype("float64")
+        elif kind in ("text", "whole"):
+            made[name] = made[name].astype("string" if kind == "text" else "Int64")
     made["status"] = pd.Categorical(made["status"], categories=[str(status) for status in Status])
     made["images"] = pd.Series([row["images"] for row in rows], dtype=object)
-    for name in ("created_at", "started_at", "completed_at"):
-        made[name] = pd.to_datetime(made[name], utc=True).astype("datetime64[us, UTC]")
-    for name in ("total_s", "predict_s", "cost_usd"):
-        made[name] = pd.to_numeric(made[name]).astype("float64")
-    for name in ("repeat", "rating", "width", "height", "bytes"):
-        made[name] = made[name].astype("Int64")
-    for name in _TEXTS:
-        made[name] = made[name].astype("string")
     return made.set_index(pd.Index([each.id for each in runs], name="run_id"))
 
 
@@ -96,19 +95,10 @@ def _dtype(kinds: set[type]) -> str:
     return "float64" if kinds and kinds <= {int, float} else "string"
 
 
-_BEFORE = ["experiment", "tag", "model", "provider", "prompt", "template"]
-_AFTER = [
-    *("repeat", "status", "error", "error_code", "prediction_id", "created_at", "started_at", "completed_at"),
-    *("total_s", "predict_s", "cost_usd", "cost_source", "image", "images", "width", "height", "bytes", "sha256"),
-    *("rating", "note"),
-]
-_TEXTS = [*_BEFORE, "error", "error_code", "prediction_id", "cost_source", "image", "sha256", "note"]
-
-
 def _row(each: Run, names: Sequence[str]) -> dict[str, Any]:
     settings = {**each.request.params, **each.request.slots}
     first = each.images[0] if each.images else None
-    plain = {name: getattr(each, name) for name in (*_BEFORE, *_AFTER) if hasattr(each, name)}
+    plain = {name: getattr(each, name) for name in (*LEADING_COLUMNS, *TRAILING_COLUMNS) if hasattr(each, name)}
     return {
         **plain,
         **{name: settings.get(name) for name in names},

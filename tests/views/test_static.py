@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping
 from importlib import resources
 
 import pytest
+from jinja2 import TemplateNotFound, UndefinedError
 from markup import Markup
 from sample_runs import pixel, run, unseen
 
@@ -15,7 +17,7 @@ from imagen_nb.records import Progress, Status
 from imagen_nb.views.cards import render_gallery, render_image, render_run, render_sweep
 from imagen_nb.views.differences import render_comparison
 from imagen_nb.views.image_grid import Facet, Grid, GridRow, render_grid
-from imagen_nb.views.pages import cell_styles
+from imagen_nb.views.pages import FOLDERS, cell_styles, fill
 from imagen_nb.views.plans import render_plan
 from imagen_nb.views.progress import live_tile, render_progress
 
@@ -131,6 +133,18 @@ def test_every_template_is_html_that_stands_on_its_own() -> None:
         if sheet == "cells":
             names = {name for value in page.attributes("class") for name in value.split()}
             assert {name for name in names if not name.startswith("imagen-nb")} <= set(cell_styles()), path.name
+
+
+def test_every_template_is_found_by_its_name_alone() -> None:
+    """Cells and panel share one set of templates: no name is in both folders, and each can be compiled."""
+    names = [path.name for folder in FOLDERS for path in resources.files("imagen_nb").joinpath(folder).iterdir()]
+    templates = [name for name in names if name.endswith(".html")]
+    assert len(set(templates)) == len(templates) > len(SHOWN)
+    for name in templates:
+        with contextlib.suppress(UndefinedError):
+            fill(name)
+    with pytest.raises(TemplateNotFound):
+        fill("nothing.html")
 
 
 def test_no_class_is_defined_for_nothing() -> None:
