@@ -54,7 +54,7 @@ def process(simulator: Any, home: Path) -> Iterator[Callable[..., subprocess.Pop
         each.communicate()
 
 
-def created(simulator: Any, number: int) -> None:
+def wait_for_creates(simulator: Any, number: int) -> None:
     deadline = time.monotonic() + 30
     while len(simulator.predictions) < number:
         assert time.monotonic() < deadline, "nothing was created"
@@ -66,7 +66,7 @@ def test_interrupt_cancels_logs_and_exits_with_130(
 ) -> None:
     """Ctrl-C: what is in flight is canceled at the provider and logged, and the exit code is 130."""
     running = process("run", "-e", "night", "-n", "2", "[stuck] a fox")
-    created(simulator, 2)
+    wait_for_creates(simulator, 2)
     running.send_signal(signal.SIGINT)
     _, err = running.communicate(timeout=30)
     assert running.returncode == 130
@@ -85,7 +85,7 @@ def test_killed_run_is_settled_by_reconcile(
 ) -> None:
     """SIGKILL while it waits: `reconcile` finds the prediction, says how it ended, and creates nothing."""
     running = process("run", "[stuck] a fox")
-    created(simulator, 1)
+    wait_for_creates(simulator, 1)
     running.kill()
     running.wait()
     with closing(Caller(simulator.port)) as caller:

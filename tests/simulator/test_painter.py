@@ -14,7 +14,7 @@ PARAMS = {"aspect_ratio": "1:1", "output_format": "jpg"}
 LONG = " ".join(["a young woman with brightly dyed pink-gold hair and freckled skin,"] * 20)
 
 
-def painted(width: int = 256, height: int = 256, fmt: str = "jpg", prompt: str = "a fox", **other: Any) -> bytes:
+def painting(width: int = 256, height: int = 256, fmt: str = "jpg", prompt: str = "a fox", **other: Any) -> bytes:
     words = {"model": "google/imagen-4", "params": PARAMS, "variation": "0", **other}
     return paint(width, height, fmt, prompt=prompt, **words)
 
@@ -23,7 +23,7 @@ def painted(width: int = 256, height: int = 256, fmt: str = "jpg", prompt: str =
 @pytest.mark.parametrize("size", [(256, 256), (1408, 768), (320, 768), (257, 511)])
 def test_a_picture_is_a_whole_file_of_that_format_and_size(fmt: str, name: str, size: tuple[int, int]) -> None:
     """It decodes to the end, has the pixels asked for, and says in its metadata that it is simulated."""
-    with Image.open(io.BytesIO(painted(*size, fmt))) as picture:
+    with Image.open(io.BytesIO(painting(*size, fmt))) as picture:
         picture.load()
         assert (picture.format, picture.mode, picture.size) == (name, "RGB", size)
         assert picture.getexif()[0x010E] == MARK
@@ -31,9 +31,9 @@ def test_a_picture_is_a_whole_file_of_that_format_and_size(fmt: str, name: str, 
 
 def test_the_same_words_give_the_same_bytes_and_a_repeat_another_picture() -> None:
     """Painting again changes nothing; the variation, the prompt and a parameter each do."""
-    first = painted()
-    assert painted() == first
-    others = [painted(variation="1"), painted(prompt="an owl"), painted(params={**PARAMS, "aspect_ratio": "4:3"})]
+    first = painting()
+    assert painting() == first
+    others = [painting(variation="1"), painting(prompt="an owl"), painting(params={**PARAMS, "aspect_ratio": "4:3"})]
     assert len({first, *others}) == 4
 
 
@@ -53,14 +53,14 @@ def test_the_same_words_give_the_same_bytes_and_a_repeat_another_picture() -> No
 )
 def test_any_prompt_can_be_painted(prompt: str) -> None:
     """Empty, endless, unprintable or in another script: there is always a picture."""
-    with Image.open(io.BytesIO(painted(prompt=prompt))) as picture:
+    with Image.open(io.BytesIO(painting(prompt=prompt))) as picture:
         picture.load()
 
 
 def test_the_words_are_in_the_picture() -> None:
     """Two prompts of the same length differ in the plate, whatever the picture behind it."""
     one, other = (
-        Image.open(io.BytesIO(painted(512, 512, "png", prompt=each))).crop((60, 330, 450, 480)).convert("L")
+        Image.open(io.BytesIO(painting(512, 512, "png", prompt=each))).crop((60, 330, 450, 480)).convert("L")
         for each in ("mmmm mmmm", "iiii iiii")
     )
     bright = [sum(each.histogram()[200:]) for each in (one, other)]

@@ -106,6 +106,7 @@ class Fault:
     times: int | None
     skip: int
     chance: float
+    dice: random.Random
     played: int = 0
 
 
@@ -168,10 +169,9 @@ class Origin:
         self.schemas: dict[str, Mapping[str, Any] | None] = {}
         self.seen: list[Seen] = []
         self.bills: list[Bill] = []
-        self.statuses: list[tuple[str, int]] = []
         self.faults: list[Fault] = []
         self._limits: dict[str, Limit] = {}
-        self._random = random.Random(seed)  # noqa: S311 - reproducible faults
+        self._seed, self._letters = seed, random.Random(seed)  # noqa: S311 - ids that are no secret
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._wires: set[Wire] = set()
@@ -215,7 +215,9 @@ class Origin:
         """Play a script at requests of `kind` ("any" for all): `times` times, after `skip` of them, with a `chance`."""
         assert kind in {*KINDS, "other", "any"}, kind
         with self._lock:
-            self.faults.append(Fault(kind, instead, after, times, skip, chance))
+            # Dice of its own: it meets the same requests each time, whatever else comes between them.
+            dice = random.Random(f"{self._seed}/{len(self.faults)}")  # noqa: S311 - reproducible faults
+            self.faults.append(Fault(kind, instead, after, times, skip, chance, dice))
 
     def heal(self) -> None:
         """No more faults."""
@@ -287,7 +289,7 @@ class Origin:
                 continue
             if fault.skip > 0:
                 fault.skip -= 1
-            elif self._random.random() < fault.chance:
+            elif fault.dice.random() < fault.chance:
                 fault.played += 1
                 return fault
         return None
@@ -324,7 +326,7 @@ class Origin:
         with self._lock:
             number = len(self.bills)
             bill = Bill(
-                id=f"{number:06d}" + "".join(self._random.choices("abcdefghjkmnpqrstvwxyz0123456789", k=20)),
+                id=f"{number:06d}" + "".join(self._letters.choices("abcdefghjkmnpqrstvwxyz0123456789", k=20)),
                 model=model or "some/model",
                 version=body.get("version"),
                 input=body["input"],
