@@ -24,7 +24,7 @@ from imagen_nb.workspace import Workspace
 PATIENCE_S = 60.0
 
 
-def made(workspace: Workspace, prompt: str) -> None:
+def make(workspace: Workspace, prompt: str) -> None:
     """Make one image and say how that went, in one write."""
     try:
         status = str(workspace.generate(prompt, timeout=30.0).status)
@@ -33,14 +33,14 @@ def made(workspace: Workspace, prompt: str) -> None:
     os.write(1, f"{prompt}|{status}|{workspace.log.session.id}\n".encode())
 
 
-def asked(line: HttpConnections, base_url: str, path: str) -> None:
+def ask(line: HttpConnections, base_url: str, path: str) -> None:
     """Ask for a path and say what came."""
     body = bytearray()
     line.send("GET", base_url + path, Exchange(time.monotonic() + 10.0), sink=body.extend)
     os.write(1, f"{path}|{body.decode()}\n".encode())
 
 
-def forked(*acts: Callable[[], object]) -> int:
+def fork(*acts: Callable[[], object]) -> int:
     """The process id of a child that does these things and ends."""
     pid = os.fork()
     if pid == 0:
@@ -52,7 +52,7 @@ def forked(*acts: Callable[[], object]) -> int:
     return pid
 
 
-def awaited(pids: list[int]) -> None:
+def wait_for(pids: list[int]) -> None:
     """Wait for the children, and end those that do not come to an end."""
     until = time.monotonic() + PATIENCE_S
     while pids and time.monotonic() < until:
@@ -64,23 +64,23 @@ def awaited(pids: list[int]) -> None:
 
 def share_a_workspace(home: str, base_url: str, count: int) -> None:
     with Workspace(Path(home), provider=base_url, settle_s=0.6) as workspace:
-        made(workspace, "before")
-        pids = [forked(partial(made, workspace, f"child {number}"), workspace.close) for number in range(count)]
-        made(workspace, "meanwhile")
-        awaited(pids)
-        made(workspace, "after")
+        make(workspace, "before")
+        pids = [fork(partial(make, workspace, f"child {number}"), workspace.close) for number in range(count)]
+        make(workspace, "meanwhile")
+        wait_for(pids)
+        make(workspace, "after")
 
 
 def share_a_line(base_url: str, count: int) -> None:
     line = HttpConnections(NoAuth())
-    asked(line, base_url, "/files/before")
-    pids = [forked(partial(asked, line, base_url, f"/files/{number}"), line.close) for number in range(count)]
-    asked(line, base_url, "/files/meanwhile")
-    awaited(pids)
-    asked(line, base_url, "/files/after")
+    ask(line, base_url, "/files/before")
+    pids = [fork(partial(ask, line, base_url, f"/files/{number}"), line.close) for number in range(count)]
+    ask(line, base_url, "/files/meanwhile")
+    wait_for(pids)
+    ask(line, base_url, "/files/after")
 
 
-def written(home: str) -> None:
+def write_row(home: str) -> None:
     """Write a row to a log of one's own, and say how long that took."""
     began = time.monotonic()
     with Log(Path(home)) as log:
@@ -100,7 +100,7 @@ def share_a_log(home: str, count: int) -> None:
         writer = threading.Thread(target=write)
         writer.start()
         for _ in range(count):
-            awaited([forked(partial(written, home))])
+            wait_for([fork(partial(write_row, home))])
         ended.set()
         writer.join()
 
