@@ -19,7 +19,7 @@ _CREATED = "2025-05-20T15:31:10.372Z"
 
 
 @dataclass(frozen=True)
-class HttpResponse:
+class ServerResponse:
     """A status, a body and the headers that are its own."""
 
     status: int
@@ -28,33 +28,33 @@ class HttpResponse:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-def as_json(value: Any, status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> HttpResponse:
+def as_json(value: Any, status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> ServerResponse:
     """A response whose body is that value."""
-    return HttpResponse(status, json.dumps(value).encode(), headers=headers)
+    return ServerResponse(status, json.dumps(value).encode(), headers=headers)
 
 
 def problem(
     status: int, detail: str, title: str | None = None, headers: tuple[tuple[str, str], ...] = (), **more: Any
-) -> HttpResponse:
+) -> ServerResponse:
     """An error in the service's form; with a title it is an `application/problem+json`."""
     named = {"title": title} if title else {}
     body = json.dumps({**named, "detail": detail, "status": status, **more}).encode()
-    return HttpResponse(status, body, "application/problem+json" if title else "application/json", headers)
+    return ServerResponse(status, body, "application/problem+json" if title else "application/json", headers)
 
 
-def not_found() -> HttpResponse:
+def not_found() -> ServerResponse:
     """404."""
     return problem(404, "The requested resource could not be found.")
 
 
-def invalid_input(problems: Sequence[Problem]) -> HttpResponse:
+def invalid_input(problems: Sequence[Problem]) -> ServerResponse:
     """422, with every field and reason."""
     detail = "".join(f"- {each.field}: {each.description}\n" for each in problems)
     fields = [{"type": each.type, "field": each.field, "description": each.description} for each in problems]
     return problem(422, detail, "Input validation failed", invalid_fields=fields)
 
 
-def too_many_requests(wait: float, per_minute: float, burst: int) -> HttpResponse:
+def too_many_requests(wait: float, per_minute: float, burst: int) -> ServerResponse:
     """429, with the seconds to wait in the headers, in the body, and in its sentence."""
     seconds = max(1, math.ceil(wait))
     detail = (

@@ -23,10 +23,10 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from imagen_nb.simulator import painter
-from imagen_nb.simulator.bodies import HttpResponse, problem
+from imagen_nb.simulator.bodies import ServerResponse, problem
 from imagen_nb.simulator.catalogue import catalogue
 from imagen_nb.simulator.ledger import Latency, Ledger, WallClock
-from imagen_nb.simulator.service import HttpRequest, Paint, Service
+from imagen_nb.simulator.service import ServerRequest, Paint, Service
 
 HOST = "127.0.0.1"
 LARGEST_BODY = 1_000_000
@@ -102,7 +102,7 @@ class Simulator:
         return [self._service.prediction(entry) for entry in self._ledger.entries()]
 
     @property
-    def requests(self) -> deque[HttpRequest]:
+    def requests(self) -> deque[ServerRequest]:
         """The newest 20,000 requests that were answered."""
         return self._server.requests
 
@@ -152,7 +152,7 @@ class _Server(ThreadingHTTPServer):
     service: Service
 
     def __init__(self, port: int) -> None:
-        self.requests: deque[HttpRequest] = deque(maxlen=20_000)
+        self.requests: deque[ServerRequest] = deque(maxlen=20_000)
         self._is_stopping = False
         self._connections: set[socket.socket] = set()
         self._idle = threading.Condition()
@@ -228,7 +228,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_OPTIONS = exchange  # noqa: N815 - the names http.server looks for
     do_PUT = do_PATCH = do_DELETE = exchange  # noqa: N815 - likewise
 
-    def _response(self, headers: Mapping[str, str]) -> HttpResponse:
+    def _response(self, headers: Mapping[str, str]) -> ServerResponse:
         reason = objection(headers, int(self.server.server_address[1]))
         length = headers.get("content-length", "0")
         if "transfer-encoding" in headers or not length.isdecimal():
@@ -246,11 +246,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return problem(400, "The body ended early.")
         path, _, query = self.path.partition("?")
-        request = HttpRequest(self.command, path, dict(reversed(parse_qsl(query))), headers, body)
+        request = ServerRequest(self.command, path, dict(reversed(parse_qsl(query))), headers, body)
         self.server.requests.append(request)
         return self.server.service.answer(request)
 
-    def _send(self, response: HttpResponse) -> None:
+    def _send(self, response: ServerResponse) -> None:
         """Send the whole response at once: a head on its own would wait 40 ms for an acknowledgement."""
         body = b"" if self.command == "HEAD" else response.body
         lines = [

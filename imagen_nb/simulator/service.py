@@ -17,7 +17,7 @@ from typing import Any, NoReturn, Protocol
 from urllib.parse import urlencode
 
 from imagen_nb.simulator import bodies
-from imagen_nb.simulator.bodies import HttpResponse
+from imagen_nb.simulator.bodies import ServerResponse
 from imagen_nb.simulator.catalogue import Model, Problem
 from imagen_nb.simulator.ledger import Entry, Ledger, WallClock
 
@@ -63,7 +63,7 @@ class Service:
         self._creates_per_minute, self._burst = creates_per_minute, burst
         self._lock, self._meter = threading.Lock(), Meter()
 
-    def answer(self, request: HttpRequest) -> HttpResponse:
+    def answer(self, request: ServerRequest) -> ServerResponse:
         """The response to one request."""
         method = "GET" if request.method == "HEAD" else request.method
         matches = [(route, match) for route in _ROUTES if (match := route.pattern.fullmatch(request.path))]
@@ -97,10 +97,10 @@ class Service:
 
     # -- creating ---------------------------------------------------------------------------------------------
 
-    def create_by_model(self, request: HttpRequest, owner: str, name: str) -> HttpResponse:
+    def create_by_model(self, request: ServerRequest, owner: str, name: str) -> ServerResponse:
         return self._create(request, self._model(owner, name), body_of(request, CREATE_KEYS))
 
-    def create_by_version(self, request: HttpRequest) -> HttpResponse:
+    def create_by_version(self, request: ServerRequest) -> ServerResponse:
         """The version is `owner/name`, `owner/name:hex` or the version's id alone."""
         body = body_of(request, CREATE_KEYS | {"version"})
         named, _, version = str(body.get("version", "")).rpartition(":")
@@ -113,8 +113,8 @@ class Service:
         return self._create(request, model, body, version)
 
     def _create(
-        self, request: HttpRequest, model: Model, body: Mapping[str, Any], version: str | None = None
-    ) -> HttpResponse:
+        self, request: ServerRequest, model: Model, body: Mapping[str, Any], version: str | None = None
+    ) -> ServerResponse:
         """Check, create, and answer at once, or when the prediction has ended or the hold asked for is over."""
         if problems := model.problems(body["input"]):
             return bodies.invalid_input(problems)
@@ -128,13 +128,13 @@ class Service:
 
     # -- all else ---------------------------------------------------------------------------------------------
 
-    def get(self, _request: HttpRequest, prediction_id: str) -> HttpResponse:
+    def get(self, _request: ServerRequest, prediction_id: str) -> ServerResponse:
         return bodies.as_json(self.prediction(self._entry(prediction_id)))
 
-    def cancel(self, _request: HttpRequest, prediction_id: str) -> HttpResponse:
+    def cancel(self, _request: ServerRequest, prediction_id: str) -> ServerResponse:
         return bodies.as_json(self.prediction(self.ledger.cancel(self._entry(prediction_id))))
 
-    def page(self, request: HttpRequest) -> HttpResponse:
+    def page(self, request: ServerRequest) -> ServerResponse:
         span = {name: text for name, text in request.query.items() if name in ("created_after", "created_before")}
         try:
             entries, cursor = self.ledger.page(
@@ -151,18 +151,18 @@ class Service:
         results = [self.prediction(entry) for entry in entries]
         return bodies.as_json({"previous": None, "next": following, "results": results})
 
-    def model(self, _request: HttpRequest, owner: str, name: str) -> HttpResponse:
+    def model(self, _request: ServerRequest, owner: str, name: str) -> ServerResponse:
         return bodies.as_json(bodies.model_page(self._model(owner, name)))
 
-    def versions(self, _request: HttpRequest, owner: str, name: str) -> HttpResponse:
+    def versions(self, _request: ServerRequest, owner: str, name: str) -> ServerResponse:
         results = [bodies.version_page(self._model(owner, name))]
         return bodies.as_json({"previous": None, "next": None, "results": results})
 
-    def version(self, _request: HttpRequest, owner: str, name: str, version: str) -> HttpResponse:
+    def version(self, _request: ServerRequest, owner: str, name: str, version: str) -> ServerResponse:
         model = self._model(owner, name)
         return bodies.as_json(bodies.version_page(model)) if version == model.version_id else bodies.not_found()
 
-    def file(self, request: HttpRequest, prediction_id: str, index: str, extension: str) -> HttpResponse:
+    def file(self, request: ServerRequest, prediction_id: str, index: str, extension: str) -> ServerResponse:
         """One picture, painted when it is asked for. A `seed` among the inputs decides it, as it does for a model."""
         entry, now = self._entry(prediction_id), self.ledger.clock()
         is_there = entry.status(now) == "succeeded" and now < entry.ended + bodies.KEPT_S
@@ -179,11 +179,11 @@ class Service:
                 params={name: value for name, value in filled.items() if name != "prompt"},
                 variation=f"{chosen}/{int(index)}",
             )
-        return HttpResponse(200, picture, MEDIA[extension], (("Cache-Control", "no-store"),))
+        return ServerResponse(200, picture, MEDIA[extension], (("Cache-Control", "no-store"),))
 
-    def front(self, _request: HttpRequest) -> HttpResponse:
+    def front(self, _request: ServerRequest) -> ServerResponse:
         text = "The simulator of imagen_nb: a local stand-in for the API, which makes up its pictures.\n"
-        return HttpResponse(200, text.encode(), "text/plain; charset=utf-8")
+        return ServerResponse(200, text.encode(), "text/plain; charset=utf-8")
 
     def _entry(self, prediction_id: str) -> Entry:
         """The prediction with that id. Raises `Refusal` where there is none."""
@@ -213,12 +213,12 @@ class Route:
 
     method: str
     pattern: re.Pattern[str]
-    answer: Callable[..., HttpResponse]
+    answer: Callable[..., ServerResponse]
     is_api: bool = True
     is_create: bool = False
 
 
-def _route(method: str, path: str, answer: Callable[..., HttpResponse]) -> Route:
+def _route(method: str, path: str, answer: Callable[..., ServerResponse]) -> Route:
     """`{word}` in a path stands for one segment of it."""
     parts = {"prediction_id": "[0-9a-z]{26}", "index": r"\d{1,2}", "extension": "jpg|png|webp", "version": "[0-9a-f]+"}
     pattern = re.sub(r"\\\{(\w+)\\\}", lambda m: f"(?P<{m[1]}>{parts.get(m[1], '[^/]+')})", re.escape(path))
@@ -253,7 +253,7 @@ _TIME = re.compile(
 
 
 @dataclass(frozen=True)
-class HttpRequest:
+class ServerRequest:
     """One request as it came in. Names of headers are in lower case; `query` has the first value of each name."""
 
     method: str
@@ -274,12 +274,12 @@ class Hold:
 class Refusal(Exception):  # noqa: N818 - it carries a response, and is none of the user's errors
     """Ends a request with this response."""
 
-    def __init__(self, response: HttpResponse) -> None:
+    def __init__(self, response: ServerResponse) -> None:
         super().__init__(response.status)
         self.response = response
 
 
-def body_of(request: HttpRequest, keys: frozenset[str]) -> Mapping[str, Any]:
+def body_of(request: ServerRequest, keys: frozenset[str]) -> Mapping[str, Any]:
     """The body of a create: an object with an `input` object and no key that the service would refuse."""
 
     def refuse_constant(name: str) -> NoReturn:
@@ -303,7 +303,7 @@ def body_of(request: HttpRequest, keys: frozenset[str]) -> Mapping[str, Any]:
     return body
 
 
-def hold_of(request: HttpRequest) -> Hold | None:
+def hold_of(request: ServerRequest) -> Hold | None:
     """What `Prefer: wait` or `Prefer: wait=N` asks for, at most a minute; None without it."""
     asked = _HOLD.search(request.headers.get("prefer", ""))
     if asked is None:
@@ -311,7 +311,7 @@ def hold_of(request: HttpRequest) -> Hold | None:
     return Hold(min(LONGEST_HOLD_S, max(1, int(asked[2] or LONGEST_HOLD_S))), asked[1])
 
 
-def cancel_after(request: HttpRequest) -> float:
+def cancel_after(request: ServerRequest) -> float:
     """Seconds of a `Cancel-After` header such as `600s`, `1m` or `1h30m`; a bare number counts seconds."""
     text = request.headers.get("cancel-after")
     if text is None:

@@ -19,7 +19,7 @@ from imagen_nb.simulator import Simulator
 from imagen_nb.simulator.bodies import KEPT_S
 from imagen_nb.simulator.catalogue import catalogue
 from imagen_nb.simulator.ledger import Ledger, WallClock
-from imagen_nb.simulator.service import HttpRequest, Service
+from imagen_nb.simulator.service import ServerRequest, Service
 
 Calling = Callable[[Simulator], Caller]
 
@@ -267,7 +267,7 @@ def test_outputs_are_deleted_after_a_while() -> None:
     ledger = Ledger(latency=0.5, clock=lambda: now[0])
     service = Service(ledger, catalogue(), lambda *_, **__: b"a picture", origin="", wall=WallClock(0.0))
     entry = ledger.create(catalogue()["google/imagen-4"], {"prompt": "a red fox"})
-    file = HttpRequest("GET", f"/files/{entry.id}/0.jpg", {}, {})
+    file = ServerRequest("GET", f"/files/{entry.id}/0.jpg", {}, {})
     for seconds, output, status in ((KEPT_S, file.path, 200), (KEPT_S + 0.5, None, 404)):
         now[0] = seconds
         shown = service.prediction(entry)
