@@ -26,7 +26,7 @@ from imagen_nb.simulator import painter
 from imagen_nb.simulator.bodies import ServerResponse, problem
 from imagen_nb.simulator.catalogue import catalogue
 from imagen_nb.simulator.ledger import Latency, Ledger, WallClock
-from imagen_nb.simulator.service import ServerRequest, Paint, Service
+from imagen_nb.simulator.service import Paint, ServerRequest, Service
 
 HOST = "127.0.0.1"
 LARGEST_BODY = 1_000_000
