@@ -24,10 +24,14 @@ from imagen_nb.views.words import NO_RUNS, dot_list, one_line, value_text
 MOST_COLS = 12
 MOST_OF_A_VALUE = 60
 UNSET = "not set"
-_DENSE = 0.5
 _SORTED = (int | float, date, timedelta, pd.Period, pd.Interval)
+"""Kinds of values that have an order of their own."""
+_DENSE = 0.5
+"""Every facet has all rows (or columns) where at least this share of them occurs, else each its own."""
 _MOST_VALUES = 30
+"""How many values a parameter may have to be an axis by itself."""
 _WIDE = 8
+"""How many columns are too wide where another axis has fewer."""
 
 
 @dataclass(frozen=True, slots=True)

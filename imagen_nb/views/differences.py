@@ -82,7 +82,7 @@ def word_changes(a: str, b: str) -> tuple[Change, ...]:
     return tuple(change for change in changes if change.text)
 
 
-def settings(run: Run) -> dict[str, Any]:
+def settings_of(run: Run) -> dict[str, Any]:
     """Model, slots and parameters of a run, by their names."""
     return {"model": run.request.model, **run.request.slots, **run.request.params}
 
@@ -136,4 +136,4 @@ def _side(letter: str, run: Run, thumb: Thumb, link: Link | None) -> Side:
 
 def _setting_texts(run: Run) -> dict[str, str]:
     """As text, since a whole number may have come back from a file as a float."""
-    return {name: value_text(item) for name, item in settings(run).items() if item is not None}
+    return {name: value_text(item) for name, item in settings_of(run).items() if item is not None}

@@ -13,7 +13,7 @@ from typing import Any
 
 from imagen_nb.records import Run
 from imagen_nb.views.cards import failures, summary_line
-from imagen_nb.views.differences import settings
+from imagen_nb.views.differences import settings_of
 from imagen_nb.views.pages import asset, fill
 from imagen_nb.views.pictures import Picture, Thumb, picture
 from imagen_nb.views.words import (
@@ -73,7 +73,7 @@ _TRAILING = (
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class ReportRun:
     """One run in the report."""
 
     key: str
@@ -82,7 +82,7 @@ class Item:
     chip: Chip
     why: str | None
     prompt: str
-    settings: Sequence[tuple[str, str, str]]
+    settings_of: Sequence[tuple[str, str, str]]
     figures: str
     cells: Sequence[tuple[str, float | None, str]]
 
@@ -105,12 +105,12 @@ def render_report(
     has the values of settings as texts, in the order in which an axis shows them; a setting that is not in it goes by
     number where all its values are numbers, else as they appear.
     """
-    found = [settings(run) for run in runs]
+    found = [settings_of(run) for run in runs]
     names = list(dict.fromkeys(name for each in found for name in each))
     texts = {name: {value_text(each.get(name)) for each in found} for name in names}
     same = {name: each.pop() for name, each in texts.items() if len(each) == 1 and len(runs) > 1}
     varying = [
-        TableColumn(name, "setting", lambda run, name=name: settings(run).get(name))  # type: ignore[misc] # bound early
+        TableColumn(name, "setting", lambda run, name=name: settings_of(run).get(name))  # type: ignore[misc] # bound early
         for name in names
         if name not in same
     ]
@@ -144,11 +144,11 @@ def render_report(
     )
 
 
-def _item(key: str, run: Run, thumb: Thumb, same: Mapping[str, str], columns: Sequence[TableColumn]) -> Item:
+def _item(key: str, run: Run, thumb: Thumb, same: Mapping[str, str], columns: Sequence[TableColumn]) -> ReportRun:
     pictures = [each for image in run.images if (each := picture(image, thumb, box=REPORT_BOX)).src]
     prompt, state, reason = run.request.prompt, chip(run), why(run)
     missing = "The picture is not in this report." if run.images and not pictures else None
-    told = {name: value_text(found) for name, found in settings(run).items() if found is not None}
+    told = {name: value_text(found) for name, found in settings_of(run).items() if found is not None}
     # What the page's script needs to know of the run, as JSON for an attribute.
     words = [run.id, prompt, state.word, run.experiment or "", run.tag or "", run.note or "", run.error or ""]
     data = {
@@ -161,7 +161,7 @@ def _item(key: str, run: Run, thumb: Thumb, same: Mapping[str, str], columns: Se
     if not pictures and (short := reason_line(run, MOST_OF_A_REASON) or missing):
         data |= {"tone": state.tone, "reason": short}
     figures = dot_list([seconds(run.total_s), dollars(run.cost), "simulated" if is_simulated(run) else ""])
-    return Item(
+    return ReportRun(
         key=key,
         data=json.dumps(data),
         pictures=pictures,
