@@ -82,7 +82,7 @@ class ReportRun:
     chip: Chip
     why: str | None
     prompt: str
-    settings_of: Sequence[tuple[str, str, str]]
+    settings: Sequence[tuple[str, str, str]]
     figures: str
     cells: Sequence[tuple[str, float | None, str]]
 
@@ -115,7 +115,7 @@ def render_report(
         if name not in same
     ]
     columns = [each for each in (*_LEADING, *varying, *_TRAILING) if any(each.text(run) for run in runs)]
-    items = [_item(str(key), run, thumb, same, columns) for key, run in enumerate(runs)]
+    items = [_report_run(str(key), run, thumb, same, columns) for key, run in enumerate(runs)]
     simulated = sum(is_simulated(run) for run in runs)
     footer = [
         count(len(runs), "run"),
@@ -144,7 +144,7 @@ def render_report(
     )
 
 
-def _item(key: str, run: Run, thumb: Thumb, same: Mapping[str, str], columns: Sequence[TableColumn]) -> ReportRun:
+def _report_run(key: str, run: Run, thumb: Thumb, same: Mapping[str, str], columns: Sequence[TableColumn]) -> ReportRun:
     pictures = [each for image in run.images if (each := picture(image, thumb, box=REPORT_BOX)).src]
     prompt, state, reason = run.request.prompt, chip(run), why(run)
     missing = "The picture is not in this report." if run.images and not pictures else None
