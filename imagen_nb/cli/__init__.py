@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from imagen_nb import __version__
-from imagen_nb.cli.running import WHERE, reconcile, run
+from imagen_nb.cli.shell_options import WHERE
 from imagen_nb.errors import ImagenError, InputError, in_shell
 from imagen_nb.records import Status
 
@@ -60,12 +60,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run_command(given: argparse.Namespace) -> int:  # noqa: PLR0911 - one return a command
-    """Each command, with what it needs of the words given; all but the ones that run imports on first use."""
+    """Each command, with what it needs of the words given; what it needs of the package is imported for it alone."""
     where = {"home": given.home, "provider": given.provider}
     match given.command:
         case "run":
+            from imagen_nb.cli.running import run
+
             return run(given.words, **where)
         case "reconcile":
+            from imagen_nb.cli.running import reconcile
+
             return reconcile(**where)
         case "log":
             from imagen_nb.cli.logbook import show_log

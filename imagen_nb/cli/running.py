@@ -6,13 +6,12 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TextIO
 
+from imagen_nb.cli.shell_options import MANUAL, RUN_TABLE, WHERE
 from imagen_nb.errors import InputError, in_shell
 from imagen_nb.planning import grammar
-from imagen_nb.planning.grammar import Option
-from imagen_nb.planning.options import TABLE, Options, option_lines
+from imagen_nb.planning.options import Options, option_lines
 from imagen_nb.records import Progress, Run, Status
 from imagen_nb.settings import CONFIRM_ABOVE
 from imagen_nb.sweeps.sweep import Runs
@@ -26,23 +25,6 @@ SEND = "Nothing has been sent. Take --dry-run away to send it."
 WIDTH = 80
 REDRAW_S, LINE_S = 0.25, 5.0
 CANCEL_S = 15.0
-
-MANUAL = """usage: imagen-nb run [options] PROMPT
-
-Make images from a prompt; every request and all that became of it is logged.
-
-The prompt is the rest of the words, joined by single spaces; quote it, and it
-is sent as it stands. Options end at the first word that is not one, or at --.
-Results are on stdout, progress is on stderr.
-
-options:
-{options}
-
-slots in a prompt:
-  {{name}}            a --vary name
-  {{oil|ink}}         alternatives, an axis; {{style=oil|ink}} names it
-  {{{{ and }}}}         braces as such; --raw takes every brace as such
-"""
 
 
 def run(words: Sequence[str], *, home: str | None = None, provider: str | None = None) -> int:
@@ -145,22 +127,3 @@ class Ticker:
         """The last state, or on a terminal nothing: the result says it all."""
         self._stream.write("\r\x1b[K" if self._is_terminal else progress_text(progress) + "\n")
         self._stream.flush()
-
-
-# -- the options that mean something in a shell -----------------------------------------------------------------------
-
-_LEFT_OUT = ("output", "background", "help")
-_OTHERWISE = {"yes": f"go on with a plan of more than {CONFIRM_ABOVE} requests", "quiet": "no progress, no result"}
-
-WHERE = (
-    Option("home", "", "DIR", "the folder with the log and the images (default: imagen_runs)"),
-    Option("provider", "", "NAME", "kkiai, replicate, simulator, or a base URL"),
-)
-"""The options that say which folder, and which provider."""
-
-RUN_TABLE = (
-    *(replace(each, help=_OTHERWISE.get(each.name, each.help)) for each in TABLE if each.name not in _LEFT_OUT),
-    *WHERE,
-    *(each for each in TABLE if each.name == "help"),
-)
-"""The options of the magic that mean something in a shell, and those that say where."""

@@ -166,6 +166,14 @@ def test_command_and_module_are_the_same() -> None:
         assert done.stdout.startswith("imagen-nb 0.")
 
 
+def test_help_is_there_at_once() -> None:
+    """What has only words to say imports nothing heavy."""
+    heavy = "{'IPython', 'PIL', 'jinja2', 'pandas', 'requests', 'sqlalchemy'}"
+    code = f"import sys; from imagen_nb.cli import main; main(['--help']); print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_no_thread_is_left(command: Command) -> None:
     """After a run nothing of the workspace goes on in the background."""
     before = set(threading.enumerate())
