@@ -1,1 +1,5 @@
-"""The HTTP edge: the API with the token, the files without it, and nothing foreign past this door."""
+"""The provider over HTTP: predictions with the token, output files without it, each call bounded in time and memory.
+
+Nothing foreign passes this door (no exception, no socket, no byte of the token), and nothing here knows of rows, plans
+or widgets.
+"""

@@ -36,6 +36,8 @@ class Api:
 
     def __init__(self, http: Http) -> None:
         self._http = http
+        self.pacer: Pacer = http.pacer
+        """What paces these calls."""
 
     @property
     def clock_skew(self) -> float:
@@ -45,11 +47,6 @@ class Api:
     def provider_time(self, at: float) -> datetime | None:
         """What the provider's clock says at the monotonic moment `at`; None while unknown."""
         return self._http.provider_time(at)
-
-    @property
-    def pacer(self) -> Pacer:
-        """What paces these calls."""
-        return self._http.pacer
 
     def create(
         self,
@@ -69,7 +66,15 @@ class Api:
         request that was not sent yet. Raises `UncertainError` where the prediction may or may not exist now; every
         other error means that it does not.
         """
-        path, extra = _address(request.model)
+        name, _, version = request.model.rpartition(":")
+        if _VERSION.fullmatch(version):
+            path, extra = PATH, {"version": version}
+        elif (name or version) and request.model.count("/") == 1:
+            path, extra = f"{_model_path(request.model)}/predictions", {}
+        else:
+            raise InputError(
+                f"{request.model!r} is not a model's name", "It looks like owner/name, or owner/name:version."
+            )
         headers = {}
         if hold:
             headers["Prefer"] = f"wait={min(60, max(1, hold))}"
@@ -120,8 +125,13 @@ class Api:
         Raises `NotFoundError`, at the first step, where the provider does not list predictions, and `UncertainError`
         after the last page it could read where there are more: a part is never taken for the whole.
         """
-        bounds = {"created_after": created_after, "created_before": created_before}
-        query = urlencode({name: _iso(at) for name, at in bounds.items() if at is not None})
+        query = urlencode(
+            {
+                name: at.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+                for name, at in (("created_after", created_after), ("created_before", created_before))
+                if at is not None
+            }
+        )
         queries: set[str] = set()
         while query not in queries and len(queries) < pages:
             queries.add(query)
@@ -130,9 +140,14 @@ class Api:
                 with suppress(UncertainError):  # an entry without an id is nobody's
                     if isinstance(each, Mapping):
                         yield parse(each)
-            if not page.get("next"):
+            following = page.get("next")
+            if not following:
                 return
-            query = _next_query(page["next"])
+            # Of the next page's address only what it asks counts: it is asked of our own base URL.
+            try:
+                query = urlencode(parse_qsl(urlsplit(following).query, max_num_fields=20))
+            except (ValueError, TypeError, AttributeError):
+                break
             if not query:
                 break
         raise UncertainError("the provider's list of predictions has no end within reach", LATER_HINT)
@@ -176,16 +191,6 @@ class Api:
         return body  # type: ignore[no-any-return] # JSON
 
 
-def _address(model: str) -> tuple[str, dict[str, str]]:
-    """Where to create with this model, and what the body says beside the input."""
-    name, _, version = model.rpartition(":")
-    if _VERSION.fullmatch(version):
-        return PATH, {"version": version}
-    if (name or version) and model.count("/") == 1:
-        return f"{_model_path(model)}/predictions", {}
-    raise InputError(f"{model!r} is not a model's name", "It looks like owner/name, or owner/name:version.")
-
-
 def _model_path(model: str) -> str:
     return "/v1/models/" + "/".join(_segment(part) for part in model.split("/"))
 
@@ -195,17 +200,3 @@ def _segment(text: str) -> str:
     if not text.strip("."):
         raise NotFoundError(f"there is no {text!r} at the provider", "Check the id or the model's name.")
     return quote(text, safe="")
-
-
-def _iso(at: datetime) -> str:
-    return at.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def _next_query(url: Any) -> str:
-    """What the next page's URL asks, to be asked of our own base URL; "" where there is no next page."""
-    if not isinstance(url, str):
-        return ""
-    try:
-        return urlencode(parse_qsl(urlsplit(url).query, max_num_fields=20))
-    except ValueError:
-        return ""

@@ -157,9 +157,18 @@ class Downloader:
                 raise _FailedTry(head.error(), 0.0 if head.is_passing else None)
             if head.status == HTTPStatus.OK:
                 return
-            if head.status not in MOVED:
-                raise _failure_of(head)
-            url = follow_redirect(url, head.headers.get("location", ""), allow_local=self._allow_local)
+            if head.status in MOVED:
+                url = follow_redirect(url, head.headers.get("location", ""), allow_local=self._allow_local)
+                continue
+            if head.status in GONE:
+                # A file host may lag behind the API for a moment, so even this is worth another look.
+                raise _FailedTry(ImageGoneError(f"the output is no longer there (HTTP {head.status})"), 0.0)
+            if head.status == HTTPStatus.TOO_MANY_REQUESTS or head.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                message = f"the file host has failed (HTTP {head.status})"
+                pause = retry_after(head.headers, None, datetime.now(timezone.utc)) or 0.0
+                raise _FailedTry(UncertainError(message, LATER_HINT, status=head.status), pause)
+            message = f"the file host answers HTTP {head.status} instead of an image"
+            raise _FailedTry(ImageError(message, LATER_HINT), None)
         raise _FailedTry(ImageError(f"{host_of(url)} redirects again and again", LATER_HINT), None)
 
 
@@ -170,18 +179,6 @@ class _FailedTry(Exception):  # noqa: N818 - a signal within this module
         super().__init__()
         self.error = error
         self.pause = pause
-
-
-def _failure_of(head: ReplyHead) -> _FailedTry:
-    """What an answer means that is neither a file nor a redirect."""
-    status = head.status
-    if status in GONE:
-        # A file host may lag behind the API for a moment, so even this is worth another look.
-        return _FailedTry(ImageGoneError(f"the output is no longer there (HTTP {status})"), 0.0)
-    if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        pause = retry_after(head.headers, None, datetime.now(timezone.utc)) or 0.0
-        return _FailedTry(UncertainError(f"the file host has failed (HTTP {status})", LATER_HINT, status=status), pause)
-    return _FailedTry(ImageError(f"the file host answers HTTP {status} instead of an image", LATER_HINT), None)
 
 
 @dataclass(slots=True)

@@ -73,11 +73,11 @@ class Http:
         sleep: Sleep = sleep_or_stop,
         rng: Callable[[], float] = random.random,
     ) -> None:
+        self._base = provider.base_url
         self.pacer = pacer or Pacer.of(provider)
         self.clock_skew = 0.0
         """What the provider's clock is ahead of ours by its last Date header, in seconds; 0.0 while unknown."""
         self._last_date: tuple[datetime, float] | None = None
-        self._base = provider.base_url
         self._token = provider.token
         self._connections = HttpConnections(BearerAuth(provider.token) if provider.token else NoAuth())
         self._clock = clock
@@ -134,7 +134,11 @@ class Http:
                 if (error.retry_after or 0.0) > deadline - self._clock():
                     raise error
                 continue
-            if not may_repeat or attempt >= TRIES or not self._back_off(attempt, deadline, stop) or is_stopped():
+            gap = backoff(attempt, jitter=self._rng())
+            if not may_repeat or attempt >= TRIES or self._clock() + gap >= deadline or not self._spend_retry():
+                raise error
+            self._sleep(gap, stop or self._closed)
+            if is_stopped():
                 raise error
         raise AssertionError  # pragma: no cover - count() does not end
 
@@ -177,16 +181,11 @@ class Http:
             with self._lock:
                 self._quota = self._quota.refill()
 
-    def _back_off(self, attempt: int, deadline: float, stop: threading.Event | None) -> bool:
-        """Wait before another try; False, without a wait, where the quota or the deadline forbids one."""
-        gap = backoff(attempt, jitter=self._rng())
-        if self._clock() + gap >= deadline:
-            return False
+    def _spend_retry(self) -> bool:
+        """Whether the quota allows one more repeat, which is then taken from it."""
         with self._lock:
             after = self._quota.spend()
             self._quota = after or self._quota
-        if after is not None:
-            self._sleep(gap, stop or self._closed)
         return after is not None
 
 

@@ -110,13 +110,22 @@ class Pacer:
         while True:
             if stop is not None and stop.is_set():
                 raise UnreachableError("stopped before the request was sent", "")
-            if epoch != self._epochs[create]:
-                epoch, turn = self._take_turn(create, deadline)
-            left = turn - self._clock()
-            if left > 0:
-                self._sleep(left, stop)
-            elif epoch == self._epochs[create]:
-                return self._clock()
+            with self._lock:
+                now = self._clock()
+                if epoch != self._epochs[create]:
+                    bucket, wait = self._buckets[create].take(now)
+                    if wait and now + wait > deadline:
+                        raise ThrottledError(
+                            f"the provider lets this request through in {wait:.0f} s, "
+                            f"and it may wait for {max(0.0, deadline - now):.0f} s",
+                            THROTTLED_HINT,
+                            status=429,
+                            retry_after=wait,
+                        )
+                    self._buckets[create], epoch, turn = bucket, self._epochs[create], now + wait
+            if turn <= now:
+                return now
+            self._sleep(turn - now, stop)
 
     def note_refusal(self, retry_after: float | None, create: bool, *, asked_at: float | None = None) -> None:
         """The provider refused a call that passed at `asked_at`, and asks to wait for `retry_after` seconds, if any."""
@@ -144,21 +153,6 @@ class Pacer:
     def rate(self, *, create: bool) -> float:
         """The learned rate, in requests a second."""
         return self._buckets[create].rate
-
-    def _take_turn(self, create: bool, deadline: float) -> tuple[int, float]:
-        with self._lock:
-            now = self._clock()
-            bucket, wait = self._buckets[create].take(now)
-            if wait and now + wait > deadline:
-                raise ThrottledError(
-                    f"the provider lets this request through in {wait:.0f} s, "
-                    f"and it may wait for {max(0.0, deadline - now):.0f} s",
-                    THROTTLED_HINT,
-                    status=429,
-                    retry_after=wait,
-                )
-            self._buckets[create] = bucket
-            return self._epochs[create], now + wait
 
 
 # -- the rate, learned from refusals ---------------------------------------------------------------------------------
@@ -208,18 +202,22 @@ class Bucket:
         """A full bucket that starts with `rate` requests a second and never exceeds it."""
         return cls(rate=rate, ceiling=rate, tokens=max(1.0, rate * BURST_S), at=now)
 
-    @property
-    def burst(self) -> float:
-        """How many requests may pass at once after a rest."""
-        return max(1.0, self.rate * BURST_S)
-
     def pause_left(self, now: float) -> float:
         """Seconds until the door opens again; 0 when it is open."""
         return max(0.0, self.at - now)
 
     def take(self, now: float) -> tuple[Bucket, float]:
         """The bucket after one more request, and the seconds until that request's turn."""
-        full = self._refill(now)
+        full = self
+        tokens = self.tokens + (now - self.at) * self.rate
+        burst = max(1.0, self.rate * BURST_S)
+        if now - self.at > FORGET_S:
+            full = replace(Bucket.fresh(self.ceiling, now), tokens=1.0)
+        elif now > self.at and tokens < burst:
+            full = replace(self, tokens=tokens, at=now)
+        elif now > self.at:
+            # A full bucket means that nobody asked for a while: what passed since the last refusal measures only us.
+            full = replace(self, tokens=burst, at=now, refused_at=None)
         after = replace(full, tokens=full.tokens - 1.0)
         return after, (after.at - now) + max(0.0, -after.tokens) / after.rate
 
@@ -241,17 +239,6 @@ class Bucket:
         """The bucket after a request that was not refused."""
         grown = self.rate * (1.0 + 9e-8 * max(0, self.passed - STEADY) ** 2)  # 3 % in 100 requests, sevenfold in 400
         return replace(self, rate=min(self.ceiling, grown), passed=self.passed + 1, refusals=0)
-
-    def _refill(self, now: float) -> Bucket:
-        if now <= self.at:
-            return self
-        if now - self.at > FORGET_S:
-            return replace(Bucket.fresh(self.ceiling, now), tokens=1.0)
-        tokens = self.tokens + (now - self.at) * self.rate
-        if tokens < self.burst:
-            return replace(self, tokens=tokens, at=now)
-        # A full bucket means that nobody asked for a while: what passed since the last refusal measures only us.
-        return replace(self, tokens=self.burst, at=now, refused_at=None)
 
     def _rate_after_refusal(self, now: float) -> float:
         """One refusal never takes the rate below a quarter."""

@@ -39,7 +39,10 @@ def wait(
     that what ends meanwhile helps. `typical` is what to expect without it. `watch` is called at each change of status.
     Raises `NotFoundError` when the prediction stays missing, `AuthenticationError` and the like at once.
     """
-    began = clock() - _age(prediction, api.clock_skew)
+    age = 0.0
+    if prediction.created_at is not None:
+        age = (datetime.now(timezone.utc) - prediction.created_at).total_seconds() + api.clock_skew
+    began = clock() - (age if age > FRESH_S else 0.0)
     misses = _Misses(clock)
     seen = prediction
     while not seen.status.is_terminal:
@@ -58,14 +61,6 @@ def wait(
             watch(found)
         seen = found
     return seen
-
-
-def _age(prediction: Prediction, skew: float) -> float:
-    """Seconds since the prediction began, by the provider's clock; 0 for one that has just begun."""
-    if prediction.created_at is None:
-        return 0.0
-    age = (datetime.now(timezone.utc) - prediction.created_at).total_seconds() + skew
-    return age if age > FRESH_S else 0.0
 
 
 @dataclass(slots=True)

@@ -37,17 +37,24 @@ def parse(raw: Mapping[str, Any]) -> Prediction:
 
     Raises `UncertainError` where there is no id that could stand in a path.
     """
-    body = _unwrapped(raw)
-    status, seen = _status(body.get("status"))
+    data = raw.get("data")
+    body = data if "id" not in raw and isinstance(data, Mapping) and "id" in data else raw
+    name = body.get("id")
+    identifier = str(name) if isinstance(name, str | int) and not isinstance(name, bool) else ""
+    if not _ID.fullmatch(identifier):
+        raise UncertainError("the provider's reply has no usable prediction id", LATER_HINT)
+    word = body.get("status")
+    seen_status = word.strip()[:100] if isinstance(word, str) else ""
+    status = _STATUSES.get(seen_status.lower(), Status.PROCESSING)  # a word nobody knows is not terminal
     output = outputs_of(body.get("output"))
     removed = body.get("data_removed") is True
     error, code = _reason(status, body.get("error"), has_output=bool(output), is_removed=removed)
     created, started, completed = (moment(body.get(f"{name}_at")) for name in ("created", "started", "completed"))
     metrics = body["metrics"] if isinstance(body.get("metrics"), Mapping) else {}
     return Prediction(
-        id=_id(body.get("id")),
+        id=identifier,
         status=status,
-        seen_status=seen,
+        seen_status=seen_status,
         model=body["model"] if isinstance(body.get("model"), str) else None,
         input=body["input"] if isinstance(body.get("input"), Mapping) else {},
         output=output,
@@ -90,24 +97,6 @@ def outputs_of(output: Any) -> tuple[str, ...]:
         elif isinstance(each, list):
             rest.extend(reversed(each))
     return tuple(found)
-
-
-def _unwrapped(raw: Mapping[str, Any]) -> Mapping[str, Any]:
-    data = raw.get("data")
-    return data if "id" not in raw and isinstance(data, Mapping) and "id" in data else raw
-
-
-def _id(value: Any) -> str:
-    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
-    if not _ID.fullmatch(text):
-        raise UncertainError("the provider's reply has no usable prediction id", LATER_HINT)
-    return text
-
-
-def _status(value: Any) -> tuple[Status, str]:
-    """Ours and theirs. A word nobody knows is not terminal."""
-    seen = value.strip()[:100] if isinstance(value, str) else ""
-    return _STATUSES.get(seen.lower(), Status.PROCESSING), seen
 
 
 def _reason(status: Status, error: Any, *, has_output: bool, is_removed: bool) -> tuple[str | None, str | None]:

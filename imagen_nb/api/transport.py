@@ -130,11 +130,11 @@ class HttpConnections:
         exchange: Exchange,
         *,
         sink: Callable[[bytes], object],
-        is_wanted: Callable[[ReplyHead], bool] = lambda _: True,
+        is_wanted: Callable[[ReplyHead], bool] | None = None,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> ReplyHead | NoReply:
-        """Send one request: `sink` gets the decoded body of the reply in pieces, where its head `is_wanted`.
+        """Send one request: `sink` gets the decoded body of the reply in pieces, unless its head is not wanted.
 
         Gives the head, or a `NoReply` that says why there is no whole reply. Redirects are not followed. An
         `ImagenError` raised by `is_wanted` or `sink` ends the exchange and comes out as it is; every other exception
@@ -177,7 +177,7 @@ class HttpConnections:
         exchange: Exchange,
         *,
         sink: Callable[[bytes], object],
-        is_wanted: Callable[[ReplyHead], bool],
+        is_wanted: Callable[[ReplyHead], bool] | None,
         body: bytes | None,
         headers: Mapping[str, str],
     ) -> ReplyHead:
@@ -185,48 +185,38 @@ class HttpConnections:
             # What is not asked for encoded needs no decoding, and hides no bomb.
             requests.Request(method, url, data=body, headers={"Accept-Encoding": "identity", **headers})
         )
+        # Proxies and CA file that the environment names for this origin are looked up once: it is slow.
+        parts = urlsplit(str(prepared.url))
+        route = self._routes.get(f"{parts.scheme}://{parts.netloc}")
+        if route is None:
+            merged = self._session.merge_environment_settings(prepared.url, {}, None, None, None)
+            route = {name: merged[name] for name in ("proxies", "verify", "cert")}
+            if is_loopback((parts.hostname or "").rstrip(".")):
+                # Plain http, with the token, is allowed to this machine because it does not leave it, by no proxy.
+                route["proxies"] = {}
+            self._routes[f"{parts.scheme}://{parts.netloc}"] = route
         left = exchange.seconds_left()
         _thread.exchange = exchange
-        route = self._route(str(prepared.url))
         response = self._adapter().send(prepared, stream=True, timeout=(min(CONNECT_S, left), left), **route)
         try:
             head = ReplyHead(response.status_code, {name.lower(): value for name, value in response.headers.items()})
-            if is_wanted(head):
-                pieces = iter(partial(response.raw.read, CHUNK, decode_content=False), b"")
-                for piece in _decode(pieces, head.headers.get("content-encoding", "")):
+            if is_wanted is None or is_wanted(head):
+                pieces: Iterator[bytes] = iter(partial(response.raw.read, CHUNK, decode_content=False), b"")
+                encoding = head.headers.get("content-encoding", "").strip().lower()
+                for piece in pieces if encoding in ("", "identity") else _inflate(pieces, encoding):
                     sink(piece)
         finally:
             response.close()
         return head
 
-    def _route(self, url: str) -> dict[str, Any]:
-        """Proxies and CA file that the environment names for this origin, looked up once: it is slow.
-
-        An origin on this machine has no proxy, whatever the environment says.
-        """
-        origin = "://".join(urlsplit(url)[:2])
-        found = self._routes.get(origin)
-        if found is None:
-            merged = self._session.merge_environment_settings(url, {}, None, None, None)
-            found = {name: merged[name] for name in ("proxies", "verify", "cert")}
-            if is_loopback((urlsplit(url).hostname or "").rstrip(".")):
-                # Plain http, with the token, is allowed here because it does not leave this machine.
-                found["proxies"] = {}
-            self._routes[origin] = found
-        return found
-
 
 # -- reading ---------------------------------------------------------------------------------------------------------
 
 
-def _decode(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+def _inflate(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
     """The body as it was before `Content-Encoding`, never more than a chunk at a time, whatever it swells to."""
-    name = encoding.strip().lower()
-    if name in ("", "identity"):
-        yield from pieces
-        return
-    if name not in ("gzip", "x-gzip", "deflate"):
-        raise UnreadableReply(f"the reply is encoded as {name[:40]!r}, which was not asked for")
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise UnreadableReply(f"the reply is encoded as {encoding[:40]!r}, which was not asked for")
     inflate = zlib.decompressobj(wbits=47)
     for piece in pieces:
         yield inflate.decompress(piece, CHUNK)

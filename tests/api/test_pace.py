@@ -295,7 +295,7 @@ def test_a_bucket_stays_within_its_bounds(steps: list[tuple[str, float]]) -> Non
         else:
             bucket = bucket.after_success() if kind == "pass" else bucket.after_refusal(now, step or None, asked_at=now)
         assert pace.SLOWEST <= bucket.rate <= 10.0
-        assert bucket.tokens <= max(bucket.burst, 10.0)
+        assert bucket.tokens <= max(1.0, 10.0 * pace.BURST_S)
 
 
 # -- the door ----------------------------------------------------------------------------------------------------------
