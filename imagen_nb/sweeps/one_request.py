@@ -160,8 +160,11 @@ class RequestDriver:
         Where another session that resumes the same experiment was quicker, its run is what the request comes to.
         """
         log, options, is_mine = self._context.log, self._options, True
-        names: dict[str, Any] = {"experiment": options.experiment, "tag": options.tag}
-        names["provider"] = self._context.provider.name
+        names: dict[str, Any] = {
+            "provider": self._context.provider.name,
+            "experiment": options.experiment,
+            "tag": options.tag,
+        }
         if job.state is JobState.UNSENT:
             is_mine = bool(log.reopen([str(job.run_id)]))
         elif job.state is JobState.NEW and options.resume:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -77,6 +78,8 @@ def sweeping(
 
 
 def main() -> None:
+    # Where the tests run in the background of a script, an interrupt is ignored by them and all that they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     home, base_url, count, jobs = sys.argv[1:]
     with Workspace(home, provider=base_url, jobs=int(jobs), settle_s=SETTLE_S) as workspace:
         workspace.run(planned(workspace, int(count)), experiment=EXPERIMENT, resume=True)
