@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from imagen_nb.planning.models import ModelSpec
     from imagen_nb.sweeps.collect import Connections
     from imagen_nb.sweeps.one_request import Job, RunOptions
-    from imagen_nb.sweeps.recover import AwaitedCreates
+    from imagen_nb.sweeps.recover import SentCreate
     from imagen_nb.sweeps.sweep import Runs
 
 
@@ -53,7 +53,7 @@ class _OpenParts:
     log: Log | None = None
     images: Images | None = None
     connections: Connections | None = None
-    awaited: AwaitedCreates | None = None
+    awaited: dict[str, SentCreate] = field(default_factory=dict)
     sweeps: list[Runs] = field(default_factory=list)
 
 
@@ -307,11 +307,10 @@ class Workspace:
 
     def _start(self, jobs: Iterator[Job], total: int, options: RunOptions) -> Runs:
         from imagen_nb.sweeps.one_request import SweepContext
-        from imagen_nb.sweeps.recover import SETTLE_S, AwaitedCreates
+        from imagen_nb.sweeps.recover import SETTLE_S
         from imagen_nb.sweeps.sweep import Runs
 
         opened = self._opened
-        opened.awaited = opened.awaited or AwaitedCreates()
         context = SweepContext(
             self.provider,
             self.connections,

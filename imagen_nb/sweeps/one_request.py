@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from enum import Enum
 from typing import Any
@@ -27,7 +27,7 @@ from imagen_nb.planning.values import label, positive_number, whole_number
 from imagen_nb.records import Outcome, Prediction, Request, Run, Status
 from imagen_nb.settings import JOBS, TIMEOUT_S, Provider
 from imagen_nb.sweeps.collect import SLICE_S, Connections, collect_on, wait_and_fetch
-from imagen_nb.sweeps.recover import SETTLE_S, AwaitedCreates, CreateSearch, SentCreate, WhyNotFound
+from imagen_nb.sweeps.recover import SETTLE_S, CreateSearch, SentCreate, WhyNotFound
 
 HOLD_S = 60
 """How long a single create is held open at the provider, the most the API allows, in seconds."""
@@ -88,14 +88,18 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class SweepContext:
-    """What a sweep works with. `settle_s` is for how many seconds the provider's list may lag behind its creates."""
+    """What a sweep works with.
+
+    `awaited` holds, by run id, the creates of all sweeps of a workspace whose replies may still come; `settle_s` is for
+    how many seconds the provider's list may lag behind the creates.
+    """
 
     provider: Provider
     connections: Connections
     images: Images
     log: Log
     spec: Callable[[str], ModelSpec]
-    awaited: AwaitedCreates = field(default_factory=AwaitedCreates)
+    awaited: dict[str, SentCreate]
     settle_s: float = SETTLE_S
 
 
@@ -151,7 +155,7 @@ class RequestDriver:
             awaited=context.awaited,
             settle_s=context.settle_s,
         )
-        self._held = AwaitedCreates()
+        self._held: dict[str, SentCreate] = {}
         self._durations: dict[str, deque[float]] = {}
 
     def write_row(self, job: Job) -> None:
@@ -185,7 +189,9 @@ class RequestDriver:
         try:
             try:
                 now = time.monotonic()
-                create = job.create or SentCreate(run_id, job.request, _utc(), api.provider_time(now), now)
+                create = job.create or SentCreate(
+                    run_id, job.request, datetime.now(timezone.utc), api.provider_time(now), now
+                )
                 if job.is_to_send:
                     self.create_once(job, create)
                 elif job.state is not JobState.ACCEPTED:
@@ -217,8 +223,7 @@ class RequestDriver:
         It stays lost where the reply was, or named another row's prediction.
         """
         job.state = JobState.LOST  # until the log says otherwise: from here on it may have been accepted
-        self._held.add(create)
-        self._context.awaited.add(create)
+        self._held[create.run_id] = self._context.awaited[create.run_id] = create
         try:
             prediction = self.post(job.request)
         except ProviderError as error:
@@ -298,14 +303,14 @@ class RequestDriver:
     def cancel_held(self) -> None:
         """Cancel what creates still held open have become: their ids are not known yet, so they are looked up."""
         try:
-            for prediction in self._search.look_once(self._held.all()).values():
+            for prediction in self._search.look_once(list(self._held.values())).values():
                 self._context.connections.api.cancel(prediction.id, deadline=time.monotonic() + CANCEL_S)
         except ImagenError:
             return  # then they end by themselves, and are logged as they end
 
     def _stop_awaiting(self, run_id: str) -> None:
-        self._held.drop(run_id)
-        self._context.awaited.drop(run_id)
+        self._held.pop(run_id, None)
+        self._context.awaited.pop(run_id, None)
 
     # -- waiting and fetching ------------------------------------------------------------------------------------
 
@@ -396,7 +401,3 @@ class RequestDriver:
             earlier = self._context.log.latencies(model, self._context.provider.name)
             known = self._durations.setdefault(model, deque(reversed(earlier), maxlen=200))
         return known
-
-
-def _utc() -> datetime:
-    return datetime.now(timezone.utc)

@@ -76,28 +76,11 @@ class SentCreate:
         self.is_settled.set()
 
 
-class AwaitedCreates:
-    """The creates of one workspace whose replies may still come; safe to use from many threads."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._creates: dict[str, SentCreate] = {}
-
-    def add(self, create: SentCreate) -> None:
-        with self._lock:
-            self._creates[create.run_id] = create
-
-    def drop(self, run_id: str) -> None:
-        with self._lock:
-            self._creates.pop(run_id, None)
-
-    def all(self) -> list[SentCreate]:
-        with self._lock:
-            return list(self._creates.values())
-
-
 class CreateSearch:
-    """Looks for lost creates on behalf of many threads; its own thread lives only while something is lost."""
+    """Looks for lost creates on behalf of many threads; its own thread lives only while something is lost.
+
+    `awaited` holds, by run id, the creates of the same workspace whose replies may still come.
+    """
 
     def __init__(
         self,
@@ -107,7 +90,7 @@ class CreateSearch:
         spec: Callable[[str], ModelSpec],
         *,
         stop: threading.Event,
-        awaited: AwaitedCreates | None = None,
+        awaited: Mapping[str, SentCreate] | None = None,
         settle_s: float = SETTLE_S,
     ) -> None:
         self._api = api
@@ -115,7 +98,7 @@ class CreateSearch:
         self._provider = provider
         self._spec = spec
         self._stop = stop
-        self._awaited = awaited or AwaitedCreates()
+        self._awaited = {} if awaited is None else awaited
         self._settle_s = settle_s
         self._names: dict[str, frozenset[str]] = {}
         """What the provider's replies call each model."""
@@ -223,7 +206,8 @@ class CreateSearch:
         # asked for before what is claimed: a create that is answered meanwhile has its prediction in the log.
         mine, same = {each.run_id for each in wanted}, {each.request.prompt for each in wanted}
         rows = self._log.awaited(self._provider)
-        others = [*self._awaited.all(), *(SentCreate(row.run_id, row.request, row.intended_at) for row in rows)]
+        others = list(self._awaited.values())  # a copy, made in one step: other threads add and take away
+        others += [SentCreate(row.run_id, row.request, row.intended_at) for row in rows]
         awaited = [self._want(each) for each in others if each.request.prompt in same and each.run_id not in mine]
         claimed = self._log.claimed(self._provider, list(listed))
         unclaimed = [each for each in listed.values() if each.id not in claimed]
