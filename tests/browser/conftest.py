@@ -11,12 +11,17 @@ from typing import Any
 import chromium
 import pytest
 from lab import Lab, Notebook, Server, browsing, emptied, serving
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from imagen_nb.simulator import Simulator
 
 LATENCY_S = 0.6
+EXPECT_MS = 20_000
+"""How long `expect` waits where a test says nothing: what a busy machine takes, not what a quiet one does."""
+
 SHOTS = Path(__file__).parents[2] / "artifacts" / "browser"
+
+expect.set_options(timeout=EXPECT_MS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from playwright.sync_api import Locator, Page
 
 CONTROLS = {
@@ -32,6 +34,16 @@ CONTRAST = """element => {
 def contrast(words: Locator) -> float:
     """The contrast of a text with what is behind it, as WCAG counts it: 1 to 21."""
     return float(words.evaluate(CONTRAST))
+
+
+def faint(shown: Locator, places: Sequence[str], *, least: float = 4.5) -> list[tuple[str, str, float]]:
+    """The texts on show whose contrast is below `least`, each behind the selector that found it."""
+    seen = f"""(elements) => elements
+      .filter((element) => element.checkVisibility() && element.getBoundingClientRect().height)
+      .map((element) => [element.innerText, ({CONTRAST})(element)])"""
+    found = [(place, words, ratio) for place in places for words, ratio in shown.locator(place).evaluate_all(seen)]
+    assert found, "nothing was looked at"
+    return [each for each in found if each[2] < least]
 
 
 def nameless(page: Page, selector: str) -> list[str]:
