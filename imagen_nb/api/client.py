@@ -22,8 +22,6 @@ from imagen_nb.api.transport import LATER_HINT
 from imagen_nb.errors import InputError, NotFoundError, UncertainError
 from imagen_nb.records import Prediction, Request
 
-__all__ = ["Api", "parse"]
-
 LOOK_S = 20.0
 """How long one look at a prediction may take, in seconds."""
 

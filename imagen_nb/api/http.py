@@ -216,7 +216,6 @@ Parsed, a text takes up to eight times its bytes."""
 VALUES_CAP = 250_000
 """The most values in a reply, counted by the signs between them: parsed, each takes up to a hundred bytes."""
 
-_EMBEDDED = re.compile(rb'(?<!\\)"data:[^"\x00-\x1f\x7f-\xff]{4096,}(?<!\\)"')
 _NOT_ASCII = re.compile(rb"(?:[\xc2-\xf4][\x80-\xbf]{1,3}){1,1000}|[\x80-\xff]")
 
 
@@ -242,15 +241,26 @@ class ReplyBody:
         if self._token is not None:
             data = self._token.mask_bytes(data)
         is_crowded = sum(data.count(sign) for sign in (b"{", b"[", b",", b":")) > VALUES_CAP
-        if len(data) <= TEXT_CAP and not is_crowded:
-            return data.decode("utf-8-sig", "replace")
-        spans = (found.span() for found in _EMBEDDED.finditer(data))
-        # A slash may be escaped, as some write it; any other escape may stand for a wide letter.
-        embedded = sum(end - at for at, end in spans if data.count(b"\\", at, end) == data.count(rb"\/", at, end))
-        if len(data) - embedded > TEXT_CAP or is_crowded:
+        if is_crowded or (len(data) > TEXT_CAP and len(data) - _embedded_size(data) > TEXT_CAP):
             raise UnreadableReply("the provider's reply is too large to be read")
-        # As one emoji makes each letter of a text four bytes wide, those of the image too.
+        if len(data) <= TEXT_CAP:
+            return data.decode("utf-8-sig", "replace")
+        # As one emoji would make each letter of a text four bytes wide, those of the image too.
         return data.decode("ascii", "json-escapes")
+
+
+def _embedded_size(data: bytearray) -> int:
+    """How many bytes of JSON are embedded images: texts that are a `data:` URI and nothing else.
+
+    A slash may be escaped there, as some write it; any other escape may stand for a wide letter.
+    """
+    size, end = 0, 0
+    while (start := data.find(b'"data:', end)) >= 0:
+        end = data.find(b'"', start + 1) + 1 or len(data)
+        has_escapes = data.count(b"\\", start, end) != data.count(rb"\/", start, end)
+        if not has_escapes and data[start - 1 : start] != b"\\" and data[start:end].isascii():
+            size += end - start
+    return size
 
 
 def _json_escapes(error: UnicodeError) -> tuple[str, int]:
