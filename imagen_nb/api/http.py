@@ -241,7 +241,7 @@ class ReplyBody:
         if self._token is not None:
             data = self._token.mask_bytes(data)
         is_crowded = sum(data.count(sign) for sign in (b"{", b"[", b",", b":")) > VALUES_CAP
-        if is_crowded or (len(data) > TEXT_CAP and len(data) - _embedded_size(data) > TEXT_CAP):
+        if is_crowded or (len(data) > TEXT_CAP and len(data) - _data_uri_size(data) > TEXT_CAP):
             raise UnreadableReply("the provider's reply is too large to be read")
         if len(data) <= TEXT_CAP:
             return data.decode("utf-8-sig", "replace")
@@ -249,7 +249,7 @@ class ReplyBody:
         return data.decode("ascii", "json-escapes")
 
 
-def _embedded_size(data: bytearray) -> int:
+def _data_uri_size(data: bytearray) -> int:
     """How many bytes of JSON are embedded images: texts that are a `data:` URI and nothing else.
 
     A slash may be escaped there, as some write it; any other escape may stand for a wide letter.

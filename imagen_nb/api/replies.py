@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
@@ -128,7 +128,7 @@ def _text(error: Any) -> str | None:
 
 def _seconds(value: Any, start: datetime | None, end: datetime | None) -> float | None:
     """A duration as the provider counts it, else the one between two times; None where neither makes sense."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0:
-        return float(value)
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= sys.float_info.max:
+        return float(value)  # a whole number in JSON may be larger than any float
     between = (end - start).total_seconds() if start and end else -1.0
     return between if between >= 0 else None

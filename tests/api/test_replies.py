@@ -153,7 +153,9 @@ def test_a_deleted_output_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    "metrics", [None, {}, {"total_time": -1}, {"total_time": "9"}, {"total_time": float("nan")}], ids=str
+    "metrics",
+    [None, {}, {"total_time": -1}, {"total_time": "9"}, {"total_time": float("nan")}, {"total_time": 10**400}],
+    ids=["null", "none", "negative", "text", "nan", "larger than any float"],
 )
 def test_total_seconds_fall_back_to_the_times(metrics: Any) -> None:
     """Without usable metrics the duration comes from the two times."""
