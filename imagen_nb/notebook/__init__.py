@@ -1,4 +1,8 @@
-"""Where the package meets IPython: the magics, what Tab completes, the live view, the panel and the widgets."""
+"""Where the package meets IPython and ipywidgets: the magics, what Tab completes, the live view, the panel, the widgets.
+
+Nothing here reads a grammar, makes a request, writes a row or renders a picture: it asks planning, the workspace and the
+views, and is asked by nobody below it.
+"""
 
 from __future__ import annotations
 

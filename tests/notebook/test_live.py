@@ -259,6 +259,25 @@ def test_terminal_line_says_time_left_and_cost_in_whole() -> None:
     assert len(line) <= 79
 
 
+def test_terminal_line_makes_no_pictures() -> None:
+    """A terminal shows none, so that none is made for it."""
+
+    def never(image: Image) -> str:
+        raise AssertionError(image)
+
+    runs = runs_of(Sweep(Progress(total=1, done=1)), [run(0)])
+    watch(runs, LiveView(runs, TerminalOutput(io.StringIO(), width=79), never))
+
+
+def test_where_nobody_looks_nothing_is_drawn() -> None:
+    """Without an output the waiting is all that is done."""
+    runs = runs_of(Sweep(Progress(total=1)), [run(0)])
+    view = LiveView(runs, None, lambda _: "")
+    view.render = lambda: pytest.fail("it was drawn")  # type: ignore[method-assign]
+    watch(runs, view)
+    view.leave_nothing()
+
+
 def test_no_terminal_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nobody looks (no kernel, stderr not a terminal), nothing is shown."""
     monkeypatch.setattr("sys.stderr", io.StringIO())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,6 +27,22 @@ pytestmark = pytest.mark.filterwarnings("ignore:Deprecated in traitlets 4.1:Depr
 
 def is_done(workspace: Workspace, count: int) -> Callable[[], bool]:
     return lambda: sum(run.status.is_terminal for run in workspace.log.runs()) == count
+
+
+class Variables(dict[str, Any]):
+    """The notebook's variables. The panel's own looks see them as the last press saw them, or since they `are_seen`."""
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__(values)
+        self.are_seen()
+
+    def are_seen(self) -> None:
+        self._seen = dict(self)
+
+    def __call__(self) -> dict[str, Any]:
+        if threading.current_thread() is threading.main_thread():
+            self.are_seen()
+        return self._seen
 
 
 # -- the form ---------------------------------------------------------------------------------------------------------
@@ -140,9 +157,8 @@ def test_large_plan_is_sent_once_confirmed(opened: Any, workspace: Workspace) ->
 
 def test_nothing_is_sent_but_what_the_button_says(opened: Any, simulator: Simulator) -> None:
     """A variable that changed since the button was labelled sends nothing: the new label is shown, to be pressed."""
-    names: dict[str, Any] = {"styles": [f"style {n}" for n in range(25)]}
-    shown = opened(namespace=lambda: names)
-    shown._form.follow_variables = lambda: None  # as if the press came before the panel's next look
+    names = Variables(styles=[f"style {n}" for n in range(25)])
+    shown = opened(namespace=names)
     fill(shown, Prompt="a fox in {styles}")
     fill(shown, Send_all_25=True)
     button = control(shown, "Generate 25, about $1.00")
@@ -164,15 +180,15 @@ def test_nothing_is_sent_but_what_the_button_says(opened: Any, simulator: Simula
 
 def test_what_is_said_of_a_plan_goes_with_it(opened: Any) -> None:
     """The variable changes and the press says so, sending nothing; it goes away, and what was said of it too."""
-    names: dict[str, Any] = {"styles": ["oil", "ink"]}
-    shown = opened(namespace=lambda: names)
+    names = Variables(styles=["oil", "ink"])
+    shown = opened(namespace=names)
     fill(shown, Prompt="a fox in {styles}")
     names["styles"] = ["oil", "ink", "wax"]
     control(shown, "Generate").click()
     assert "it is now 3 requests" in text(shown)
     del names["styles"]
-    shown._form.follow_variables()
-    assert "Nothing was sent" not in text(shown)
+    names.are_seen()
+    until(lambda: "Nothing was sent" not in text(shown))
     assert "has no value" in beside(shown, "Prompt")
 
 
@@ -188,9 +204,8 @@ def test_a_submission_that_its_budget_ends_was_stopped(opened: Any) -> None:
 
 def test_tick_is_for_the_plan_it_named(opened: Any, simulator: Simulator) -> None:
     """The box is cleared where the plan is another one by the time it is ticked, or while it is."""
-    names: dict[str, Any] = {"styles": list(range(25))}
-    shown = opened(namespace=lambda: names)
-    shown._form.follow_variables()
+    names = Variables(styles=list(range(25)))
+    shown = opened(namespace=names)
     fill(shown, Prompt="a fox in {styles}")
     names["styles"] = list(range(500))
     control(shown, "Send all").value = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,12 +12,12 @@ from controls import control, fill, history, labels, of_kind, text, until
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagen_nb.api.model_specs import ModelSpecs
 from imagen_nb.errors import LogError
 from imagen_nb.notebook.panel.form import make_field
 from imagen_nb.notebook.panel.form_plan import FormValues, other_inputs_text, plan_form
 from imagen_nb.planning.inputs import ParamSpec
 from imagen_nb.records import Request
+from imagen_nb.simulator import Simulator
 from imagen_nb.workspace import Workspace
 
 # ipywidgets 8.1.0, the lowest supported, calls traitlets in a way that is deprecated meanwhile
@@ -122,13 +122,18 @@ def test_other_inputs_come_back_as_they_were(opened: Any, workspace: Workspace) 
     assert workspace.log.runs()[-1].request.params == AWKWARD
 
 
-@given(st.dictionaries(st.sampled_from(["one", "two", "three"]), st.text(' ;"[]{}\\=\n\r|a3,:', min_size=1)))
-def test_any_text_can_be_another_input(values: dict[str, str]) -> None:
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    """A workspace for all examples of a test, whose provider is asked once."""
+    home = tmp_path_factory.mktemp("lasting") / "imagen_runs"
+    with Simulator(latency=0.0) as simulator, Workspace(home, provider=simulator.base_url) as opened:
+        yield opened
+
+
+@given(values=st.dictionaries(st.sampled_from(["one", "two", "three"]), st.text(" ;'\"[]{}\\=\n\r|a3,:", min_size=1)))
+def test_any_text_can_be_another_input(lasting: Workspace, values: dict[str, str]) -> None:
     """Whatever marks a text has, it is read from the form's line as it was written there."""
-    with Workspace(provider="http://127.0.0.1:9") as nowhere:
-        nowhere._specs = ModelSpecs(lambda _: None, {}, lambda _: None)
-        entered = FormValues("a fox", "somebody/unheard-of", others=other_inputs_text(values))
-        made = plan_form(entered, nowhere)
+    made = plan_form(FormValues("a fox", "somebody/unheard-of", others=other_inputs_text(values)), lasting)
     assert made.plan is not None, made.problems
     assert dict(made.plan[0].params) == values
 

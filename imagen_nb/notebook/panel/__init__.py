@@ -1,7 +1,8 @@
 """The panel: a form, what was submitted from it, and the log's runs to look through, on one workspace.
 
 Handlers only note what is wanted and return; one thread per panel does the rest, and writes nothing but traits, so that
-everything on show survives a reload of the page. Closing a panel ends that thread and nothing else.
+everything on show survives a reload of the page. Closing a panel ends that thread and nothing else. What is to be sent
+is decided in planning and by the workspace, never here.
 """
 
 from __future__ import annotations
