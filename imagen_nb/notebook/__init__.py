@@ -1,7 +1,6 @@
-"""Where the package meets IPython and ipywidgets: the magics, what Tab completes, the live view, the panel, the widgets.
+"""Where the package meets IPython and ipywidgets: the magics, completion, the live view, the panel, the widgets.
 
-Nothing here reads a grammar, makes a request, writes a row or renders a picture: it asks planning, the workspace and the
-views, and is asked by nobody below it.
+Never here: what a line means, what is sent, what a row holds, how a run becomes HTML; other rooms are asked for that.
 """
 
 from __future__ import annotations
