@@ -125,7 +125,7 @@ def test_creates_that_fail_for_a_while_are_each_looked_for(ws: Workspace, api: O
 
 
 def test_an_interrupt_ends_every_wait(ws: Workspace, api: Origin) -> None:
-    """Whoever waits at the gate, for a list or for a prediction stops soon after cancel()."""
+    """Whoever waits for a turn, for a list or for a prediction stops soon after cancel()."""
     api.latency = 60.0
     api.fault("create", after=[rst], times=1)
     api.list_lag = 60.0

@@ -73,7 +73,7 @@ def test_a_reconcile_that_is_refused_can_be_done_again(ws: Workspace, api: Origi
 
 
 def test_a_resume_that_stops_early_leaves_the_rest_to_be_resumed(ws: Workspace, api: Origin) -> None:
-    """Rows taken up again and not carried, for want of budget, are free for the next --resume in the same workspace."""
+    """Rows taken up again and not sent, for want of budget, are free for the next --resume in the same workspace."""
     api.fault("create", instead=[says({"title": "Unauthenticated", "status": 401}, 401)])
     plan = ws.plan("a fox", repeat=4)
     with pytest.raises(AuthenticationError):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import pytest
 from acts import page, says
+from ledger import until
 from origin import Origin
 
 from imagen_nb.api.model_specs import ModelSpecs
@@ -28,14 +28,6 @@ from imagen_nb.workspace import Workspace
 def workspace(home: Path, simulator: Simulator) -> Iterator[Workspace]:
     with Workspace(home, provider=simulator.base_url, settle_s=1.0) as opened:
         yield opened
-
-
-def until(condition: Callable[[], Any], seconds: float = 20.0) -> None:
-    """Wait for a condition, and fail when it does not come."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.01)
 
 
 def test_one_prompt_is_one_prediction_one_row_and_one_file(workspace: Workspace, simulator: Simulator) -> None:
