@@ -8,7 +8,7 @@ The rest of this text is the map of the house, for who works on it. A prompt goe
 
     cell text -> notebook -> planning -> workspace -> sweeps -> api -> log -> views -> cell
     (panel, cli)  the magic   text->plan  opens the    one POST,  HTTP   rows   HTML
-                                          edges        one row          images
+                                          home         one row          images
 
 The rooms, from above to below; a room imports only from those below it (pyproject.toml has the contracts):
 
@@ -130,9 +130,12 @@ def frame(experiment: str | None = None, status: str | None = None) -> pd.DataFr
     return _workspace().frame(experiment=experiment, status=status)
 
 
-def reconcile(timeout: float = 600.0) -> Runs:
-    """Settle the rows that a dead kernel or a lost reply left open; nothing is sent. See `Workspace.reconcile`."""
-    return _workspace().reconcile(timeout)
+def reconcile(timeout: float | None = None) -> Runs:
+    """Settle the rows that a dead kernel or a lost reply left open; nothing is sent. See `Workspace.reconcile`.
+
+    `timeout` is seconds for one prediction, by default as many as a cell's `--timeout`.
+    """
+    return _workspace().reconcile() if timeout is None else _workspace().reconcile(timeout)
 
 
 def panel() -> Any:

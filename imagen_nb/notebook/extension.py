@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from IPython.core.completer import context_matcher
 
-from imagen_nb import workspace as default
+from imagen_nb import workspace
 from imagen_nb.notebook.magic import ImagenMagics, keep_question_marks
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def load(shell: Any) -> None:
         return
     magics = ImagenMagics(shell)
     shell.register_magics(magics)
-    default.set_workspace_opener(magics.choose_workspace)
+    workspace.set_workspace_opener(magics.choose_workspace)
 
     def match(context: CompletionContext) -> Any:
         from imagen_nb.notebook.completion import NameSources, complete
@@ -82,7 +82,7 @@ def unload(shell: Any) -> None:
             shell.magics_manager.magics[kind].pop(name, None)
     shell.magics_manager.registry.pop(ImagenMagics.__name__, None)
     shell.configurables.remove(addition.magics)
-    default.remove_workspace_opener(addition.magics.choose_workspace)
+    workspace.remove_workspace_opener(addition.magics.choose_workspace)
     shell.Completer.custom_matchers.remove(addition.matcher)
     shell.input_transformers_cleanup.remove(keep_question_marks)
     shell.events.unregister("pre_run_cell", import_accessor)
