@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +22,7 @@ def replace_file(path: Path) -> Iterator[Path]:
         mode = path.stat().st_mode & 0o777
     except OSError:
         mode = None
-    temporary = path.parent / f".{secrets.token_hex(8)}.part"
+    temporary = path.parent / f".{os.urandom(8).hex()}.part"
     temporary.touch(0o666 if mode is None else 0o600, exist_ok=False)
     try:
         yield temporary

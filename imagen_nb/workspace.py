@@ -1,34 +1,33 @@
-"""The composition root: settings in, a folder with a log, an API and the verbs that use them out."""
+"""The composition root: settings in, a folder with a log, an API and the verbs that use them out.
+
+Loading the extension imports this module, so what a workspace is made of is imported when one is opened.
+"""
 
 from __future__ import annotations
 
-import getpass
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.api.model_specs import ModelSpecs
 from imagen_nb.errors import InputError
-from imagen_nb.planning import plan as planning
-from imagen_nb.planning.models import check_model_name
-from imagen_nb.planning.plan import Plan
 from imagen_nb.planning.values import label, mapping, positive_number, whole_number
-from imagen_nb.records import Rendering, Run
 from imagen_nb.settings import JOBS, THUMBNAIL_PX, TIMEOUT_S, Provider, Settings, login_provider, remember, resolve
-from imagen_nb.views.pictures import set_card_px
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     import pandas as pd
     from typing_extensions import Self
 
     from imagen_nb.log.images import Images
     from imagen_nb.log.log import Log
     from imagen_nb.planning.models import ModelSpec
+    from imagen_nb.planning.plan import Plan
+    from imagen_nb.records import Rendering, Run
     from imagen_nb.sweeps.collect import Connections
     from imagen_nb.sweeps.one_request import Job, RunOptions
     from imagen_nb.sweeps.recover import SentCreate
@@ -79,6 +78,10 @@ class Workspace:
         thumbnail: int = THUMBNAIL_PX,
         settle_s: float | None = None,
     ) -> None:
+        from imagen_nb.api.model_specs import ModelSpecs
+        from imagen_nb.planning.models import check_model_name
+        from imagen_nb.views.pictures import set_card_px
+
         self.settings: Settings = resolve(provider=provider, token=token, model=model, home=home)
         del token  # a verbose traceback prints what a frame still holds
         self.model = check_model_name(self.settings.model)
@@ -198,7 +201,9 @@ class Workspace:
         """
         if names.get("model") is None:
             names["model"] = self.model
-        return planning.plan(template, self.spec, **names)
+        from imagen_nb.planning.plan import plan
+
+        return plan(template, self.spec, **names)
 
     def generate(
         self,
@@ -445,6 +450,8 @@ def login(provider: str | None = None, token: str | None = None) -> str:
     """
     name = provider or login_provider()
     if token is None:
+        import getpass
+
         token = getpass.getpass(f"Token for {name} (not shown): ")
     remember(name, token)
     set_default_workspace(None)

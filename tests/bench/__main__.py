@@ -254,7 +254,7 @@ def plan() -> Iterator[Figure]:
     hundred_thousand = planned(100)
     ours = seconds(lambda: sum(1 for _ in hundred_thousand))
     yield Figure("plan of 100,000 requests expanded", ours, "s")
-    yield Figure("plan of 100,000 requests / as many plain dicts", ours / seconds(plainly), TIMES, 6)
+    yield Figure("plan of 100,000 requests / as many plain dicts", ours / seconds(plainly), TIMES, 8)
     small, large = (iter([planned(width) for _ in range(50)]) for width in (10, 1000))  # a plan keeps its price
     few, many = seconds(lambda: priced(next(small)), 50), seconds(lambda: priced(next(large)), 50)
     yield Figure("plan of 10,000,000 counted and priced", many * 1000, "ms")
@@ -303,7 +303,7 @@ def grid() -> Iterator[Figure]:
         first = time.perf_counter() - began
         again, plain = seconds(shown), seconds(pillow, 3)
         yield Figure("grid of 100 images, first shown", first, "s")
-        yield Figure("grid of 100 images, first shown / Pillow on one thread", first / plain, TIMES, 1.2)
+        yield Figure("grid of 100 images, first shown / Pillow on one thread", first / plain, TIMES, 1.6)
         yield Figure("grid of 100 images, again / Pillow on one thread", again / plain, TIMES, 0.15)
         yield Figure("grid of 100 images, notebook for each", len(html) / 100 / 1000, "kB", 16)
 

@@ -23,12 +23,12 @@ def requests(count: int) -> Any:
     words = [f"word{number}" for number in range(-(-count // 40))]
     made = plan(
         "a {animal} in {style}, a study in pale light with long shadows",
+        catalogue_spec,
         animal=words,
         style=["oil", "ink", "chalk", "gouache"],
         aspect_ratio=["1:1", "16:9", "9:16", "3:4", "4:3"],
         output_format=["jpg", "png"],
         model="google/imagen-4",
-        spec=catalogue_spec,
     )
     return islice(iter(made), count)
 
