@@ -179,10 +179,10 @@ def _input_columns(slots: list[Any], echoes: list[Any], params: list[Any]) -> di
         of_input = [each.get(name) for each in merged] if name in is_input else None
         if of_slot is None or of_input is None:
             values, rows = (of_slot, slot_rows) if of_input is None else (of_input, input_rows)
-            columns[name] = _mixed(values or []).take(rows)
+            columns[name] = narrowest(values or []).take(rows)
         else:
             pairs = zip(slot_rows.tolist(), input_rows.tolist(), strict=True)
-            columns[name] = _mixed([of_input[b] if of_slot[a] is None else of_slot[a] for a, b in pairs])
+            columns[name] = narrowest([of_input[b] if of_slot[a] is None else of_slot[a] for a, b in pairs])
     return columns
 
 
@@ -218,7 +218,7 @@ def _column_name(name: str, kind: str) -> str:
     return f"{kind}_{name}" if name in LOG_COLUMNS else _clean(name)
 
 
-def _mixed(values: list[Any]) -> Column:
+def narrowest(values: list[Any]) -> Column:
     """JSON values as the narrowest type that holds them all: boolean, Int64, float64, else string."""
     kinds = {type(value) for value in values} - {type(None)}
     if kinds == {bool}:
