@@ -17,7 +17,7 @@ from imagen_nb.errors import InputError
 from imagen_nb.files import absolute_path
 from imagen_nb.frames.export import FILE_NAME, METADATA, NUMBER, unguard
 from imagen_nb.frames.runs import paths_in, values, with_levels
-from imagen_nb.log.frame import narrowest
+from imagen_nb.log.frame import STATUSES, narrowest
 from imagen_nb.records import INDEX, LOG_COLUMNS
 from imagen_nb.views.words import value_text
 
