@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from IPython.core.completer import context_matcher
 
 from imagen_nb import workspace
-from imagen_nb.notebook.magic import ImagenMagics, keep_question_marks
+from imagen_nb.notebook.magic import ImagenMagics, keep_prompts_whole
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext
@@ -37,7 +37,7 @@ _additions: WeakKeyDictionary[Any, Addition] = WeakKeyDictionary()
 
 
 def load(shell: Any) -> None:
-    """Add the magics, their completion, live displays, `df.imagen`, and prompts that end in a question mark.
+    """Add the magics, their completion, live displays, and prompts that arrive whole.
 
     The default workspace is from now on the one that `%config ImagenMagics` asks for, whoever uses it.
     """
@@ -64,7 +64,7 @@ def load(shell: Any) -> None:
 
     matcher: Callable[..., Any] = context_matcher(priority=_FIRST, identifier="imagen_nb")(match)
     shell.Completer.custom_matchers.append(matcher)
-    shell.input_transformers_cleanup.append(keep_question_marks)
+    shell.input_transformers_cleanup.append(keep_prompts_whole)
     shell.events.register("pre_run_cell", import_accessor)
     formatters = shell.display_formatter
     formatters.ipython_display_formatter.for_type_by_name("imagen_nb.sweeps.sweep", "Runs", show_runs)
@@ -84,7 +84,7 @@ def unload(shell: Any) -> None:
     shell.configurables.remove(addition.magics)
     workspace.remove_workspace_opener(addition.magics.choose_workspace)
     shell.Completer.custom_matchers.remove(addition.matcher)
-    shell.input_transformers_cleanup.remove(keep_question_marks)
+    shell.input_transformers_cleanup.remove(keep_prompts_whole)
     shell.events.unregister("pre_run_cell", import_accessor)
     formatters = shell.display_formatter
     formatters.ipython_display_formatter.pop("imagen_nb.sweeps.sweep.Runs", None)

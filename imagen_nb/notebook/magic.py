@@ -10,11 +10,13 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from copy import copy
+from io import StringIO
 from itertools import pairwise
+from tokenize import NAME
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from IPython.core.displayhook import CapturingDisplayHook, DisplayHook
-from IPython.core.inputtransformer2 import make_tokens_by_line
+from IPython.core.inputtransformer2 import assemble_continued_line, find_end_of_continued_line, make_tokens_by_line
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, needs_local_scope, no_var_expand
 from traitlets import Dict, Float, Int, Unicode
 
@@ -32,7 +34,12 @@ if TYPE_CHECKING:
 
 _Result = TypeVar("_Result")
 _WORKSPACE_SETTINGS = ("home", "provider", "model", "jobs", "prices", "thumbnail")
-_QUESTION = re.compile(r"(?P<before>\s*(?:[^=%#]*[^=!<>%#]=\s*)?)%imagen[ \t]+(?P<text>[^?\s].*\?)\s*")
+_CALL = re.compile(
+    # a line that is, or gets its value from, %imagen or another magic (%time) with it in its text
+    r"(?P<before>\s*(?:[^=%#]*[^=!<>%#]=\s*)?)%(?P<name>imagen|\w+(?=\s.*%imagen\s))\s(?P<text>.*)",
+    re.DOTALL,
+)
+_CONTINUED = re.compile(r"\\\s*\n")  # nobody sees the spaces behind such a backslash
 
 
 @magics_class
@@ -262,24 +269,36 @@ def slot_variables(shell: Any, local: Mapping[str, Any] | None) -> dict[str, Any
     return own if local is None or local is shell.user_ns else {**own, **local}
 
 
-def keep_question_marks(lines: list[str]) -> list[str]:
-    """The lines of a cell, with `%imagen … ?` written as a call.
+def keep_prompts_whole(lines: list[str]) -> list[str]:
+    """The lines of a cell, with every `%imagen` line written as a call that has all of it.
 
-    IPython takes any line that ends in a question mark for a request for help, prompts included. Lines inside a string
-    or a cell magic are left alone.
+    IPython ends a line where nobody sees an end (U+2028, U+0085, a form feed), takes any line that ends in a question
+    mark for a request for help, and lets an open bracket or quote reach into the lines below. A prompt may have them
+    all. Lines inside a string or a cell magic are left alone.
     """
     first = next((line for line in lines if line.strip()), "")
-    questions = {number: found for number, line in enumerate(lines) if (found := _QUESTION.fullmatch(line))}
-    if first.startswith("%%") or not questions:
-        return lines
-    tokens = [token for row in make_tokens_by_line(lines) for token in row]
-    magic = {mark.start[0] - 1 for mark, name in pairwise(tokens) if (mark.string, name.string) == ("%", "imagen")}
-    calls = {
-        number: f"{found['before']}get_ipython().run_line_magic('imagen', {found['text']!r})\n"
-        for number, found in questions.items()
-        if number in magic  # and not within a string
-    }
-    return [calls.get(number, line) for number, line in enumerate(lines)]
+    if first.startswith("%%"):
+        return list(StringIO("".join(lines), newline="")) if re.match(r"%%imagen\s", first) else lines
+    seen = list(StringIO("".join(lines), newline=None))  # the lines as a person and Python count them
+    is_changed = False
+    row = 0
+    while row < len(seen):
+        found = _CALL.match(seen[row])
+        if found is not None and _is_magic(seen, row, found.end("before")):
+            rest = [_CONTINUED.sub("\\\\\n", line) for line in seen[row:]]
+            last = find_end_of_continued_line(rest, 0)
+            text = assemble_continued_line(rest, (0, found.start("text")), last).strip()
+            call = f"get_ipython().run_line_magic({found['name']!r}, {text!r})"
+            seen[row : row + last + 1] = [f"{found['before']}{call}\n"]
+            is_changed = True
+        row += 1
+    return "".join(seen).splitlines(keepends=True) if is_changed else lines
+
+
+def _is_magic(lines: list[str], row: int, column: int) -> bool:
+    """Whether the percent sign there is one of a magic, and not within a string."""
+    tokens = [token for line in make_tokens_by_line(lines) for token in line]
+    return any(mark.start == (row + 1, column) and name.type == NAME for mark, name in pairwise(tokens))
 
 
 class ResultHook:

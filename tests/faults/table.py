@@ -24,6 +24,7 @@ CLOCKS = "tests/faults/test_clocks.py::"
 CANARY = "tests/faults/test_canary.py::"
 MONEY = "tests/faults/test_money.py::"
 MEMORY = "tests/faults/test_memory.py::"
+TYPED = "tests/faults/test_typed.py::"
 MACHINE = "tests/faults/test_ledger_machine.py::TestLedger::runTest"
 PACING = "tests/api/test_pace.py::"
 DATABASE = "tests/log/test_database.py::"
@@ -365,6 +366,21 @@ ROWS: dict[int, Row] = {
             f"{CANARY}test_no_verbose_traceback_shows_the_token",
             f"{CANARY}test_a_mistake_of_ours_shows_no_token_either",
             f"{CANARY}test_no_byte_of_the_token_is_in_any_file_output_or_foreign_header",
+        ),
+    ),
+    51: Row(
+        "half a surrogate pair, NUL, controls, direction marks or 100,000 characters in prompt, error, label, note",
+        "every exit shows it: cells, pages, terminal, panel and files",
+        (f"{TEXT}test_every_exit_shows_what_the_log_accepts",),
+    ),
+    52: Row(
+        "a line that ends where nobody sees it, a question mark behind a continued line",
+        "taken whole, or refused; nothing of it runs",
+        (
+            f"{TYPED}test_a_line_ends_where_one_sees_it_end",
+            f"{TYPED}test_the_options_of_a_cell_end_where_one_sees_it",
+            f"{TYPED}test_a_continued_line_is_sent_whole",
+            f"{TYPED}test_a_prompt_does_not_reach_into_the_next_line",
         ),
     ),
 }

@@ -6,13 +6,13 @@ import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
 from imagen_nb.errors import InputError
-from imagen_nb.notebook.magic import keep_question_marks, read_call
+from imagen_nb.notebook.magic import keep_prompts_whole, read_call
 from imagen_nb.planning.options import Options
 
 
 def transformed(cell: str) -> str:
     manager = TransformerManager()
-    manager.cleanup_transforms.append(keep_question_marks)
+    manager.cleanup_transforms.append(keep_prompts_whole)
     return str(manager.transform_cell(cell))
 
 
@@ -38,7 +38,7 @@ def test_question_is_a_prompt(cell: str, text: str) -> None:
 def test_help_is_left_to_ipython(cell: str) -> None:
     """What asks about the magic itself, or has nothing to do with it, is not touched."""
     lines = cell.splitlines(keepends=True)
-    assert keep_question_marks(lines) is lines
+    assert keep_prompts_whole(lines) is lines
 
 
 def test_text_is_left_alone() -> None:
