@@ -22,11 +22,12 @@ Each class has a `code`, the word that the log's `error_code` column carries. IP
 lines, through the `_render_traceback_` protocol, and the cell still fails.
 
 Below the tree stands the wording that messages share: lists of allowed values (`comma_list`), a value in a few letters
-(`brief`), and a guess at what was meant (`closest`, `did_you_mean`).
+(`brief`), a guess at what was meant (`closest`, `did_you_mean`), and foreign text as it may be shown (`readable`).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from os.path import commonprefix
@@ -34,6 +35,7 @@ from typing import Any
 
 _MOST_LISTED = 20
 _SHOWN_AS_WRITTEN = (str, int, float, bool, list, tuple, dict)
+_UNREADABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class Hint(str):
@@ -72,8 +74,8 @@ class _TwoLines(BaseException):
         return f"{self.message}\n{self.hint}" if self.hint else self.message
 
     def _render_traceback_(self) -> list[str]:
-        first = f"{type(self).__name__}: {self.message}"
-        return [first, f"  {self.hint}"] if self.hint else [first]
+        first = readable(f"{type(self).__name__}: {self.message}")
+        return [first, f"  {readable(self.hint)}"] if self.hint else [first]
 
 
 class ImagenError(_TwoLines, Exception):
@@ -247,3 +249,21 @@ def brief(value: object, *, width: int = 60) -> str:
         return "nothing"
     text = repr(value) if isinstance(value, _SHOWN_AS_WRITTEN) else f"a {type(value).__name__}"
     return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def encodable(text: str) -> str:
+    """The text with halves of a surrogate pair joined where they are two, else U+FFFD: half a pair has no encoding."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def readable(text: str) -> str:
+    """Text from anywhere as every view, page and terminal shows it.
+
+    Beyond what `encodable` does, U+FFFD stands for control characters, which command a terminal, and for marks that
+    turn the direction of the text after them, which belongs to others.
+    """
+    return _UNREADABLE.sub("\N{REPLACEMENT CHARACTER}", encodable(text).replace("\r\n", "\n"))

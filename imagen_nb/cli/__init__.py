@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from imagen_nb import __version__
 from imagen_nb.cli.shell_options import WHERE
-from imagen_nb.errors import ImagenError, InputError, in_shell
+from imagen_nb.errors import ImagenError, InputError, in_shell, readable
 from imagen_nb.records import Status
 
 FAILED, REFUSED, INTERRUPTED = 1, 2, 130
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             code = int(ended.code or 0)
         except ImagenError as error:
             hint = in_shell(error.hint)
-            sys.stderr.write(f"imagen-nb: {error.message}\n" + (f"  {hint}\n" if hint else ""))
+            sys.stderr.write(readable(f"imagen-nb: {error.message}\n" + (f"  {hint}\n" if hint else "")))
             code = REFUSED
         except KeyboardInterrupt:
             sys.stderr.write("imagen-nb: interrupted\n")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from imagen_nb.errors import InputError
+from imagen_nb.errors import InputError, readable
 from imagen_nb.records import Run
 from imagen_nb.settings import DEFAULT_HOME
 from imagen_nb.views.words import chip, clip, count, dollars, one_line, seconds, why
@@ -37,7 +37,7 @@ def show_log(
         total = workspace.log.count(**filters)
         runs = workspace.log.runs(**filters, limit=last or SHOWN)
         for line in table(runs, shutil.get_terminal_size((WIDTH, 24)).columns):
-            sys.stdout.write(line + "\n")
+            sys.stdout.write(readable(line) + "\n")
         hidden = f", the newest {len(runs):,} shown (--last N shows N)" if len(runs) < total else ""
         sys.stdout.write(f"{count(total, 'run')}{hidden}\n")
     return 0

@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from imagen_nb.errors import InputError
+from imagen_nb.errors import InputError, encodable
 from imagen_nb.files import absolute_path, replace_file, write_errors
 from imagen_nb.frames.runs import column_names, need, paths_in, paths_of, values
 from imagen_nb.records import INDEX
@@ -72,7 +72,7 @@ def write_csv(frame: pd.DataFrame, target: Path) -> None:
     with (
         write_errors(target),
         replace_file(target) as temporary,
-        temporary.open("w", encoding="utf-8", errors="replace", newline="") as file,
+        temporary.open("w", encoding="utf-8", newline="") as file,
     ):
         file.writelines(csv_line(items) for items in (names, *zip(*columns, strict=True)))
 
@@ -104,16 +104,17 @@ def write_parquet(frame: pd.DataFrame, target: Path) -> None:
     """Types kept, image paths as lists; a column of mixed types becomes text."""
     if importlib.util.find_spec("pyarrow") is None:
         raise InputError("Parquet needs the package pyarrow", "pip install pyarrow, or export to .csv.")
-    table: pd.DataFrame = frame.loc[:, ~frame.columns.duplicated()].rename(columns=str)
+    table: pd.DataFrame = frame.loc[:, ~frame.columns.duplicated()].rename(columns=lambda name: encodable(str(name)))
     for name in [name for name in table.columns if table[name].dtype == object]:
         items = values(table, name)
         kinds = {type(item) for item in items if item is not None}
         if name == "images":
             table[name] = _lists(items)
         elif len(kinds) > 1 or kinds & {list, tuple, dict, set}:
-            table[name] = pd.array([None if item is None else value_text(item) for item in items], dtype="string")
+            texts = [None if item is None else encodable(value_text(item)) for item in items]
+            table[name] = pd.array(texts, dtype="string")
         else:
-            table[name] = items
+            table[name] = [encodable(item) if isinstance(item, str) else item for item in items]
     with write_errors(target), replace_file(target) as temporary:
         table.to_parquet(temporary, engine="pyarrow")
 
@@ -180,7 +181,7 @@ def _cell(item: Any) -> str:
         item = f"{utc:%Y-%m-%dT%H:%M:%S.%fZ}"
     elif isinstance(item, list | tuple | dict) or getattr(item, "ndim", False):
         item = json.dumps(item if isinstance(item, dict) else list(item), ensure_ascii=False, default=str)
-    return '"' + guard(str(item)).replace('"', '""') + '"'
+    return '"' + guard(encodable(str(item))).replace('"', '""') + '"'
 
 
 def _check_replaceable(target: Path) -> None:
@@ -226,8 +227,8 @@ def _json_value(item: Any) -> Any:
     """A value as JSON has it; times as ISO text."""
     if isinstance(item, float) and not math.isfinite(item):
         return None
-    if isinstance(item, str | int | float | bool) or item is None:
+    if isinstance(item, int | float | bool) or item is None:
         return item
     if isinstance(item, list | tuple | dict):
-        return json.loads(json.dumps(item, default=str))
-    return item.isoformat() if hasattr(item, "isoformat") else str(item)
+        return json.loads(encodable(json.dumps(item, ensure_ascii=False, default=str)))
+    return item.isoformat() if hasattr(item, "isoformat") else encodable(str(item))

@@ -54,5 +54,5 @@ def report(frame: pd.DataFrame, path: str | os.PathLike[str], *, title: str | No
         note=f"pictures of the first {MOST_IMAGES:,} images only" if len(images) > MOST_IMAGES else None,
     )
     with write_errors(target), replace_file(target) as temporary:
-        temporary.write_text(page, "utf-8", errors="replace")
+        temporary.write_text(page, "utf-8")
     return target

@@ -15,7 +15,7 @@ from contextlib import suppress
 from html import escape
 from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeVar
 
-from imagen_nb.errors import Interrupted
+from imagen_nb.errors import Interrupted, readable
 from imagen_nb.records import Rendering
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ def summary(runs: Runs) -> Rendering:
         progress.message or "",
         *(f"{number:,} {reason}" for number, reason in failures(ended)),
     ]
-    lines = [line for line in lines if line]
+    lines = [readable(line) for line in lines if line]
     return {"text/plain": "\n".join(lines), "text/html": "".join(f"<div>{escape(line)}</div>" for line in lines)}
 
 

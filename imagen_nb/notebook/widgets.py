@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 import traitlets as t
 
+from imagen_nb.errors import readable
 from imagen_nb.records import Image, Rendering, Run
 from imagen_nb.views.differences import render_differences
 from imagen_nb.views.thumbnails import thumbnails
@@ -236,8 +237,8 @@ def _slider_side(letter: str, run: Run) -> dict[str, Any]:
     return {
         "letter": letter,
         "alt": one_line(run.request.prompt, ALT),
-        "caption": dot_list([run.request.model, seconds(run.total_s), dollars(run.cost)]),
-        "why": "" if reason is None else reason.text,
+        "caption": dot_list([one_line(run.request.model), seconds(run.total_s), dollars(run.cost)]),
+        "why": "" if reason is None else readable(reason.text),
         "width": image.width if image else 1,
         "height": image.height if image else 1,
     }

@@ -15,6 +15,8 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from imagen_nb.errors import readable
+
 if TYPE_CHECKING:
     from jinja2 import Environment
 
@@ -32,7 +34,7 @@ _CLASS = re.compile(r' class="([a-z0-9 -]+)"(?: style="([^"]*)")?')
 
 
 def fill(name: str, **values: Any) -> str:
-    """The template `name` with these values, every one of them escaped."""
+    """The template `name` with these values, every one of them readable and escaped."""
     return _environment().get_template(name).render(values).strip()
 
 
@@ -61,9 +63,15 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
+        finalize=_readable_value,
     )
     made.globals["style"] = cell_styles().__getitem__  # for a class that is chosen while rendering
     return made
+
+
+def _readable_value(value: Any) -> Any:
+    """A value on its way into a page; what macros made of values (markup, a kind of text) is there already."""
+    return readable(value) if type(value) is str else value
 
 
 def _load(name: str) -> str | None:

@@ -136,7 +136,7 @@ def render_report(
         rows=rows,
         cols=cols,
         facet=facet,
-        orders=json.dumps(dict(orders or {})),
+        orders=json.dumps(dict(orders or {}), ensure_ascii=False),
         items=items,
         columns=[(column.name, column.look) for column in columns],
         blank=BLANK,
@@ -163,7 +163,7 @@ def _report_run(key: str, run: Run, thumb: Thumb, same: Mapping[str, str], colum
     figures = dot_list([seconds(run.total_s), dollars(run.cost), "simulated" if is_simulated(run) else ""])
     return ReportRun(
         key=key,
-        data=json.dumps(data),
+        data=json.dumps(data, ensure_ascii=False),
         pictures=pictures,
         chip=state,
         why=None if pictures else (reason.text if reason else missing),

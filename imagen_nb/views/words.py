@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from imagen_nb.errors import Hint
+from imagen_nb.errors import Hint, readable
 from imagen_nb.records import Run, Status
 from imagen_nb.settings import SIMULATOR
 
@@ -18,7 +18,6 @@ MINUTE, HOUR = 60, 3600
 NO_RUNS = "No runs in this frame."
 TIMES = "\N{MULTIPLICATION SIGN}"
 
-_CONTROLS = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 _OF_JSON = (bool, int, float, list, tuple, dict, type(None))
 _TICKET = re.compile(r"(\(E\d+\)) \([\w-]+\)\s*$")
 
@@ -187,13 +186,13 @@ def clip(text: str, limit: int) -> str:
 
 
 def one_line(text: str, limit: int = 120) -> str:
-    """The text on one line, clipped."""
-    return clip(" ".join(text.split()), limit)
+    """The text on one line, readable and clipped."""
+    return clip(readable(" ".join(text.split())), limit)
 
 
 def terminal_text(lines: Iterable[str]) -> str:
-    """Lines for a terminal, without the control characters that could command it."""
-    return "\n".join(lines).translate(_CONTROLS)
+    """Lines for a terminal, without what could command it."""
+    return readable("\n".join(lines))
 
 
 def dot_list(parts: Iterable[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -10,14 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import pandas as pd
 import pytest
 from acts import says
+from controls import control, history, until, walk
 from nbconvert import HTMLExporter
 from origin import Origin
 
 from imagen_nb import read_log
+from imagen_nb.cli import main
 from imagen_nb.errors import ImagenError
+from imagen_nb.notebook.live import summary
+from imagen_nb.notebook.panel import Panel
 from imagen_nb.records import Status
+from imagen_nb.views.progress import live_tile, render_progress
 from imagen_nb.workspace import Workspace
 
 ATTACKS = [
@@ -30,6 +37,21 @@ ATTACKS = [
 ]
 NAMES = ["../../etc/passwd", "nul\0byte", "x" * 300, "CON", "🦊/🦉", "a\\b:c*d?", ". .", "-rf", "~root", "$(reboot)"]
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1+1", "=cmd|' /C calc'!A0"]  # noqa: RUF001 - full width too
+HOSTILE = {
+    "the first half of a surrogate pair": "\ud83d",
+    "the second half of one": "\udd8a",
+    "a pair in two halves": "\ud83e" + "\udd8a",
+    "NUL": "\0",
+    "a command to a terminal": "\x1b[2J\x1b]0;owned\x07",
+    "eight-bit controls": "\x9b31m\x85\x7f",
+    "carriage returns": "over\rwritten\r\n",
+    "marks that turn the direction": "\u202egnp.\u202d\u2066\u2069",
+    "zero-width letters": "a\u200bb\u200dc\ufeff",
+    "line separators": "\u2028\u2029\x0b\x0c",
+    "combining marks": "a" + "\u0301" * 60,
+    "100,000 characters": "long " * 20_000,
+}
+UNREADABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 OURS = re.compile(
     r"log\.sqlite(-\w+)?|images/[0-9a-f]{2}/[0-9a-f]{64}\.(jpg|png)|thumbnails/[0-9a-f]{64}-\d+\.webp"
     r"|sessions/[0-9a-z]+\.lock|(images|thumbnails|sessions|temp)(/[0-9a-z]+)?"
@@ -151,3 +173,75 @@ def test_no_cell_of_an_export_is_a_formula(open_ws: Workspace, text: str, tmp_pa
         cells = [cell for row in csv.reader(file) for cell in row]
     assert [cell for cell in cells if cell[:1] in "=+-@\t\r＝＋－＠" and cell] == []  # noqa: RUF001 - full width too
     assert read_log(tmp_path / "log.csv").prompt.iloc[0] == text
+
+
+def _shown(ws: Workspace, frame: pd.DataFrame, bad: Any, error: Any, folder: Path) -> Iterator[tuple[str, str]]:
+    """Each exit for eyes, by its name, with what it shows of the runs of `_everywhere`."""
+    runs = ws.log.runs()
+    for name, bundle in {
+        "cell": bad._repr_mimebundle_(),
+        "live view": render_progress(ws.reconcile().progress(), [live_tile(each, lambda _: "") for each in runs]),
+        "sweep": summary(ws.run(ws.plan(runs[1].request.prompt, raw=True))),
+        "gallery": frame.imagen.gallery()._repr_mimebundle_(),
+        "grid": frame.imagen.grid(rows="tag", cols="style")._repr_mimebundle_(),
+        "comparison": frame.imagen.compare(0, 1)._repr_mimebundle_(),
+        "plan": ws.plan("{x}", x=[bad.request.prompt, "y"])._repr_mimebundle_(),
+    }.items():
+        yield from ((f"{name} as {kind}", text) for kind, text in bundle.items())
+    yield "error", "\n".join(error._render_traceback_())
+    yield "repr", repr(bad)
+    yield "report", frame.imagen.report(folder / "report.html").read_bytes().decode()
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_every_exit_shows_what_the_log_accepts(
+    open_ws: Workspace, api: Origin, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In prompt, error, label, note and parameter: cells, pages, terminal, panel and files bear it, and can be read."""
+    ws = open_ws
+    good, bad, _, error = _everywhere(ws, api, f"fox{text}owl")
+    ws.rate(bad.id, note=f"fox{text}owl")
+    bad = ws.log.get(bad.id)
+    api.answer = lambda _: {}
+    frame = ws.frame()
+    exits = dict(_shown(ws, frame, bad, error, tmp_path))
+    assert main(["--home", str(ws.home), "log"]) == 0
+    exits["terminal"] = capsys.readouterr().out
+    for name, shown in exits.items():
+        assert UNREADABLE.findall(shown.replace("\r\n", "\n")) == [], name
+        assert "fox" in shown or name in ("sweep as text/plain", "sweep as text/html", "live view as text/plain"), name
+    _check_panel(ws, good.id, bad.id)
+    _check_files(frame, tmp_path)
+
+
+def _check_panel(ws: Workspace, *run_ids: str) -> None:
+    """Each state of each widget can be sent to the browser, with the run picked, compared, and loaded into the form."""
+    panel = Panel(ws)
+    try:
+        strip = until(lambda: history(panel) if history(panel).items else None)
+        for picked in ([run_ids[1]], list(run_ids), [run_ids[0]]):
+            strip.picked = picked
+            until(lambda ids=picked: sum(hasattr(each, "sides") for each in walk(panel)) == (len(ids) > 1))
+            for each in walk(panel):
+                state = {name: item for name, item in each.get_state().items() if not isinstance(item, bytes)}
+                json.dumps(state, ensure_ascii=False, default=str).encode()
+        control(panel, "Load into form").click()
+        assert "fox" in control(panel, "Prompt").value
+        json.dumps(control(panel, "Prompt").get_state(), ensure_ascii=False, default=str).encode()
+    finally:
+        panel.close()
+
+
+def _check_files(frame: pd.DataFrame, folder: Path) -> None:
+    """The log's frame, and one that never was in a log, are written to each kind of file and read back."""
+    assert list(json.loads(frame[["prompt", "note"]].to_json().encode())["prompt"].values()) == list(frame["prompt"])
+    bare = pd.DataFrame(frame.astype(object))
+    bare["prompt"] = pd.Series([f"{prompt}\ud83d" for prompt in frame["prompt"]], frame.index, dtype=object)
+    for name, table in {"log": frame, "bare": bare}.items():
+        wanted = [text.replace("\ud83d", "\ufffd") for text in table["prompt"]]
+        for ending in ("csv", "parquet"):
+            path = table.imagen.export(folder / f"{name}.{ending}")
+            assert list(read_log(path)["prompt"]) == wanted, path
+        back = read_log(table.imagen.export(folder / name))["prompt"]
+        has_image = table["image"].notna()
+        assert list(back) == [text for text, is_there in zip(wanted, has_image, strict=True) if is_there]

@@ -10,6 +10,7 @@ from typing import Any
 
 import ipywidgets as w  # type: ignore[import-untyped]  # it has no types
 
+from imagen_nb.errors import encodable
 from imagen_nb.notebook.widgets import CompareSlider, CopyButton, short_path
 from imagen_nb.records import Run
 from imagen_nb.views.differences import render_differences
@@ -82,7 +83,7 @@ class Details:
         (self.box.add_class if len(runs) > 1 else self.box.remove_class)("inb-pair")
         if len(runs) == 1:
             self._about.value = fill("details.html", **describe_run(runs[0]))
-            self._copy.text = runs[0].cell()
+            self._copy.text = encodable(runs[0].cell())
         elif runs:
             if [run.id for run in runs] != [run.id for run in before]:
                 self._slider.show(*runs)
@@ -96,7 +97,7 @@ class Details:
             widget.layout.display = None if is_shown else "none"
 
     def _show_marks(self, run: Run) -> None:
-        self._marks = {"rating": run.rating or 0, "note": run.note or "", **self._unsaved.get(run.id, {})}
+        self._marks = {"rating": run.rating or 0, "note": encodable(run.note or ""), **self._unsaved.get(run.id, {})}
         for name, control in (("rating", self._rating), ("note", self._note)):
             if control.value != self._marks[name]:
                 control.value = self._marks[name]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w  # type: ignore[import-untyped]  # it has no types
 
-from imagen_nb.errors import ImagenError, InputError
+from imagen_nb.errors import ImagenError, InputError, encodable
 from imagen_nb.notebook.panel.form_plan import (
     FormPlan,
     FormValues,
@@ -77,7 +77,7 @@ class Form:
     def load(self, request: Request) -> None:
         """Fill the form with an earlier request: its prompt, its model and its parameters."""
         with self._check_once():
-            self._prompt.value = prompt_text(request)
+            self._prompt.value = encodable(prompt_text(request))
             self._vary.value = ""
             is_listed = request.model in self._model.options
             self._named.value = "" if is_listed else request.model
@@ -86,13 +86,13 @@ class Form:
             for name, field in self._fields.items():
                 field.put(request.params.get(name))
             others = {name: value for name, value in request.params.items() if name not in self._fields}
-            self._others.value = other_inputs_text(others)
+            self._others.value = encodable(other_inputs_text(others))
             self._repeat.value = 1
 
     def offer_experiments(self, names: list[str]) -> None:
         """Complete the experiment's name from these."""
-        if tuple(names) != tuple(self._experiment.options):
-            self._experiment.options = names
+        if tuple(map(encodable, names)) != tuple(self._experiment.options):
+            self._experiment.options = [encodable(name) for name in names]
 
     def follow_variables(self) -> None:
         """Check anew where a variable that the prompt names was set, or has grown, since this was last done."""
@@ -330,9 +330,10 @@ class Field:
         except InputError:
             return
         is_text = isinstance(self.control, w.Text)
-        self.control.value = "" if made is None else json_text(made) if is_text else made
+        self.control.value = "" if made is None else encodable(json_text(made)) if is_text else made
         if is_text and isinstance(made, str) and self.read() not in (made, None):
-            self.control.value = json.dumps(made, ensure_ascii=False)  # else it would be read as what it spells
+            # Else it would be read as what it spells.
+            self.control.value = encodable(json.dumps(made, ensure_ascii=False))
 
 
 def make_field(param: ParamSpec) -> Field:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w  # type: ignore[import-untyped]  # it has no types
 
+from imagen_nb.errors import readable
 from imagen_nb.notebook.panel.form import set_trait
 from imagen_nb.notebook.widgets import Gallery, gallery_items, gallery_text
 from imagen_nb.records import Image, Run
@@ -98,7 +99,7 @@ class History:
 
     def _offer_experiments(self, names: list[str]) -> None:
         """Let the dropdown have these; the one chosen stays, and goes to "all" where it is no more."""
-        options = (EVERYTHING, *((name, name) for name in names))
+        options = (EVERYTHING, *((readable(name), name) for name in names))
         if options == tuple(self._experiment.options):
             return
         chosen = self._experiment.value
