@@ -127,7 +127,8 @@ class Prediction:
     """The API's resource, as one reply showed it.
 
     `status` is ours; `seen_status` is the word that came (they differ only for a status nobody knows, which counts
-    as `processing`). `output` holds every output URI in order. Times are UTC, durations are seconds.
+    as `processing`). `output` holds the address of every output in order, `text` what else was given in words. Times
+    are UTC, durations are seconds.
     """
 
     id: str
@@ -136,6 +137,7 @@ class Prediction:
     model: str | None = None
     input: Json = field(default_factory=dict)
     output: tuple[str, ...] = ()
+    text: str = ""
     error: str | None = None
     error_code: str | None = None
     created_at: datetime | None = None

@@ -91,15 +91,15 @@ class Api:
         return parse(reply.body)
 
     def get(self, prediction_id: str, *, deadline: float, stop: threading.Event | None = None) -> Prediction:
-        """The prediction as it is now."""
+        """The prediction as it is now. Raises `UncertainError` for a reply that is about another one."""
         path = f"{PATH}/{_segment(prediction_id)}"
-        return parse(self._http.send("GET", path, deadline=deadline, stop=stop, patience=LOOK_S).body)
+        return _about(prediction_id, self._http.send("GET", path, deadline=deadline, stop=stop, patience=LOOK_S).body)
 
     def cancel(self, prediction_id: str, *, deadline: float) -> Prediction | None:
         """Ask the provider to stop a prediction; None where it cannot do that, or does not know the prediction."""
         path = f"{PATH}/{_segment(prediction_id)}"
         try:
-            return parse(self._http.send("POST", f"{path}/cancel", deadline=deadline, patience=LOOK_S).body)
+            reply = self._http.send("POST", f"{path}/cancel", deadline=deadline, patience=LOOK_S)
         except NotFoundError:
             return None
         except UncertainError as error:
@@ -107,6 +107,9 @@ class Api:
                 return None
             if error.status is None or error.status >= 300:  # noqa: PLR2004 - not a success
                 raise
+        else:
+            with suppress(UncertainError):
+                return _about(prediction_id, reply.body)
         return self.get(prediction_id, deadline=deadline)  # canceled, and the reply does not show it
 
     def list(
@@ -187,6 +190,14 @@ class Api:
                 "the provider does not list predictions", "A lost reply cannot be looked for there.", status=status
             )
         return body  # type: ignore[no-any-return] # JSON
+
+
+def _about(prediction_id: str, body: Mapping[str, Any]) -> Prediction:
+    """The prediction in a reply to a question about this one."""
+    found = parse(body)
+    if found.id != prediction_id:
+        raise UncertainError("the provider's reply is about another prediction", LATER_HINT)
+    return found
 
 
 def _model_path(model: str) -> str:

@@ -58,7 +58,7 @@ PATIENCE_S = 90.0
 PIECE = 64 * 1024
 REDIRECTS = 3
 MOVED = (301, 302, 303, 307, 308)
-GONE = (403, 404, 410)
+GONE = (400, 401, 403, 404, 410)
 """How file hosts answer for what they have deleted, or for a signed URL that has expired."""
 
 
@@ -102,8 +102,8 @@ class Downloader:
         """The output at `uri` (https, or `data:`) as a whole, decoded image in a new file in `folder`.
 
         `deadline` is monotonic. Raises `ImageError` for what is no sane image or lies where it must not,
-        `ImageGoneError` for a deleted one, a `ProviderError` where the host cannot be had, and `LogError` where the
-        file cannot be written.
+        `ImageGoneError` for one that is not at this address, or not any more, a `ProviderError` where the host cannot
+        be had, and `LogError` where the file cannot be written.
         """
         event = stop or self._closed
         exchange = Exchange(deadline, lambda: event.is_set() or self._closed.is_set(), self._clock)
@@ -161,8 +161,8 @@ class Downloader:
                 url = follow_redirect(url, head.headers.get("location", ""), allow_local=self._allow_local)
                 continue
             if head.status in GONE:
-                # A file host may lag behind the API for a moment, so even this is worth another look.
-                raise _FailedTry(ImageGoneError(f"the output is no longer there (HTTP {head.status})"), 0.0)
+                # Whether it is elsewhere now, or only not there yet, is the API's to say: ask it before the next look.
+                raise _FailedTry(ImageGoneError(f"the output is no longer there (HTTP {head.status})"), None)
             if head.status == HTTPStatus.TOO_MANY_REQUESTS or head.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 message = f"the file host has failed (HTTP {head.status})"
                 pause = retry_after(head.headers, None, datetime.now(timezone.utc)) or 0.0

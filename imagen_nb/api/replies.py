@@ -15,7 +15,7 @@ from imagen_nb.records import Prediction, Status, canonical
 NO_REASON = "the provider gave no reason"
 ERROR_CAP = 2000
 OUTPUTS = 1000
-"""No more outputs of one prediction than this are looked at."""
+"""No more addresses in the output of one prediction than this are looked at."""
 
 _STATUSES = {
     "starting": Status.STARTING,
@@ -28,7 +28,7 @@ _STATUSES = {
 }
 _BLOCKED = re.compile(r"\bE005\b|flagged as sensitive", re.IGNORECASE)
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?\d*\s*(Z|[+-]\d\d:?\d\d)?", re.IGNORECASE)
-_URI = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
+_ADDRESS = re.compile(r"\s*(?:https?|data):", re.IGNORECASE)
 _ID = re.compile(r"(?!\.+$)[^\s/\\?#%\x00-\x1f\x7f]{1,200}")
 
 
@@ -46,7 +46,7 @@ def parse(raw: Mapping[str, Any]) -> Prediction:
     word = body.get("status")
     seen_status = word.strip()[:100] if isinstance(word, str) else ""
     status = _STATUSES.get(seen_status.lower(), Status.PROCESSING)  # a word nobody knows is not terminal
-    output = outputs_of(body.get("output"))
+    output, text = read_output(body.get("output"))
     removed = body.get("data_removed") is True
     error, code = _reason(status, body.get("error"), has_output=bool(output), is_removed=removed)
     created, started, completed = (moment(body.get(f"{name}_at")) for name in ("created", "started", "completed"))
@@ -58,6 +58,7 @@ def parse(raw: Mapping[str, Any]) -> Prediction:
         model=body["model"] if isinstance(body.get("model"), str) else None,
         input=body["input"] if isinstance(body.get("input"), Mapping) else {},
         output=output,
+        text=text,
         error=error,
         error_code=code,
         created_at=created,
@@ -84,19 +85,26 @@ def moment(text: Any) -> datetime | None:
         return None
 
 
-def outputs_of(output: Any) -> tuple[str, ...]:
-    """Every URI in the output, in order: it may be a string, a list, nested, or nothing."""
-    found: list[str] = []
+def read_output(output: Any) -> tuple[tuple[str, ...], str]:
+    """Every address in the output, in order, and its text: the output may be a string, a list, nested, or nothing.
+
+    Only `http:`, `https:` and `data:` make an address; all other strings are pieces of one text.
+    """
+    addresses: list[str] = []
+    pieces: list[str] = []
     rest = [output]
-    while rest and len(found) < OUTPUTS:
+    while rest:
         each = rest.pop()
-        if isinstance(each, str) and _URI.match(each):
-            found.append(each)
+        if isinstance(each, str):
+            if not _ADDRESS.match(each):
+                pieces.append(each)
+            elif len(addresses) < OUTPUTS:
+                addresses.append(each.strip())
         elif isinstance(each, Mapping):
             rest.extend(reversed(list(each.values())))
         elif isinstance(each, list):
             rest.extend(reversed(each))
-    return tuple(found)
+    return tuple(addresses), "".join(pieces)
 
 
 def _reason(status: Status, error: Any, *, has_output: bool, is_removed: bool) -> tuple[str | None, str | None]:

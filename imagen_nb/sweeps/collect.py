@@ -6,6 +6,7 @@ Collecting costs nothing and can be repeated anywhere, so `collect` is a functio
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
@@ -20,8 +21,9 @@ from pathlib import Path
 from imagen_nb.api.client import Api
 from imagen_nb.api.downloads import Downloader
 from imagen_nb.api.http import Http
+from imagen_nb.api.pace import backoff, sleep_or_stop
 from imagen_nb.api.polling import wait
-from imagen_nb.errors import ImageError, ImageGoneError, ImagenError, NotFoundError, ProviderError
+from imagen_nb.errors import ImageError, ImageGoneError, ImagenError, NotFoundError, ProviderError, brief
 from imagen_nb.log.images import Images
 from imagen_nb.records import Image, Outcome, Prediction, Status
 from imagen_nb.settings import Provider
@@ -29,8 +31,17 @@ from imagen_nb.settings import Provider
 DOWNLOAD_S = 180.0
 """How long the outputs of one finished prediction may take to arrive, in seconds."""
 
+RENEWALS = 3
+"""How often the provider is asked for new addresses of outputs that are no longer where it said."""
+
+MOST_NAMED = 4
+"""No more missing outputs of one prediction are named."""
+
 SLICE_S = 0.25
 """How long to sleep at most before looking whether anything has changed, in seconds."""
+
+TEXT_SHOWN = 300
+"""How many characters of a text that came instead of an image are repeated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,47 +72,107 @@ def wait_and_fetch(
     typical: float | None = None,
     stop: threading.Event | None = None,
     watch: Callable[[Prediction], None] | None = None,
+    had: Sequence[Image] = (),
 ) -> Outcome:
     """What became of the prediction; one not terminal by the monotonic `deadline` or at `stop` comes as it is.
 
     `history` gives how many seconds recent predictions took, `typical` is what to expect without it; `watch` is called
-    at each change of status.
+    at each change of status. `had` are images of it that an earlier attempt kept: none of them is lost.
     """
     try:
         last = wait(
             connections.api, prediction, deadline=deadline, history=history, typical=typical, stop=stop, watch=watch
         )
     except NotFoundError as error:
-        return Outcome(prediction, status=Status.FAILED, error=error.message, error_code=error.code)
+        return _outcome_without_outputs(prediction, Status.FAILED, error.message, error.code, had)
     except ProviderError as error:
-        return Outcome(prediction, status=Status.UNKNOWN, error=error.message, error_code=error.code)
+        return Outcome(prediction, tuple(had), Status.UNKNOWN, error.message, error.code)
     if last.status is not Status.SUCCEEDED:
-        return Outcome(last, status=last.status, error=last.error, error_code=last.error_code)
+        return Outcome(last, tuple(had), last.status, last.error, last.error_code)
     if last.output:
-        return _fetch_outputs(connections, images, last)
+        return _fetch_outputs(connections, images, last, had)
     if last.data_removed:
-        return Outcome(last, status=Status.EXPIRED, error="the provider has deleted the image", error_code="gone")
-    why = "the provider says succeeded, and gives no image"
-    return Outcome(last, status=Status.FAILED, error=why, error_code="no_output")
+        return _outcome_without_outputs(last, Status.EXPIRED, "the provider has deleted the image", "gone", had)
+    what = f"text instead of an image: {brief(last.text, width=TEXT_SHOWN)}" if last.text else "no image"
+    why = f"the provider says succeeded, and gives {what}"
+    return _outcome_without_outputs(last, Status.FAILED, why, "no_output", had)
 
 
-def _fetch_outputs(connections: Connections, images: Images, last: Prediction) -> Outcome:
-    # No stop here: what is finished is paid for, and an interrupt keeps it.
+def _outcome_without_outputs(last: Prediction, status: Status, error: str, code: str, had: Sequence[Image]) -> Outcome:
+    """The outcome where nothing more is to be had: with images of an earlier attempt it is a success all the same."""
+    if had:
+        status, error = Status.SUCCEEDED, f"the outputs that were missing stay so: {error}"
+    return Outcome(last, tuple(had), status, error, code)
+
+
+def _fetch_outputs(connections: Connections, images: Images, last: Prediction, had: Sequence[Image]) -> Outcome:
+    """Each output for itself, whatever becomes of the others; for those that are gone new addresses are asked for.
+
+    There is no stop here: what is finished is paid for, and an interrupt keeps it.
+    """
     deadline = time.monotonic() + DOWNLOAD_S
-    fetched: list[Image] = []
+    results: dict[int, Image | ImagenError] = {}
+    left = list(range(len(last.output)))
+    for renewals in itertools.count():
+        for turn, place in enumerate(left):
+            now = time.monotonic()  # no output may take the time of those behind it
+            ends = now + (deadline - now) / (len(left) - turn)
+            results[place] = _fetch(connections.downloader, images, last.output[place], ends)
+        left = [place for place in left if isinstance(results[place], ImageGoneError)]
+        gap = backoff(renewals + 1, jitter=0.5)
+        if not left or renewals == RENEWALS or time.monotonic() + gap >= deadline:
+            break
+        sleep_or_stop(gap, None)
+        try:
+            last = connections.api.get(last.id, deadline=deadline)
+        except NotFoundError:
+            break
+        except ProviderError as error:  # so nobody knows whether they are gone
+            results.update(dict.fromkeys(left, error.with_traceback(None)))
+            break
+        left = [place for place in left if place < len(last.output)]
+    return _outcome_of(last, [results[place] for place in sorted(results)], had)
+
+
+def _fetch(downloader: Downloader, images: Images, uri: str, deadline: float) -> Image | ImagenError:
+    """The image at an address, in its place in the home, or why there is none."""
     try:
-        for uri in last.output:
-            got = connections.downloader.fetch(uri, images.folder, deadline=deadline)
-            path = images.publish(got.path, got.sha256, got.mime)
-            fetched.append(Image(path, got.sha256, got.width, got.height, got.bytes, got.mime, got.url))
-    except ImageGoneError as error:
-        return Outcome(last, tuple(fetched), Status.EXPIRED, error.message, error.code)
-    except ImageError as error:
-        return Outcome(last, tuple(fetched), Status.FAILED, error.message, error.code)
-    except ProviderError as error:
-        # The image is paid for and still there: the row stays open, so that reconciling fetches it later.
-        return Outcome(last, tuple(fetched), Status.UNKNOWN, error.message, error.code)
-    return Outcome(last, tuple(fetched))
+        got = downloader.fetch(uri, images.folder, deadline=deadline)
+    except (ImageError, ProviderError) as error:
+        return error.with_traceback(None)
+    path = images.publish(got.path, got.sha256, got.mime)
+    return Image(path, got.sha256, got.width, got.height, got.bytes, got.mime, got.url)
+
+
+def _outcome_of(last: Prediction, results: Sequence[Image | ImagenError], had: Sequence[Image]) -> Outcome:
+    """What the outputs together come to; an image of an earlier attempt stands in for one that cannot be had now."""
+    again = {each.sha256 for each in results if isinstance(each, Image)}
+    spare = [image for image in had if image.sha256 not in again]
+    filled = [spare.pop(0) if spare and isinstance(each, ImagenError) else each for each in results]
+    got = (*(each for each in filled if isinstance(each, Image)), *spare)
+    missing = {number: each for number, each in enumerate(filled, 1) if isinstance(each, ImagenError)}
+    if not missing:
+        return Outcome(last, got)
+    # One that may still be had keeps the row open, so that reconciling fetches it.
+    kinds = ((ProviderError, Status.UNKNOWN), (ImageGoneError, Status.EXPIRED), (ImageError, Status.FAILED))
+    status, cause = next(
+        (status, each) for kind, status in kinds for each in missing.values() if isinstance(each, kind)
+    )
+    if got and status is not Status.UNKNOWN:
+        status = Status.SUCCEEDED
+    error = cause.message
+    if len(filled) > 1:
+        named = [f"no. {number} {_why_missing(each)}" for number, each in list(missing.items())[:MOST_NAMED]]
+        more = [f"{len(missing) - MOST_NAMED} more"] if len(missing) > MOST_NAMED else []
+        verb = "is" if len(missing) == 1 else "are"
+        error = f"{len(missing)} of {len(filled)} outputs {verb} missing: {'; '.join([*named, *more])}"
+    return Outcome(last, got, status, error, cause.code)
+
+
+def _why_missing(error: ImagenError) -> str:
+    if isinstance(error, ImageGoneError):
+        return "is gone"
+    return f"{'may come later' if isinstance(error, ProviderError) else 'cannot be used'} ({error.message})"
 
 
 def collect(
@@ -112,14 +183,17 @@ def collect(
     timeout: float,
     history: Sequence[float] = (),
     typical: float | None = None,
+    had: Sequence[Image] = (),
 ) -> Outcome:
     """Wait for the prediction and fetch its images, in whatever process this runs.
 
-    `timeout` is in seconds; `history` and `typical` are as for `wait_and_fetch`.
+    `timeout` is in seconds; `history`, `typical` and `had` are as for `wait_and_fetch`.
     """
     connections, images = _open_once(os.getpid(), provider, home)
     deadline = time.monotonic() + timeout
-    return wait_and_fetch(connections, images, prediction, deadline=deadline, history=lambda: history, typical=typical)
+    return wait_and_fetch(
+        connections, images, prediction, deadline=deadline, history=lambda: history, typical=typical, had=had
+    )
 
 
 @lru_cache(maxsize=4)
@@ -138,6 +212,7 @@ def collect_on(
     history: Sequence[float] = (),
     typical: float | None = None,
     stop: threading.Event,
+    had: Sequence[Image] = (),
 ) -> Outcome | None:
     """`collect` on the executor; a prediction that is overdue, or left at `stop`, comes as it is.
 
@@ -145,7 +220,9 @@ def collect_on(
     """
     deadline = time.monotonic() + timeout + DOWNLOAD_S
     try:
-        future = executor.submit(collect, provider, home, prediction, timeout=timeout, history=history, typical=typical)
+        future = executor.submit(
+            collect, provider, home, prediction, timeout=timeout, history=history, typical=typical, had=had
+        )
         while not stop.is_set() and time.monotonic() < deadline:
             with suppress(FutureTimeoutError, TimeoutError):
                 return future.result(SLICE_S)

@@ -24,7 +24,7 @@ from imagen_nb.log.log import Log
 from imagen_nb.planning.models import ModelSpec, cost_of
 from imagen_nb.planning.plan import Plan
 from imagen_nb.planning.values import label, positive_number, whole_number
-from imagen_nb.records import Outcome, Prediction, Request, Run, Status
+from imagen_nb.records import Image, Outcome, Prediction, Request, Run, Status
 from imagen_nb.settings import JOBS, TIMEOUT_S, Provider
 from imagen_nb.sweeps.collect import SLICE_S, Connections, collect_on, wait_and_fetch
 from imagen_nb.sweeps.recover import SETTLE_S, CreateSearch, SentCreate, WhyNotFound
@@ -119,7 +119,8 @@ class JobState(Enum):
 class Job:
     """One request under way. `index` is its place in the plan, `reserved` what of the budget is put aside for it.
 
-    `create` says when a lost one was sent, `outcome` is what has been collected already, `run` what it all came to.
+    `create` says when a lost one was sent, `had` are the images that its row has already, `outcome` is what has been
+    collected by now, `run` what it all came to.
     """
 
     index: int
@@ -128,6 +129,7 @@ class Job:
     run_id: str | None = None
     prediction: Prediction | None = None
     create: SentCreate | None = None
+    had: tuple[Image, ...] = ()
     outcome: Outcome | None = None
     run: Run | None = None
     reserved: float = 0.0
@@ -330,6 +332,7 @@ class RequestDriver:
                 history=tuple(self._history(model)),
                 typical=typical,
                 stop=self._stop,
+                had=job.had,
             )
         if outcome is None:  # nobody else collects it
             outcome = wait_and_fetch(
@@ -341,6 +344,7 @@ class RequestDriver:
                 typical=typical,
                 stop=self._stop,
                 watch=lambda seen: self._context.log.observe(str(job.run_id), seen),
+                had=job.had,
             )
         if outcome.status.is_terminal or outcome.status is Status.UNKNOWN:
             return outcome
@@ -374,6 +378,8 @@ class RequestDriver:
         cost = source = None
         if outcome.status in (Status.SUCCEEDED, Status.EXPIRED):
             count = len(outcome.images) or len(outcome.prediction.output)
+            if outcome.images and outcome.error:  # those that are missing were made, and are billed
+                count = max(count, spec.outputs(request.input))
             source = "simulated" if context.provider.is_simulator else spec.price_source
             cost = cost_of(spec, request.input, count)
         elif outcome.status is Status.ABORTED:

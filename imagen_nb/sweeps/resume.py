@@ -40,7 +40,7 @@ def jobs_to_resume(requests: Iterable[Request], log: Log, experiment: str, provi
         elif key in state.open:
             row = state.open[key]
             mine = log.adopt_rows([row.run_id]) if row.is_free else []
-            yield pick_up(index, mine[0]) if mine else Job(index, request, JobState.DONE, run=log.get(row.run_id))
+            yield pick_up(index, mine[0], log) if mine else Job(index, request, JobState.DONE, run=log.get(row.run_id))
         elif key in state.unsent:
             yield Job(index, request, JobState.UNSENT, state.unsent[key])
         else:
@@ -51,14 +51,14 @@ def jobs_left_over(rows: Iterable[Leftover], log: Log) -> Iterator[Job]:
     """A job for each of the rows that nobody drives when its turn comes, only to be settled: nothing is sent."""
     for index, row in enumerate(rows):
         for mine in log.adopt_rows([row.run_id]):
-            yield pick_up(index, mine, may_send=False)
+            yield pick_up(index, mine, log, may_send=False)
 
 
-def pick_up(index: int, row: Leftover, *, may_send: bool = True) -> Job:
+def pick_up(index: int, row: Leftover, log: Log, *, may_send: bool = True) -> Job:
     """A job that goes on with a row: to collect its prediction, or to find out whether there is one."""
     if row.prediction_id is not None:
-        known = Prediction(row.prediction_id, Status.STARTING)
-        return Job(index, row.request, JobState.ACCEPTED, row.run_id, prediction=known)
+        known, had = Prediction(row.prediction_id, Status.STARTING), log.get(row.run_id).images
+        return Job(index, row.request, JobState.ACCEPTED, row.run_id, prediction=known, had=had)
     state = JobState.LOST if may_send else JobState.LOST_DO_NOT_SEND
     create = SentCreate(row.run_id, row.request, row.intended_at, slack=LEFTOVER_SLACK)
     return Job(index, row.request, state, row.run_id, create=create)

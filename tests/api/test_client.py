@@ -142,6 +142,21 @@ def test_an_id_stays_one_step_of_the_path(origin: Origin, identifier: str) -> No
     assert seen.query == ""
 
 
+@pytest.mark.parametrize("kind", ["get", "cancel"])
+def test_a_reply_about_another_prediction_is_not_believed(kind: str) -> None:
+    """Neither a look nor a cancel takes another prediction for the one that was asked about."""
+    with Origin(token=CANARY, latency=60.0) as origin:
+        client = api_of(origin)
+        mine, other = (client.create(fox(), deadline=soon()) for _ in range(2))
+        origin.fault(kind, instead=lambda _: [says(origin.prediction(origin.bills[1]))], times=1)
+        if kind == "get":
+            with pytest.raises(UncertainError, match="another prediction"):
+                client.get(mine.id, deadline=soon())
+        else:
+            assert client.cancel(mine.id, deadline=soon()).id == mine.id  # it is looked at once more
+        assert client.get(mine.id, deadline=soon()).id == mine.id != other.id
+
+
 def test_dots_are_not_asked_for(origin: Origin) -> None:
     """`..` as an id would be another path: nothing is sent."""
     with pytest.raises(NotFoundError):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagen_nb.api.replies import NO_REASON, moment, outputs_of, parse
+from imagen_nb.api.replies import NO_REASON, moment, parse, read_output
 from imagen_nb.errors import UncertainError
 from imagen_nb.records import Status
 
@@ -102,14 +102,15 @@ def test_a_status_nobody_knows_is_not_terminal(word: str, status: Status) -> Non
         ({"images": [{"url": "https://a/1.jpg"}, {"url": "https://a/2.jpg"}], "seed": 7}, ("https://a/1.jpg", "https://a/2.jpg")),
         ([["https://a/1.jpg"], [["https://a/2.jpg"]]], ("https://a/1.jpg", "https://a/2.jpg")),
         ("data:image/png;base64,AAAA", ("data:image/png;base64,AAAA",)),
-        ("file:///etc/passwd", ("file:///etc/passwd",)),
+        (" HTTPS://a/1.jpg \n", ("HTTPS://a/1.jpg",)),
+        ("file:///etc/passwd", ()),
         ("just words", ()),
         (7, ()),
     ],
     ids=str,
 )  # fmt: skip
 def test_every_output_is_found_in_order(output: Any, expected: tuple[str, ...]) -> None:
-    """A string, a list, nested in objects, a data: URI, nothing; what is no URI is no output."""
+    """A string, a list, nested in objects, a data: URI, nothing; white space around an address does not count."""
     assert parse({**FULL, "output": output}).output == expected
 
 
@@ -118,8 +119,27 @@ def test_a_deep_or_endless_output_is_bounded() -> None:
     deep: Any = "https://a/1.jpg"
     for _ in range(5000):
         deep = [deep]
-    assert outputs_of(deep) == ("https://a/1.jpg",)
-    assert len(outputs_of(["https://a/1.jpg"] * 5000)) == 1000
+    assert read_output(deep) == (("https://a/1.jpg",), "")
+    assert len(read_output(["https://a/1.jpg"] * 5000)[0]) == 1000
+
+
+@pytest.mark.parametrize(
+    ("output", "text"),
+    [
+        ("Style: oil", "Style: oil"),
+        (["seed:42", "https://a/1.jpg"], "seed:42"),
+        (["A fox", " in the", " snow:", "\n", "red"], "A fox in the snow:\nred"),
+        ({"image": "https://a/1.jpg", "caption": "a fox"}, "a fox"),
+        ("javascript:alert(1)", "javascript:alert(1)"),
+        (["https://a/1.jpg", 7, None], ""),
+    ],
+    ids=str,
+)
+def test_what_is_no_address_is_text(output: Any, text: str) -> None:
+    """Only http:, https: and data: make an address; all other strings are one text, in pieces without a separator."""
+    seen = parse({**FULL, "output": output})
+    assert seen.text == text
+    assert all(each == "https://a/1.jpg" for each in seen.output)
 
 
 @pytest.mark.parametrize(

@@ -368,6 +368,42 @@ ROWS: dict[int, Row] = {
             f"{CANARY}test_no_byte_of_the_token_is_in_any_file_output_or_foreign_header",
         ),
     ),
+    42: Row(
+        "a look or a cancel answers with another prediction's id",
+        "not believed, asked again",
+        (
+            f"{REPLIES}test_a_look_that_shows_another_prediction_is_repeated",
+            "tests/api/test_client.py::test_a_reply_about_another_prediction_is_not_believed",
+        ),
+    ),
+    43: Row(
+        "several outputs, one of them gone, JSON, damaged, refused, too large, late or endless",
+        "the others are kept, the row says which is missing, and reconciling fetches what may come later",
+        (
+            f"{IMAGES}test_each_output_counts_for_itself",
+            f"{IMAGES}test_an_output_of_a_kind_that_is_never_fetched_costs_no_other",
+            f"{IMAGES}test_what_may_come_later_keeps_the_row_open_and_is_fetched_then",
+            f"{IMAGES}test_a_slow_output_takes_no_time_of_those_behind_it",
+            f"{IMAGES}test_what_was_had_before_the_rest_was_gone_is_kept",
+        ),
+    ),
+    44: Row(
+        "text, with colons in it, among the outputs or in their place",
+        "text: it costs no image, and without one the row says what it was",
+        (
+            f"{REPLIES}test_any_output_is_shown_or_said_to_be_missing",
+            "tests/api/test_replies.py::test_what_is_no_address_is_text",
+        ),
+    ),
+    45: Row(
+        "a signed address that has expired",
+        "a fresh look and a new address, a few times; only then expired",
+        (
+            f"{IMAGES}test_an_expired_address_is_renewed",
+            f"{IMAGES}test_an_expired_address_is_no_end_while_the_provider_does_not_answer",
+            f"{IMAGES}test_an_image_that_is_gone_is_expired_and_its_request_kept",
+        ),
+    ),
     51: Row(
         "half a surrogate pair, NUL, controls, direction marks or 100,000 characters in prompt, error, label, note",
         "every exit shows it: cells, pages, terminal, panel and files",

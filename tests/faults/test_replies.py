@@ -111,6 +111,18 @@ def test_a_look_that_fails_is_repeated(ws: Workspace, api: Origin, script: Scrip
     books(ws.log, api).balance(1)
 
 
+def test_a_look_that_shows_another_prediction_is_repeated(ws: Workspace, api: Origin) -> None:
+    """Its id is not the one that was asked for: the picture of another is never logged."""
+    api.latency = 0.3
+    api.fault("get", instead=lambda _: [says(api.prediction(api.bills[0]))], times=2, skip=1)
+    ws.generate("an owl")
+    (run,) = ws.run(ws.plan("a fox"), hold=0)
+    assert run.status is Status.SUCCEEDED
+    assert str(run.prediction_id) in str(run.images[0].url)
+    assert all(fault.played == 2 for fault in api.faults)
+    books(ws.log, api).balance(2)
+
+
 def test_a_prediction_that_just_started_is_polled(ws: Workspace, api: Origin) -> None:
     """A 2xx without output, `starting` or `processing`, is looked at until it ends."""
     api.latency = 0.8
@@ -182,7 +194,10 @@ def _outputs(base: str) -> dict[str, tuple[Any, int]]:
         "an empty list": ([], 0),
         "an empty text": ("", 0),
         "a number": (7, 0),
-        "text": ("no address at all", 0),
+        "text": ("Style: oil, seed:42", 0),
+        "text before and after": (["seed:42", one, "Style: oil"], 1),
+        "text in an object": ({"caption": "a fox: red", "image": one, "seed": 7}, 1),
+        "white space around it": (f" {one}\n", 1),
         "a string": (one, 1),
         "a list": ([one, two], 2),
         "nested": ({"images": [{"url": one}, {"url": two}], "seed": 7}, 2),
@@ -192,14 +207,16 @@ def _outputs(base: str) -> dict[str, tuple[Any, int]]:
 
 @pytest.mark.parametrize("kind", _outputs(""))
 def test_any_output_is_shown_or_said_to_be_missing(ws: Workspace, api: Origin, kind: str) -> None:
-    """One image or several, nested or embedded, come out as files; none at all is a failure that says so."""
+    """One image or several, nested, embedded, beside text, come out as files; none at all is a failure that says so."""
     output, count = _outputs(api.base_url)[kind]
     api.answer = lambda _: {"output": output}
     run = ws.generate("a fox")
     assert len(run.images) == count
     assert run.status is (Status.SUCCEEDED if count else Status.FAILED)
     if not count:
-        assert (run.error_code, run.error) == ("no_output", "the provider says succeeded, and gives no image")
+        what = "text instead of an image: 'Style: oil, seed:42'" if kind == "text" else "no image"
+        assert (run.error_code, run.error) == ("no_output", f"the provider says succeeded, and gives {what}")
+    assert not (count and run.error)
     _is_shown(ws, run)
 
 
