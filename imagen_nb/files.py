@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from imagen_nb.errors import InputError, brief
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+"""How an address begins, also where a `Path` has taken one slash of it; a drive of Windows has one letter."""
+
+NO_FILES = (errno.EMFILE, errno.ENFILE)
+NO_FILES_HINT = "Close what this process has open, lower jobs, or allow more open files (ulimit -n); then try again."
+_HINTS: Mapping[int, str] = {
+    **dict.fromkeys(NO_FILES, NO_FILES_HINT),
+    **dict.fromkeys((errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)), "Free some space, or choose another place."),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "Change its permissions, or choose another place."),
+}
 
 
 @contextlib.contextmanager
@@ -41,7 +54,12 @@ def write_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise InputError(f"{path} cannot be written: {reason}", "Choose another place, or free it.") from None
+        raise InputError(f"{path} cannot be written: {reason}", write_hint(error)) from None
+
+
+def write_hint(error: OSError) -> str:
+    """What to do about an operating system's refusal to write."""
+    return _HINTS.get(error.errno or 0, "Check the disk, or choose another place.")
 
 
 def absolute_path(path: str | os.PathLike[str], use: str = "write to") -> Path:
@@ -50,6 +68,8 @@ def absolute_path(path: str | os.PathLike[str], use: str = "write to") -> Path:
         made = Path(path).expanduser().absolute()
     except (TypeError, ValueError, RuntimeError, OSError):
         made = None
+    if _ADDRESS.match(str(path)):
+        raise InputError(f"{brief(str(path))} is an address, not a path", f"Give a path of this machine to {use}.")
     if made is None or "\0" in str(made):
         raise InputError(f"{brief(path)} is no place to {use}", "Give the path of a file or a folder.")
     return made

@@ -50,6 +50,9 @@ def test_a_refusal_to_write_names_the_place(tmp_path: Path) -> None:
     path = tmp_path / "file" / "below.txt"
     with pytest.raises(InputError, match=r"below\.txt cannot be written"), write_errors(path), replace_file(path):
         pass
+    for address in ("s3://b/x.csv", Path("s3://b/x.csv"), "file:///tmp/x.csv"):
+        with pytest.raises(InputError, match="is an address, not a path"):
+            absolute_path(address)
     for wrong in (3, "a\0b", None):
         with pytest.raises(InputError, match="is no place to write to"):
             absolute_path(wrong)  # type: ignore[arg-type] # that is the point

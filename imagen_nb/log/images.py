@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from imagen_nb.errors import ImageError, LogError
+from imagen_nb.files import write_hint
 from imagen_nb.log.sessions import Session
 
 _SUFFIXES = {
@@ -102,7 +103,7 @@ def _mapped(home: Path) -> Iterator[None]:
     except OSError as error:
         raise LogError(
             f"the image files in {home} cannot be written: {error.strerror or type(error).__name__}",
-            "Free some space or check the folder's permissions, then try again.",
+            write_hint(error),
         ) from None
 
 
