@@ -33,6 +33,7 @@ from requests.auth import AuthBase
 
 from imagen_nb.api.pace import SLICE_S
 from imagen_nb.errors import ImagenError, ProviderError, UncertainError, UnreachableError
+from imagen_nb.files import NO_FILES, NO_FILES_HINT
 from imagen_nb.settings import Secret, is_loopback
 
 CONNECT_S = 10.0
@@ -378,6 +379,7 @@ _EXPLANATIONS = (  # the first that applies counts, so what will be the same at 
 )
 _CUT = _Explanation((), "the connection to {host} ended before the reply was whole: {why}")
 _NEVER = _Explanation((), "no connection to {host}: {why}", NETWORK_HINT)
+_NO_FILES = _Explanation((), "this process has too many files open for a connection to {host}", NO_FILES_HINT)
 _NO_CA_FILE = _Explanation((), "the CA file that the environment names is not there", CA_FILE_HINT, is_passing=False)
 
 
@@ -386,6 +388,8 @@ def explain(failure: Exception, url: str, *, is_sent: bool) -> NoReply:
     causes = tuple(_causes(failure))
     if any("CA certificate bundle" in _words(each) for each in causes):
         meaning = _NO_CA_FILE
+    elif any(isinstance(each, OSError) and each.errno in NO_FILES for each in causes):
+        meaning = _NO_FILES
     else:
         otherwise = _CUT if is_sent else _NEVER
         meaning = next(
