@@ -18,7 +18,7 @@ NO_FILES = (errno.EMFILE, errno.ENFILE)
 NO_FILES_HINT = "Close what this process has open, lower jobs, or allow more open files (ulimit -n); then try again."
 _HINTS: Mapping[int, str] = {
     **dict.fromkeys(NO_FILES, NO_FILES_HINT),
-    **dict.fromkeys((errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)), "Free some space, or choose another place."),
+    **dict.fromkeys((errno.ENOSPC, getattr(errno, "EDQUOT", -1)), "Free some space, or choose another place."),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "Change its permissions, or choose another place."),
 }
 

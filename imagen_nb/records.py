@@ -12,6 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from imagen_nb.errors import readable
+
 Json = Mapping[str, Any]
 Rendering = Mapping[str, str]
 """MIME type to text, as Jupyter's display protocol wants it: `text/plain` always, `text/html` beside it."""
@@ -223,7 +225,7 @@ class Run:
 
     def __repr__(self) -> str:
         count = f"{len(self.images)} image{'s' * (len(self.images) != 1)}"
-        outcome = self.error if self.error and not self.images else count
+        outcome = readable(self.error) if self.error and not self.images else count
         return f"<Run {self.id}: {self.status}, {self.request.model}, {self.request.prompt!r}, {outcome}>"
 
     def cell(self) -> str:

@@ -12,11 +12,10 @@ import itertools
 import os
 import random
 import re
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from http import HTTPStatus
@@ -41,6 +40,7 @@ from imagen_nb.api.transport import (
     host_of,
 )
 from imagen_nb.errors import ImageError, ImageGoneError, ImagenError, LogError, UncertainError
+from imagen_nb.files import write_hint
 from imagen_nb.settings import is_loopback
 
 try:
@@ -134,9 +134,11 @@ class Downloader:
             else:
                 ends = min(exchange.deadline, self._clock() + PATIENCE_S)
                 self._stream(url, output, Exchange(ends, exchange.is_stopped, exchange.clock))
-            file.flush()
+            with _writing():
+                file.flush()
             try:
-                info = examine(path, exchange.seconds_left)
+                with _writing():  # or to open what was written
+                    info = examine(path, exchange.seconds_left)
             except ImageError as error:
                 # A body cut short without a length looks like this too.
                 raise _FailedTry(error, 0.0) from None
@@ -203,10 +205,8 @@ class _OutputFile:
         if self.size > self.cap:
             raise self._too_large()
         self.sha256.update(piece)
-        try:
+        with _writing():
             self.file.write(piece)
-        except OSError as failure:
-            raise _unwritable(failure) from None
 
     def _too_large(self) -> ImageError:
         return ImageError(f"an output is larger than {self.cap // 1024**2} MB", "It was not kept.")
@@ -214,23 +214,29 @@ class _OutputFile:
 
 @contextmanager
 def _temporary(folder: Path) -> Iterator[tuple[Path, IO[bytes]]]:
-    """A new file in `folder`, closed at the end, and removed unless all went well."""
+    """A new file in `folder`, as the umask has it, closed at the end, and removed unless all went well."""
+    path = folder / f"download-{os.urandom(8).hex()}.part"
+    with _writing():
+        file = path.open("xb")
     try:
-        handle, name = tempfile.mkstemp(prefix="download-", suffix=".part", dir=folder)
-    except OSError as failure:
-        raise _unwritable(failure) from None
-    path = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield path, file
+        yield path, file
+        with _writing():
+            file.close()  # here too a disk may turn out to be full
     except BaseException:
+        with suppress(OSError):
+            file.close()
         path.unlink(missing_ok=True)
         raise
 
 
-def _unwritable(failure: OSError) -> LogError:
-    reason = failure.strerror or type(failure).__name__
-    return LogError(f"an image cannot be written: {reason.lower()}", "Free some space, or choose another home.")
+@contextmanager
+def _writing() -> Iterator[None]:
+    """An operating system's refusal to write, as a `LogError`."""
+    try:
+        yield
+    except OSError as failure:
+        reason = failure.strerror or type(failure).__name__
+        raise LogError(f"an image cannot be written: {reason.lower()}", write_hint(failure)) from None
 
 
 def decode_data_uri(uri: str, cap: int = BYTE_CAP) -> bytes:

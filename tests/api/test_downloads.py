@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import os
+import resource
 import socket
 import struct
 import threading
@@ -313,6 +315,42 @@ def test_a_full_disk_is_said(host: Origin, tmp_path: Path) -> None:
     """A folder that cannot be written is the log's error, not the image's."""
     with pytest.raises(LogError, match="cannot be written"):
         _fetch(host, tmp_path / "not there")
+
+
+def test_no_room_at_the_end_is_said_too(host: Origin, tmp_path: Path) -> None:
+    """What only turns out when the last bytes are written is the same error, and nothing is left behind."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16, before[1]))
+    try:
+        with pytest.raises(LogError, match="an image cannot be written: file too large"):
+            _fetch(host, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("is_embedded", [True, False])
+def test_too_many_open_files_are_called_so(host: Origin, tmp_path: Path, is_embedded: bool) -> None:
+    """Neither the disk nor the network is blamed when this process may open no more files."""
+    uri = f"data:image/png;base64,{base64.b64encode(PNG).decode()}" if is_embedded else f"{host.base_url}/files/a.jpg"
+    downloader = Downloader(allow_local=True, sleep=Naps())
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = os.open(os.devnull, os.O_RDONLY)
+    os.close(taken)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (taken, before[1]))
+    try:
+        with pytest.raises(ImagenError, match=r"too many open files|too many files open") as caught:
+            downloader.fetch(uri, tmp_path, deadline=soon())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert "ulimit -n" in caught.value.hint
+
+
+def test_a_picture_may_be_read_by_whom_the_umask_lets(host: Origin, tmp_path: Path) -> None:
+    """As any other file that one makes, and the log beside it."""
+    usual = tmp_path / "usual"
+    usual.touch()
+    assert _fetch(host, tmp_path).path.stat().st_mode == usual.stat().st_mode
 
 
 # -- where it may lie --------------------------------------------------------------------------------------------------
