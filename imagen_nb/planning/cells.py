@@ -13,11 +13,14 @@ template. A carriage return becomes a line feed, as front ends rewrite line ends
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.planning.models import catalogue_spec
 from imagen_nb.planning.options import DOCUMENTED
 from imagen_nb.planning.values import spells_json
+
+_PLAIN_NAME = re.compile(r"\w[\w.-]*")
 
 if TYPE_CHECKING:
     from imagen_nb.planning.inputs import ParamSpec
@@ -50,10 +53,12 @@ def _option(name: str, value: Any, param: ParamSpec | None) -> tuple[str, str]:
 def assignment(name: str, value: Any, param: ParamSpec | None = None) -> str:
     """`NAME=VALUE` as one word, to be read again as just this value, of a parameter that nothing is known of if None.
 
-    A text that looks like a number or the like is written as a JSON string where it could be taken for one.
+    A text that looks like a number or the like is written as a JSON string where it could be taken for one, and so is a
+    name that is no plain word.
     """
     is_clear = isinstance(value, str) and (param is not None or not spells_json(value))
-    return f"{name}={_word(value if is_clear else json.dumps(value, ensure_ascii=False))}"
+    text = value if is_clear else json.dumps(value, ensure_ascii=False)
+    return f"{name}={_word(text)}" if _PLAIN_NAME.fullmatch(name) else _word(f"{json.dumps(name)}={text}")
 
 
 def _word(text: str) -> str:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from imagen_nb.errors import InputError, closest, comma_list
-from imagen_nb.planning.values import json_end
+from imagen_nb.planning.values import escape_bars, json_end
 
 _OPTION = re.compile(r"--?[^\s=]*")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'', re.DOTALL)
@@ -35,6 +35,7 @@ class Option:
 
     `read` turns the text of a value into the value and raises `ValueError` with the reason. `completes` says what
     Tab offers for a value: a parameter's name, or one of `model`, `param`, `vary`, `experiment`, `variable`, `status`.
+    Where `has_bars`, bars part the value, but for those in quotes beside one.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Option:
     read: Callable[[str], Any] = str
     is_repeatable: bool = False
     completes: str = ""
+    has_bars: bool = False
 
     @property
     def long(self) -> str:
@@ -64,8 +66,8 @@ class WordSource(Protocol):
     def peek(self) -> str | None:
         """The next word as it was typed, quotes included; None at the end."""
 
-    def take(self) -> str:
-        """The next word, without its quotes."""
+    def take(self, has_bars: bool = False) -> str:
+        r"""The next word, without its quotes; a bar that was in quotes beside another one is written `\|`."""
 
     def rest(self) -> str:
         """Everything not taken yet."""
@@ -84,8 +86,8 @@ class TypedLine:
     def peek(self) -> str | None:
         return self._text[self._at : _past(_NO_SPACE, self._text, self._at)] or None
 
-    def take(self) -> str:
-        word, end = _word(self._text, self._at)
+    def take(self, has_bars: bool = False) -> str:
+        word, end = _word(self._text, self._at, has_bars=has_bars)
         self._at = _past(_SPACE, self._text, end)
         return word
 
@@ -105,7 +107,7 @@ class ShellWords:
     def peek(self) -> str | None:
         return self._words[0] if self._words else None
 
-    def take(self) -> str:
+    def take(self, has_bars: bool = False) -> str:  # noqa: ARG002 - the shell has taken the quotes
         return self._words.pop(0)
 
     def rest(self) -> str:
@@ -184,15 +186,16 @@ def cursor_place(line: str, table: Sequence[Option]) -> CursorPlace:
     return CursorPlace("option", last, given=given)
 
 
-def split_parts(text: str) -> list[str]:
+def split_parts(text: str, has_bars: bool = False) -> list[str]:
     """The words of a text in which `;` or a line break stands between them, so that spaces need no quotes.
 
-    Quotes and JSON values count as they do on a line. Raises `InputError` for an open quote.
+    Quotes and JSON values count as they do on a line, for an option that `has_bars` or not. Raises `InputError` for an
+    open quote.
     """
     parts: list[str] = []
     at = 0
     while (at := _past(_BETWEEN_PARTS, text, at)) < len(text):
-        part, at = _word(text, at, _PART_ENDS)
+        part, at = _word(text, at, _PART_ENDS, has_bars=has_bars)
         parts.append(part)
     return parts
 
@@ -217,7 +220,7 @@ def _past(stretch: re.Pattern[str], text: str, at: int) -> int:
     return found.end() if found else at
 
 
-def _word(text: str, at: int, ends: re.Pattern[str] = _WORD_ENDS) -> tuple[str, int]:
+def _word(text: str, at: int, ends: re.Pattern[str] = _WORD_ENDS, *, has_bars: bool = False) -> tuple[str, int]:
     """The word that begins at `at`, without its quotes, and where it ends. Raises `InputError` for an open quote."""
     parts: list[str] = []
     start = at
@@ -231,8 +234,12 @@ def _word(text: str, at: int, ends: re.Pattern[str] = _WORD_ENDS) -> tuple[str, 
             quoted = _QUOTED.match(text, at)
             if quoted is None:
                 raise InputError(f"the quote in {text[at : at + 24]!r} is not closed", "Close it, or leave it out.")
-            parts.append(_unquote(quoted[0]))
-            at = quoted.end()
+            inner, at = _unquote(quoted[0]), quoted.end()
+            is_last = text[at : at + 1] != "|"
+            is_alternative = quoted.start() > start and (text[quoted.start() - 1] == "|" or not is_last)
+            if has_bars and is_alternative:
+                inner = escape_bars(inner, is_last=is_last)
+            parts.append(inner)
             may_quote = False
         else:
             parts.append(text[at])
@@ -301,7 +308,7 @@ def _take_value(words: WordSource, option: Option, form: str, table: Sequence[Op
         is_missing = typed == f"{form}="
     if is_missing:
         raise InputError(f"{option} needs a value: {option.metavar}", f"It is for this: {option.help}.")
-    text = words.take()
+    text = words.take(option.has_bars)
     try:
         return option.read(text)
     except InputError:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imagen_nb.errors import InputError, brief, comma_list, did_you_mean
-from imagen_nb.planning.values import as_whole, plain, read_literal, unquote
+from imagen_nb.planning.values import as_whole, plain, read_literal, split_bars, unquote
 
 _WHOLE = re.compile(r"[+-]?[0-9]+(\.0+)?")
 _TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
@@ -94,12 +94,14 @@ class ParamSpec:
 def split_values(text: str, param: ParamSpec | None = None, mark: str = ",") -> list[Any]:
     """The values of `V1,V2` (or, with `mark="|"`, of `V1|V2`) as typed on a command line, without surrounding space.
 
-    For a parameter they are parsed by its schema, so that an array parameter gives a list of lists; `param=None` is a
-    slot and keeps text. A text that the parameter allows as a whole is one value, and so is, between commas, what an
-    array or object parameter is given. Raises `InputError` for an empty value of a parameter and as `coerce` does.
+    `split_bars` says which bars part them. For a parameter they are parsed by its schema, so that an array parameter
+    gives a list of lists; `param=None` is a slot and keeps text. A text that the parameter allows as a whole is one
+    value, and so is, between commas, what an array or object parameter is given. Raises `InputError` for an empty value
+    of a parameter and as `coerce` does.
     """
     is_one = param is not None and (text in (param.enum or ()) or (mark == "," and param.type in ("array", "object")))
-    pieces = [text] if is_one else [piece.strip() for piece in text.split(mark)]
+    split = split_bars(text) if mark == "|" else text.split(mark)
+    pieces = [text] if is_one else [piece.strip() for piece in split]
     if param is None:
         return list(pieces)
     if "" in pieces and param.type != "string":

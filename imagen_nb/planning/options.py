@@ -6,7 +6,9 @@ read. What a magic needs only when it runs is imported there, so that loading th
 
 from __future__ import annotations
 
+import json
 import keyword
+import re
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from imagen_nb.errors import InputError, brief, comma_list
 from imagen_nb.planning import grammar
 from imagen_nb.planning.grammar import Option, TypedLine
+from imagen_nb.planning.values import json_end
 from imagen_nb.settings import JOBS, TIMEOUT_S
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from imagen_nb.planning.models import ModelSpec
 
 MANUAL_WIDTH = 100
+_PLAIN_NAME = re.compile(r"[^\s\"'=,;|]+")
 DOCUMENTED = ("aspect_ratio", "output_format", "safety_filter_level")
 """The inputs of a model that have an option of their own; the others go with `--param`."""
 
@@ -38,10 +42,15 @@ def _read_list(text: str) -> str:
 
 
 def _read_setting(text: str) -> tuple[str, str]:
-    """`NAME=VALUE`."""
-    name, sign, value = text.partition("=")
-    name = name.strip()
-    if not sign or not name.isidentifier():
+    """`NAME=VALUE`; a name with a space, a quote or a sign of equality in it stands as a JSON string."""
+    end = json_end(text, 0) if text.startswith('"') else None
+    if end is not None:
+        name, rest = str(json.loads(text[:end])), text[end:]
+        sign, value = rest[:1], rest[1:]
+    else:
+        name, sign, value = text.partition("=")
+        name = name.strip()
+    if sign != "=" or (end is None and not _PLAIN_NAME.fullmatch(name)):
         raise ValueError(f"{text!r} is not NAME=VALUE")
     if name == "prompt":
         raise ValueError("the prompt is no parameter here; it stands behind the options")
@@ -136,6 +145,7 @@ TABLE: tuple[Option, ...] = (
         _read_axis,
         is_repeatable=True,
         completes="vary",
+        has_bars=True,
     ),
     Option("repeat", "n", "N", "N predictions of each request", read_count),
     Option("experiment", "e", "NAME", "group the runs in the log under this name", _read_label, completes="experiment"),
@@ -309,7 +319,7 @@ Options:
 
 Slots in a prompt:
   {{name}}             a variable of the notebook, or a --vary name; a list is an axis
-  {{oil|ink}}          alternatives, an axis; {{style=oil|ink}} names it
+  {{oil|ink}}          alternatives, an axis; {{style=oil|ink}} names it; \\| is a bar within one
   {{{{ and }}}}          braces as such; --raw takes every brace as such
 
 Examples:

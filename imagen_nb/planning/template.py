@@ -1,4 +1,4 @@
-"""The template grammar: text into literal parts and slots, and back into a prompt.
+r"""The template grammar: text into literal parts and slots, and back into a prompt.
 
     {name}              a slot; the value comes from outside
     {oil|ink}           alternatives: a slot that brings its values, named slot_1, slot_2, … in order
@@ -11,7 +11,8 @@ inside JSON is written with the outer braces doubled: `{{"subject": "{animal}"}}
 literal too.
 
 Spaces around a name or an alternative do not count. An alternative may be empty (`a {red|} fox`) and a single named
-value is allowed (`{style=oil}`). An apostrophe inside or at the end of a word is not a quote (`{a fox's den|a cave}`).
+value is allowed (`{style=oil}`). `\|` is a bar within an alternative, and so is one within `[ ]` or `( )`; see
+`values.split_bars`. An apostrophe inside or at the end of a word is not a quote (`{a fox's den|a cave}`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from itertools import count
 from typing import Any
 
 from imagen_nb.errors import InputError
-from imagen_nb.planning.values import json_end
+from imagen_nb.planning.values import json_end, split_bars
 
 _NAMED = re.compile(r"\s*([^\W\d]\w*)\s*=(.*)")
 _NOT_ALTERNATIVES = re.compile(r"""["“”:\n\r{}]|(?<!\w)'""")
@@ -134,7 +135,7 @@ def _slot(inside: str) -> Slot | None:
         return None
     named = _NAMED.fullmatch(inside)
     name, values = (named[1], named[2]) if named else ("", inside)
-    alternatives = tuple(value.strip() for value in values.split("|"))
+    alternatives = tuple(value.strip() for value in split_bars(values))
     if not any(alternatives) or (not name and len(alternatives) == 1):
         return None
     return Slot(name, alternatives)

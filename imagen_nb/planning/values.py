@@ -7,12 +7,19 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from imagen_nb.errors import InputError, brief
 
 _MISSING_TYPES = frozenset({"NAType", "NaTType"})
+_BRACKETS = {"(": ")", "[": "]", "{": "}"}
+_BAR = re.compile(r"(\\*)\|")
+_BAR_OR_GROUP = re.compile(
+    r"""(?<!\w)(?:"(?:[^"\\]|\\.)*"|'(?=\S)[^']*(?<=\S)'|“[^”]*”)(?!\w)|\\*\||[()\[\]{}]""", re.DOTALL
+)
 
 
 def is_missing(value: Any) -> bool:
@@ -103,6 +110,32 @@ def positive_number(name: str, value: Any) -> float:
     if isinstance(made, int | float) and not isinstance(made, bool) and made > 0 and math.isfinite(made):
         return made
     raise InputError(f"{name} cannot be {brief(made)}; allowed: a number above 0", f"Set {name} so, or leave it out.")
+
+
+def split_bars(text: str) -> list[str]:
+    r"""The alternatives of `V1|V2` as typed, with their spaces: a bar parts them, `\|` is a bar within one.
+
+    Nor does a bar part them within quotes or brackets that are closed; an apostrophe and a sign for inches open none.
+    Backslashes before a bar count in pairs, so that an alternative may end in one.
+    """
+    bars: list[int] = []
+    opened: list[tuple[str, int]] = []
+    for found in _BAR_OR_GROUP.finditer(text):
+        mark = found[0]
+        if mark in _BRACKETS:
+            opened.append((_BRACKETS[mark], len(bars)))
+        elif mark.endswith("|") and len(mark) % 2:
+            bars.append(found.end())
+        elif partner := next((each for each in reversed(opened) if each[0] == mark), None):
+            del bars[partner[1] :], opened[opened.index(partner) :]
+    typed = [text[start:end] for start, end in pairwise([0, *bars, len(text)])]
+    read = [_BAR.sub(lambda found: "\\" * (len(found[1]) // 2) + "|", each) for each in typed]
+    return [*(each[:-1] for each in read[:-1]), read[-1]]
+
+
+def escape_bars(text: str, *, is_last: bool) -> str:
+    """The text as an alternative that `split_bars` reads as just this, before another one or the last."""
+    return _BAR.sub(r"\1\1\\|", text) if is_last else _BAR.sub(r"\1\1\\|", f"{text}|")[:-2]
 
 
 def mapping(name: str, value: Any) -> Mapping[str, Any]:

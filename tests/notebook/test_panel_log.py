@@ -130,12 +130,27 @@ def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
         yield opened
 
 
-@given(values=st.dictionaries(st.sampled_from(["one", "two", "three"]), st.text(" ;'\"[]{}\\=\n\r|a3,:", min_size=1)))
+NAMES = ["one", "data-type", 'x; y="1"', "-n 500 --yes"]
+
+
+@given(values=st.dictionaries(st.sampled_from(NAMES), st.text(" ;'\"[]{}\\=\n\r|a3,:", min_size=1)))
 def test_any_text_can_be_another_input(lasting: Workspace, values: dict[str, str]) -> None:
-    """Whatever marks a text has, it is read from the form's line as it was written there."""
+    """Whatever marks a text or a name has, it is read from the form's line as it was written there."""
     made = plan_form(FormValues("a fox", "somebody/unheard-of", others=other_inputs_text(values)), lasting)
     assert made.plan is not None, made.problems
     assert dict(made.plan[0].params) == values
+
+
+def test_a_bar_within_what_varies(lasting: Workspace) -> None:
+    """In the prompt and in the box for what varies, a bar may belong to a value as it does in a cell."""
+    vary = r"""look=oil\|ink|pen; light="a|b"|(dusk|dawn)"""
+    made = plan_form(FormValues(r"a {red\|blue|[x|y]} fox in {look}", "somebody/unheard-of", vary=vary), lasting)
+    assert made.plan is not None, made.problems
+    assert {axis.name: list(axis.values) for axis in made.plan.axes} == {
+        "slot_1": ["red|blue", "[x|y]"],
+        "look": ["oil|ink", "pen"],
+        "light": ["a|b", "(dusk|dawn)"],
+    }
 
 
 @pytest.mark.parametrize("value", ["3", '"3"', "a", "oil; ink", "true"])

@@ -130,6 +130,27 @@ def test_a_model_without_schema_comes_back_too(params: dict[str, Any]) -> None:
     assert read_back(cell_text(request), unknown_spec("a/b")).input == request.input
 
 
+@given(st.dictionaries(TEXTS.filter(lambda name: name != "prompt"), TEXTS | st.integers(), max_size=3))
+@MANY
+def test_an_input_may_have_any_name(params: dict[str, Any]) -> None:
+    """However the inputs of a model nobody described are called, their names and values come back."""
+    request = Request("a/b", {"prompt": "x", **params}, "x")
+    assert read_back(cell_text(request), unknown_spec("a/b")).input == request.input
+
+
+@pytest.mark.parametrize(
+    "name", ["data-type", "x=1 -n 500 --yes -p y", 'x" -n 500 --yes "', "x\n--yes\n", "-n", "--yes"]
+)
+def test_a_name_is_no_option(name: str) -> None:
+    """A name from a provider's schema or a foreign log adds neither an option nor a line to the cell."""
+    request = Request("a/b", {"prompt": "x", name: "v"}, "x")
+    cell = cell_text(request)
+    head, *body = cell.splitlines()
+    options, rest = parse_line(head.removeprefix("%%imagen "))
+    assert (options.repeat, options.yes, options.param, rest, body) == (1, False, ((name, "v"),), "", ["x"])
+    assert read_back(cell, unknown_spec("a/b")).input == request.input
+
+
 def test_the_first_line_is_one_line() -> None:
     """No value can break the line that the options stand on."""
     value = "a\nb\u2028c\x85d\x1ce"

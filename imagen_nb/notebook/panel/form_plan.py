@@ -16,6 +16,7 @@ from imagen_nb.planning.grammar import split_parts
 from imagen_nb.planning.options import TABLE, Options
 from imagen_nb.planning.plan import Plan
 from imagen_nb.planning.template import escape, parse
+from imagen_nb.planning.values import split_bars
 from imagen_nb.records import Request
 from imagen_nb.views.words import count, dollars
 
@@ -45,7 +46,7 @@ class FormValues:
             varied = dict(_read_pairs("vary", self.vary)).get("model")
         except InputError:
             varied = None
-        return (self.model,) if varied is None else tuple(each.strip() for each in varied.split("|"))
+        return (self.model,) if varied is None else tuple(each.strip() for each in split_bars(varied))
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +163,7 @@ def _say_beside(control: str, problems: dict[str, str]) -> Iterator[None]:
 def _read_pairs(option: str, text: str) -> list[tuple[str, str]]:
     """Names and texts, each part read as the magic's option reads it."""
     try:
-        return [_OPTIONS[option].read(part) for part in split_parts(text)]
+        return [_OPTIONS[option].read(part) for part in split_parts(text, _OPTIONS[option].has_bars)]
     except InputError:
         raise
     except ValueError as error:
