@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 import re
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from datetime import datetime, timezone
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
@@ -22,11 +24,26 @@ from imagen_nb.api.transport import LATER_HINT
 from imagen_nb.errors import InputError, NotFoundError, UncertainError
 from imagen_nb.records import Prediction, Request
 
+HELD_LONGER_S = 10.0
+"""How much later than it was held open for the reply to a create may come, in seconds."""
+
 LOOK_S = 20.0
 """How long one look at a prediction may take, in seconds."""
 
+MOST_ACCEPTANCES = 20_000
+"""No more creates than this are remembered, the newest ones."""
+
 PATH = "/v1/predictions"
 _VERSION = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """When an accepted create was sent and answered, on the monotonic clock, and when the provider says it was made."""
+
+    sent_at: float
+    answered_at: float
+    created_at: datetime | None
 
 
 class Api:
@@ -36,6 +53,9 @@ class Api:
         self._http = http
         self.pacer: Pacer = http.pacer
         """What paces these calls."""
+        self.acceptances: dict[str, Acceptance] = {}
+        """The creates that were accepted here, by prediction id: of nothing else the list is known to show it."""
+        self._list_clock: tuple[datetime, float, datetime] | None = None
 
     @property
     def clock_skew(self) -> float:
@@ -46,22 +66,41 @@ class Api:
         """What the provider's clock says at the monotonic moment `at`; None while unknown."""
         return self._http.provider_time(at)
 
+    def list_time(self, at: float) -> datetime | None:
+        """What `created_at` is of a prediction made at the monotonic moment `at`, or a little less; None while unknown.
+
+        That clock need not be the one of the Date header, which counts only until a create was accepted.
+        """
+        if self._list_clock is None:
+            return self._http.provider_time(at)
+        created_at, moment, _ = self._list_clock
+        return created_at + timedelta(seconds=at - moment)
+
+    @property
+    def list_skew(self) -> float:
+        """What the clock of `created_at` is ahead of ours, in seconds; 0.0 while unknown."""
+        if self._list_clock is None:
+            return self._http.clock_skew
+        created_at, _, ours = self._list_clock
+        return (created_at - ours).total_seconds()
+
     def create(
         self,
         request: Request,
         *,
         deadline: float,
-        patience: float = PATIENCE_S,
+        patience: float | None = None,
         hold: int | None = None,
         cancel_after: float | None = None,
         stop: threading.Event | None = None,
+        on_turn: Callable[[float], None] | None = None,
     ) -> Prediction:
         """Ask for one prediction: this costs money, and is sent once.
 
-        Its turn has to come by the monotonic `deadline`; then the reply may take `patience` seconds, at most 60, and
-        what it is held open for. `hold` asks the provider to answer only when the prediction ends, at most so many
-        seconds (1 to 60) later; `cancel_after` asks it to give up by itself after so many seconds. `stop` gives up a
-        request that was not sent yet. Raises `UncertainError` where the prediction may or may not exist now; every
+        Its turn has to come by the monotonic `deadline`, and `on_turn` is told when it did; then the reply may take
+        60 s, or `HELD_LONGER_S` more than it is held open for, and `patience` seconds at most. `hold` asks the provider to
+        answer only when the prediction ends, at most so many seconds (1 to 60) later; `cancel_after` asks it to give up
+        by itself after so many seconds. `stop` gives up a request that was not sent yet. Raises `UncertainError` where the prediction may or may not exist now; every
         other error means that it does not.
         """
         name, _, version = request.model.rpartition(":")
@@ -78,6 +117,14 @@ class Api:
             headers["Prefer"] = f"wait={min(60, max(1, hold))}"
         if cancel_after:
             headers["Cancel-After"] = f"{max(5, math.ceil(cancel_after))}s"
+        longest = max(PATIENCE_S, hold + HELD_LONGER_S) if hold else PATIENCE_S
+        turns: list[float] = []
+
+        def note_turn(at: float) -> None:
+            turns.append(at)
+            if on_turn is not None:
+                on_turn(at)
+
         reply = self._http.send(
             "POST",
             path,
@@ -86,9 +133,12 @@ class Api:
             deadline=deadline,
             create=True,
             stop=stop,
-            patience=min(PATIENCE_S, patience) + (hold or 0),
+            patience=longest if patience is None else min(patience, longest),
+            on_turn=note_turn,
         )
-        return parse(reply.body)
+        prediction = parse(reply.body)
+        self._note_acceptance(prediction, turns[-1], time.monotonic())
+        return prediction
 
     def get(self, prediction_id: str, *, deadline: float, stop: threading.Event | None = None) -> Prediction:
         """The prediction as it is now. Raises `UncertainError` for a reply that is about another one."""
@@ -175,6 +225,24 @@ class Api:
     def close(self) -> None:
         """End the calls under way and close the connections."""
         self._http.close()
+
+    def _note_acceptance(self, prediction: Prediction, sent_at: float, answered_at: float) -> None:
+        """Remember the create, and what its prediction says of the clock of `created_at`.
+
+        The prediction was made when it was answered at the latest. Of several, the one with the least delay says most,
+        until one that was made before it was sent shows that the clock was set.
+        """
+        if len(self.acceptances) >= MOST_ACCEPTANCES:
+            with suppress(KeyError, StopIteration, RuntimeError):  # another thread was quicker
+                del self.acceptances[next(iter(self.acceptances))]
+        created_at = prediction.created_at
+        self.acceptances[prediction.id] = Acceptance(sent_at, answered_at, created_at)
+        if created_at is None:
+            return
+        latest, earliest = self.list_time(answered_at), self.list_time(sent_at)
+        is_new = self._list_clock is None or latest is None or earliest is None
+        if is_new or latest < created_at or created_at < earliest - timedelta(seconds=1):  # type: ignore[operator] # is_new
+            self._list_clock = (created_at, answered_at, datetime.now(timezone.utc))
 
     def _page(self, query: str, deadline: float, stop: threading.Event | None) -> Mapping[str, Any]:
         """One page of the list. Raises `NotFoundError` where what comes is none."""

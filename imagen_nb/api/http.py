@@ -101,12 +101,14 @@ class Http:
         create: bool = False,
         stop: threading.Event | None = None,
         patience: float = PATIENCE_S,
+        on_turn: Callable[[float], None] | None = None,
     ) -> Reply:
         """The reply to one call, a 2xx with a JSON object in it; `path` begins with a slash and is quoted already.
 
         `deadline` is monotonic and bounds everything; one exchange takes `patience` seconds at most. A create that has
-        its turn by the deadline has those seconds to itself, and `stop`, which ends every other call soon, does not
-        end one under way: its reply is the only sure word about what is billed. Raises
+        its turn by the deadline has those seconds from then on, repeats of what surely was not sent included, and
+        `on_turn` is told when that was; a 429 makes it wait for another turn. `stop`, which ends every other call soon,
+        does not end a create under way: its reply is the only sure word about what is billed. Raises
         the `ProviderError` that fits, `ThrottledError` where a 429 asks to wait beyond the deadline, `UnreachableError`
         only where surely nothing was sent, and `UncertainError` for every lost or unusable reply.
         """
@@ -115,10 +117,16 @@ class Http:
             return self._closed.is_set() or (stop is not None and stop.is_set())
 
         body, headers = _encode(json, headers)
+        ends = None
         for attempt in itertools.count(1):
             is_late = self._clock() >= deadline
             asked_at = self.pacer.acquire(create=create, deadline=deadline, stop=stop)
-            ends = asked_at + patience if create and not is_late else min(deadline, asked_at + patience)
+            if not create or is_late:
+                ends = min(deadline, asked_at + patience)
+            elif ends is None:
+                ends = asked_at + patience
+                if on_turn is not None:
+                    on_turn(asked_at)
             exchange = Exchange(ends, self._closed.is_set if create else is_stopped, self._clock)
             answer = self._exchange(method, path, exchange, body, headers)
             if isinstance(answer, Reply):
