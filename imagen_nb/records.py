@@ -52,6 +52,16 @@ one of these names.
 """
 
 
+IMAGE_MIMES: Mapping[str, str] = {
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "WEBP": "image/webp",
+    "GIF": "image/gif",
+    "AVIF": "image/avif",
+}
+"""The formats that are opened anywhere, by Pillow's names: it knows many more, and starts programs for some."""
+
+
 class Status(str, Enum):
     """Where a run stands. `intent`, `expired` and `unknown` are ours, the six others are the API's words."""
 

@@ -10,17 +10,21 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from PIL import Image as Pillow
 
-from imagen_nb.errors import InputError, encodable
+from imagen_nb.errors import InputError, comma_list, encodable
 from imagen_nb.files import absolute_path, replace_file, write_errors
 from imagen_nb.frames.runs import column_names, need, paths_in, paths_of, values
 from imagen_nb.records import INDEX
+from imagen_nb.views.pictures import home_of
+from imagen_nb.views.thumbnails import open_picture
 from imagen_nb.views.words import value_text
 
 OTHER_FILES = re.compile(
@@ -36,7 +40,8 @@ OTHER_FILES = re.compile(
 METADATA = "metadata.jsonl"
 MARK = ".imagen_nb.json"
 FILE_NAME, NUMBER = "file_name", "image_number"
-_RENAMED = {FILE_NAME: f"run_{FILE_NAME}", NUMBER: f"run_{NUMBER}"}
+_TAKEN = re.compile(r"(.*_)?file_names?|image_number")
+"""Columns that `datasets` takes for names of files, wherever they end so, and one of our own."""
 _SAFE_NAME = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _SAFE_ENDING = re.compile(r"\.[a-z0-9]{1,5}")
 
@@ -123,21 +128,23 @@ def write_folder(frame: pd.DataFrame, target: Path) -> None:
     """Copy every image and describe it in a line of `metadata.jsonl`, as Hugging Face's `imagefolder` has it.
 
     A run without an image has no place in such a folder. A hidden note of what was written lets the folder be read back
-    with its types and written again, and a folder that someone else filled is never touched. Raises `InputError` for
-    such a folder, and for images that are no longer there.
+    with its types and written again, and a folder that someone else filled is never touched. A warning says from which
+    folders pictures came that no home and no export has, since a frame from a file may name any. Raises `InputError`
+    for such a folder, and for images that are no longer there or are none.
     """
     if "images" not in frame.columns:
         need(frame, "image")
     _check_replaceable(target)
-    lines = list(_image_lines(frame))
+    told = _told_names([name for name in _names(frame) if name not in ("image", "images")])
+    lines = list(_image_lines(frame, told))
     if not lines:
         raise InputError("no run in this frame has an image", "A folder of images needs some; a .csv needs none.")
-    gone = [source for source in dict.fromkeys(source for source, _ in lines) if not source.is_file()]
-    if gone:
-        raise InputError(
-            f"{len(gone)} of the image files are missing, the first {gone[0]}",
-            "Leave their rows out, or export to .csv or .parquet, which keep only the paths.",
-        )
+    sources = list(dict.fromkeys(source for source, _ in lines))
+    _check_pictures(sources)
+    strange = {each.parent for each in sources if home_of(each) is None and not (each.parent / MARK).is_file()}
+    if strange:
+        said = f"pictures are copied into {target} from {comma_list(sorted(map(str, strange)), shown=3)}"
+        warnings.warn(f"{said}, as the frame names them", stacklevel=4)
     with write_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".", suffix=".part") as temporary:
@@ -148,7 +155,9 @@ def write_folder(frame: pd.DataFrame, target: Path) -> None:
             text = "".join(json.dumps(line, ensure_ascii=True, allow_nan=False) + "\n" for _, line in lines)
             (folder / METADATA).write_text(text, "utf-8")
             files = [*(line[FILE_NAME] for _, line in lines), METADATA]
-            (folder / MARK).write_text(json.dumps({"made_by": "imagen_nb", "format": 1, "files": files}), "utf-8")
+            renamed = {new: old for old, new in told.items() if new != old}
+            note = {"made_by": "imagen_nb", "format": 1, "files": files, "renamed": renamed}
+            (folder / MARK).write_text(json.dumps(note), "utf-8")
             # Into the old one's place; that comes back when this fails.
             if target.is_dir():
                 target.rename(old)
@@ -158,6 +167,24 @@ def write_folder(frame: pd.DataFrame, target: Path) -> None:
                 with contextlib.suppress(OSError):
                     old.rename(target)
                 raise
+
+
+def _check_pictures(sources: Sequence[Path]) -> None:
+    """Raise `InputError` for files that are missing, and for those that are no picture, whatever they are named."""
+    gone = [source for source in sources if not source.exists()]
+    others = []
+    for source in sources:
+        try:
+            with open_picture(source):
+                pass
+        except (OSError, ValueError, Pillow.DecompressionBombError):
+            others.append(source)
+    for wrong, what in ((gone, "are missing"), (others, "are no pictures")):
+        if wrong:
+            raise InputError(
+                f"{len(wrong)} of the image files {what}, the first {wrong[0]}",
+                "Leave their rows out, or export to .csv or .parquet, which keep only the paths.",
+            )
 
 
 def _names(frame: pd.DataFrame) -> list[str]:
@@ -200,8 +227,8 @@ def _check_replaceable(target: Path) -> None:
         )
 
 
-def _image_lines(frame: pd.DataFrame) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """For each image its file and its line, the file's new name first.
+def _image_lines(frame: pd.DataFrame, told: Mapping[str, str]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """For each image its file and its line, the file's new name first, then the columns that have a name in `told`.
 
     That is a plain name: the run's id, or its place in the frame where the id is missing, odd or used already.
     """
@@ -211,8 +238,7 @@ def _image_lines(frame: pd.DataFrame) -> Iterator[tuple[Path, dict[str, Any]]]:
         cells = dict(zip(names, row, strict=True))
         run_id = str(cells.get(INDEX) or "")
         paths = paths_of(cells)
-        told = {name: item for name, item in cells.items() if name not in ("image", "images")}
-        line = {_RENAMED.get(name, name): _json_value(item) for name, item in told.items()} if paths else {}
+        line = {told[name]: _json_value(item) for name, item in cells.items() if name in told} if paths else {}
         for number, path in enumerate(paths, 1):
             stem = run_id if _SAFE_NAME.fullmatch(run_id) else f"row-{place}"
             stem = f"{stem}-{number}" if number > 1 else stem
@@ -223,12 +249,23 @@ def _image_lines(frame: pd.DataFrame) -> Iterator[tuple[Path, dict[str, Any]]]:
             yield path, {FILE_NAME: stem + (ending if _SAFE_ENDING.fullmatch(ending) else ""), **line, NUMBER: number}
 
 
+def _told_names(names: Sequence[str]) -> dict[str, str]:
+    """The columns' names in the metadata, with a word behind those that `datasets` would take for something else."""
+    made: dict[str, str] = {}
+    for name in names:
+        told = encodable(name)
+        while _TAKEN.fullmatch(told) or told in made.values() or (told != name and told in names):
+            told = f"{told}_column"
+        made[name] = told
+    return made
+
+
 def _json_value(item: Any) -> Any:
-    """A value as JSON has it; times as ISO text."""
+    """A value as JSON has it; times as ISO text, lists and maps as their JSON text, as in the log's own frame."""
     if isinstance(item, float) and not math.isfinite(item):
         return None
     if isinstance(item, int | float | bool) or item is None:
         return item
     if isinstance(item, list | tuple | dict):
-        return json.loads(encodable(json.dumps(item, ensure_ascii=False, default=str)))
+        return encodable(value_text(item))
     return item.isoformat() if hasattr(item, "isoformat") else encodable(str(item))

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pandas as pd
 
 from imagen_nb.errors import InputError
 from imagen_nb.files import absolute_path
-from imagen_nb.frames.export import FILE_NAME, METADATA, NUMBER, unguard
+from imagen_nb.frames.export import FILE_NAME, MARK, METADATA, NUMBER, unguard
 from imagen_nb.frames.runs import paths_in, values, with_levels
 from imagen_nb.log.frame import STATUSES, narrowest
 from imagen_nb.records import INDEX, LOG_COLUMNS
@@ -97,13 +98,16 @@ def _read_folder(folder: Path) -> pd.DataFrame:
         paths = [str(folder / line.pop(FILE_NAME)) for line in lines]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"{folder} is no folder that was exported", f"It has no readable {METADATA}.") from None
+    renamed: dict[str, str] = {}
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        renamed = dict(json.loads((folder / MARK).read_text("utf-8"))["renamed"])
     rows: dict[Any, dict[str, Any]] = {}
     images: dict[Any, dict[int, str]] = {}
     for place, (line, path) in enumerate(zip(lines, paths, strict=True)):
         number = line.pop(NUMBER, 1)
         run_id = line.get(INDEX) or place
         key = next(key for again in count() if number not in images.get(key := (run_id, again), ()))
-        rows.setdefault(key, line)
+        rows.setdefault(key, {renamed.get(name, name): item for name, item in line.items()})
         images.setdefault(key, {})[number] = path
     names = list(dict.fromkeys(name for row in rows.values() for name in row))
     columns: dict[str, Sequence[Any]] = {name: [row.get(name) for row in rows.values()] for name in names}

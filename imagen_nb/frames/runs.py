@@ -17,20 +17,24 @@ from PIL import Image as Pillow
 from imagen_nb.errors import InputError, brief, comma_list, did_you_mean
 from imagen_nb.planning.template import parse
 from imagen_nb.planning.values import plain
-from imagen_nb.records import INDEX, LEADING_COLUMNS, LOG_COLUMNS, TRAILING_COLUMNS, Image, Request, Run, Status
+from imagen_nb.records import (
+    IMAGE_MIMES,
+    INDEX,
+    LEADING_COLUMNS,
+    LOG_COLUMNS,
+    TRAILING_COLUMNS,
+    Image,
+    Request,
+    Run,
+    Status,
+)
 from imagen_nb.views.pictures import sha256_of
+from imagen_nb.views.thumbnails import open_picture
 
 Names = str | Iterable[str] | None
 """What a user may give for columns: one name, several, or none."""
 
-_MIMES = {
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".png": "image/png",
-    ".webp": "image/webp",
-    ".gif": "image/gif",
-    ".avif": "image/avif",
-}
+_MIMES = {".jpg": IMAGE_MIMES["JPEG"], **{f".{name.lower()}": mime for name, mime in IMAGE_MIMES.items()}}
 
 
 def runs_of(frame: pd.DataFrame) -> list[Run]:
@@ -97,7 +101,7 @@ def _images(row: Mapping[str, Any]) -> tuple[Image, ...]:
 def _measure(path: str) -> tuple[int, int, int]:
     """Width, height and bytes from the file's head; zeros where there is no such image."""
     try:
-        with Pillow.open(path) as image:
+        with open_picture(Path(path)) as image:
             return (*image.size, Path(path).stat().st_size)
     except (OSError, ValueError, Pillow.DecompressionBombError):
         return 0, 0, 0

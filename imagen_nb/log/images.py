@@ -18,14 +18,9 @@ from pathlib import Path
 from imagen_nb.errors import ImageError, LogError
 from imagen_nb.files import write_hint
 from imagen_nb.log.sessions import Session
+from imagen_nb.records import IMAGE_MIMES
 
-_SUFFIXES = {
-    "image/jpeg": ".jpg",
-    "image/png": ".png",
-    "image/webp": ".webp",
-    "image/gif": ".gif",
-    "image/avif": ".avif",
-}
+_SUFFIXES = {mime: ".jpg" if name == "JPEG" else f".{name.lower()}" for name, mime in IMAGE_MIMES.items()}
 _HASH = re.compile("[0-9a-f]{64}")
 
 

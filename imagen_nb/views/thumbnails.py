@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -19,7 +20,7 @@ from PIL import ImageOps
 
 from imagen_nb.errors import ImageError
 from imagen_nb.files import replace_file
-from imagen_nb.records import Image
+from imagen_nb.records import IMAGE_MIMES, Image
 from imagen_nb.views.pictures import Thumb, data_uri, home_of
 
 Result = TypeVar("Result")
@@ -110,7 +111,7 @@ def make_thumbnail(path: Path, px: int) -> bytes:
     where the file is missing, cut short, or no image.
     """
     try:
-        with Pillow.open(path) as image:
+        with open_picture(path) as image:
             if image.format == "JPEG":  # it can be decoded at a fraction of its size, but only as it lies in the file
                 image.thumbnail((px, px), Pillow.Resampling.LANCZOS, reducing_gap=2.0)
             small = ImageOps.exif_transpose(image)
@@ -126,6 +127,18 @@ def make_thumbnail(path: Path, px: int) -> bytes:
             f"the image file {path} cannot be read: {error or type(error).__name__}",
             "It is damaged; run the request again for a new image.",
         ) from None
+
+
+def open_picture(path: Path) -> Pillow.Image:
+    """The picture in a file of one of `IMAGE_MIMES`' formats, its header read.
+
+    Raises `OSError`, `ValueError` or Pillow's `DecompressionBombError` for any other file, and for what is none: who
+    opens a pipe waits for somebody to write.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError("it is not a regular file")
+    Pillow.init()
+    return Pillow.open(path, formats=[name for name in IMAGE_MIMES if name in Pillow.OPEN])
 
 
 def most_bytes(px: int) -> int:

@@ -336,9 +336,9 @@ ROWS: dict[int, Row] = {
         "an SQLite with the WAL-reset bug, a network's disk",
         "a rollback journal, every commit synced",
         (
-            f"{HOME}test_the_journal_fits_the_sqlite_at_hand",
-            f"{DATABASE}test_wal_only_without_the_reset_bug",
-            f"{DATABASE}test_a_network_filesystem_gets_no_wal",
+            f"{HOME}test_the_journal_is_the_same_whatever_the_sqlite",
+            f"{DATABASE}test_a_commit_is_on_the_disk",
+            f"{DATABASE}test_a_log_in_wal_mode_is_brought_back",
         ),
     ),
     36: Row(
@@ -417,6 +417,17 @@ ROWS: dict[int, Row] = {
             f"{TYPED}test_the_options_of_a_cell_end_where_one_sees_it",
             f"{TYPED}test_a_continued_line_is_sent_whole",
             f"{TYPED}test_a_prompt_does_not_reach_into_the_next_line",
+        ),
+    ),
+    54: Row(
+        "an EPS, a pipe, a folder, a device or a private file named in a table from elsewhere",
+        "one list of formats, regular files, pictures only; an export says from where",
+        (
+            f"{TEXT}test_a_table_from_elsewhere_reaches_no_private_file",
+            "tests/frames/test_gallery.py::test_a_table_from_elsewhere_opens_pictures_and_nothing_else",
+            "tests/frames/test_gallery.py::test_what_a_provider_may_send_is_what_a_table_may_show",
+            "tests/frames/test_export.py::test_a_folder_holds_pictures_alone",
+            "tests/frames/test_export.py::test_a_folder_says_where_strange_pictures_came_from",
         ),
     ),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import json
 import re
@@ -245,3 +246,18 @@ def _check_files(frame: pd.DataFrame, folder: Path) -> None:
         back = read_log(table.imagen.export(folder / name))["prompt"]
         has_image = table["image"].notna()
         assert list(back) == [text for text, is_there in zip(wanted, has_image, strict=True) if is_there]
+
+
+def test_a_table_from_elsewhere_reaches_no_private_file(tmp_path: Path) -> None:
+    """No exit of a table that names one has any of its bytes: not the gallery, not the report, no export."""
+    secret = tmp_path / "key.png"
+    secret.write_text("PRIVATE KEY")
+    (tmp_path / "log.csv").write_text(f'"prompt","status","image"\n"a fox","succeeded","{secret}"\n')
+    shown = read_log(tmp_path / "log.csv").imagen
+    with pytest.raises(ImagenError, match="are no pictures"):
+        shown.export(tmp_path / "set")
+    pages = [shown.gallery().html, shown.report(tmp_path / "report.html").read_text("utf-8")]
+    for page in pages:
+        assert "PRIVATE KEY" not in page
+        assert base64.b64encode(b"PRIVATE KEY").decode()[:12] not in page
+    assert not list(tmp_path.rglob("*.part"))

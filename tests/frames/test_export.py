@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -297,3 +298,44 @@ def test_a_prompt_of_several_lines_is_one_cell(tmp_path: Path) -> None:
     """A prompt over several lines, with quotes and commas, is one cell."""
     log = frame([run('two\nlines, "quoted"\r\nthird')])
     assert read_log(log.imagen.export(tmp_path / "log.csv"))["prompt"].tolist() == log["prompt"].tolist()
+
+
+def test_names_that_image_loaders_take_for_files_are_others_there(home: Path, tmp_path: Path) -> None:
+    """Slots and inputs may be called like the loader's own columns: the set loads, and reads back under their names."""
+    names = ["file_name", "file_names", "sketch_file_name", "mask_file_names", "image_number", "file_name_column"]
+    made = run(
+        "a fox", [image(home)], slots=dict.fromkeys(names, "x"), template=" ".join(f"{{{name}}}" for name in names)
+    )
+    path = frame([made]).imagen.export(tmp_path / "set")
+    (line,) = [json.loads(text) for text in (path / "metadata.jsonl").read_text("utf-8").splitlines()]
+    # What `datasets` looks for, in its folder_based_builder: of these there may be one alone.
+    assert [name for name in line if name.endswith(("file_name", "file_names"))] == ["file_name"]
+    assert line["file_name"] == f"{made.id}.png"
+    back = read_log(path)
+    assert {name: back[name].iloc[0] for name in names} == dict.fromkeys(names, "x")
+
+
+PRIVATE = b"-----BEGIN OPENSSH PRIVATE KEY-----"
+
+
+def test_a_folder_holds_pictures_alone(tmp_path: Path) -> None:
+    """A file that a table from elsewhere names, and that is no picture, is not copied, whatever its ending."""
+    for name in ("id_rsa", "id_rsa.png"):
+        (tmp_path / name).write_bytes(PRIVATE)
+        (tmp_path / "log.csv").write_text(f'"prompt","status","image"\n"a","succeeded","{tmp_path / name}"\n')
+        with pytest.raises(InputError, match=r"1 of the image files are no pictures, the first .*id_rsa"):
+            read_log(tmp_path / "log.csv").imagen.export(tmp_path / "set")
+    assert not (tmp_path / "set").exists()
+
+
+def test_a_folder_says_where_strange_pictures_came_from(home: Path, tmp_path: Path) -> None:
+    """Those that no home and no export has: a table from a file may name any on this machine."""
+    (tmp_path / "private").mkdir()
+    shutil.copy(image(home).path, tmp_path / "private" / "me.png")
+    (tmp_path / "log.csv").write_text(
+        f'"prompt","status","image"\n"a","succeeded","{tmp_path / "private" / "me.png"}"\n'
+    )
+    with pytest.warns(UserWarning, match=r"pictures are copied into .*set from .*private, as the frame names them"):
+        path = read_log(tmp_path / "log.csv").imagen.export(tmp_path / "set")
+    read_log(path).imagen.export(tmp_path / "again")
+    assert (tmp_path / "again" / "row-0.png").read_bytes() == image(home).path.read_bytes()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from markup import Markup
 from PIL import Image as Pillow
 from sample_runs import frame, run
 
+from imagen_nb.api.downloads import examine
 from imagen_nb.errors import InputError
 from imagen_nb.log.images import Images
-from imagen_nb.records import Image
+from imagen_nb.records import IMAGE_MIMES, Image
+from imagen_nb.views.thumbnails import open_picture
 
 
 def test_a_gallery_is_in_the_frames_order(log: pd.DataFrame) -> None:
@@ -116,3 +119,32 @@ def test_an_image_takes_at_most_sixteen_kilobytes_of_notebook(home: Path, tmp_pa
     for shown in (frame(runs).imagen.grid(), frame(runs).imagen.gallery()):
         assert shown.html.count("<img") == 4
         assert len(shown.html.encode()) / 4 <= 16_000
+
+
+def test_a_table_from_elsewhere_opens_pictures_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No program is started for a format that only Pillow knows, and a pipe, a folder or a device is not waited for."""
+    monkeypatch.setattr("subprocess.Popen", lambda *_, **__: pytest.fail("a program was started"))
+    Pillow.new("RGB", (40, 30), "red").save(tmp_path / "fox.gif")
+    Pillow.new("RGB", (40, 30), "red").save(tmp_path / "fox.png", "EPS")
+    Pillow.new("RGB", (40, 30), "red").save(tmp_path / "fox.jpg", "TIFF")
+    os.mkfifo(tmp_path / "pipe.png")
+    paths = [*(tmp_path / name for name in ("fox.png", "fox.jpg", "pipe.png", ".", "fox.gif")), Path("/dev/zero")]
+    table = pd.DataFrame({"prompt": "a fox", "status": "succeeded", "image": list(map(str, paths))})
+    for shown in (table.imagen.gallery(), table.imagen.grid()):
+        assert len([source for source in Markup.of(shown.html).attributes("src") if source.startswith("data:")]) == 1
+    page = table.imagen.report(tmp_path / "report.html").read_text("utf-8")
+    assert page.count("data:image/webp") == 1
+
+
+@pytest.mark.parametrize("name", IMAGE_MIMES)
+def test_what_a_provider_may_send_is_what_a_table_may_show(tmp_path: Path, name: str) -> None:
+    """The formats that are downloaded and those that are opened from elsewhere are one list."""
+    if name not in Pillow.SAVE:
+        pytest.skip("this Pillow does not write it")
+    path = tmp_path / "fox.png"
+    Pillow.new("RGB", (40, 30), "red").save(path, name)
+    assert examine(path, lambda: 60.0).mime == IMAGE_MIMES[name]
+    with open_picture(path) as picture:
+        assert picture.format == name
