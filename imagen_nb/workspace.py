@@ -193,7 +193,8 @@ class Workspace:
         """The ordered requests of a template (or several, or a table of them) over its slots and parameters.
 
         A keyword is a slot if the template has it, else a model parameter, else an `InputError`; a list is an axis.
-        `template` may also be a DataFrame or the path of a CSV file with a column `prompt` or `template`. `slots` and
+        `template` may also be a DataFrame or a CSV file (as a `Path`, or as the name of one that is there) with a
+        column `prompt` or `template`. `slots` and
         `params` say explicitly which is which; `model` is a name or an axis of them, `repeat` how many predictions each
         request gets. `zipped` names axes that move together, `[("animal", "place")]`; `sample` takes so many requests
         at random, the same ones for the same `sample_seed`. `raw` sends the text as it stands; `namespace` fills slots
@@ -223,7 +224,8 @@ class Workspace:
         `timeout` is in seconds. A failed or blocked prediction is a run that says so; what keeps the request from being
         asked, or leaves it unknown whether it was, raises (`InputError`, `ProviderError`, `LogError`).
         """
-        plan = self.plan(prompt, model=model, slots=slots, params=params, **names)
+        text = [prompt] if isinstance(prompt, str | os.PathLike) else prompt  # a file is no prompt, whatever its name
+        plan = self.plan(text, model=model, slots=slots, params=params, **names)
         if len(plan) != 1:
             raise InputError(f"generate() makes one image and this is a plan of {len(plan)}", "Use plan() and run().")
         return _wait(self.submit(plan, experiment=experiment, tag=tag, timeout=timeout)).only()

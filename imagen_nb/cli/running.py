@@ -39,7 +39,7 @@ def run(words: Sequence[str], *, home: str | None = None, provider: str | None =
     with Workspace(**where) as workspace:
         if not prompt.strip():
             raise InputError("the prompt is empty", "Write it behind the options: imagen-nb run a red fox in snow")
-        plan = workspace.plan(prompt, **options.plan_keywords(prompt, workspace.spec))
+        plan = workspace.plan([prompt], **options.plan_keywords(prompt, workspace.spec))
         _say_notices(workspace)
         left = workspace.remaining(plan, options.experiment) if options.resume else plan
         if options.dry_run:

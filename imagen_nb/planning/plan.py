@@ -21,7 +21,7 @@ from imagen_nb.errors import ConfirmationError, InputError, brief
 from imagen_nb.planning.axes import Axis, GivenValues, axes_of, make_blocks, slot_names, sort_names, zip_groups
 from imagen_nb.planning.blocks import Block
 from imagen_nb.planning.models import ModelSpec, catalogue_spec, check_model_name, unknown_spec
-from imagen_nb.planning.tables import check_rows_differ, read_table
+from imagen_nb.planning.tables import check_rows_differ, csv_path, read_table
 from imagen_nb.planning.template import Template, literal, parse
 from imagen_nb.planning.values import axis_values, check_distinct, mapping, whole_number
 from imagen_nb.records import Rendering, Request
@@ -35,13 +35,15 @@ class Plan(Sequence[Request]):
     """Ordered requests. `len()`, `cost` and an index cost next to nothing, however many there are.
 
     `axes` are what varies, `fixed` the slots and parameters that do not, `repeat` how often each request is made (None
-    where rows differ). `chosen` are the indices of a random sample among all requests, ascending, or None.
+    where rows differ). `chosen` are the indices of a random sample among all requests, ascending, or None. `file` is
+    the name of the file that the rows stand in, or None.
     """
 
     blocks: tuple[Block, ...]
     axes: tuple[Axis, ...] = ()
     fixed: Mapping[str, Any] = field(default_factory=dict)
     chosen: tuple[int, ...] | None = None
+    file: str | None = field(default=None, compare=False)
 
     def __hash__(self) -> int:
         return hash((self.models, self.templates, self.total, self.chosen))
@@ -166,7 +168,8 @@ class Plan(Sequence[Request]):
         what = f" = {' × '.join(sizes)}" if sizes else ""  # noqa: RUF001 - the sign is meant
         price = "price unknown" if self.cost is None else f"about ${self.cost:,.2f}"
         sample = f", {len(self):,} of them sampled" if self.chosen is not None else ""
-        return f"Plan({self.total:,} request{'s' * (self.total != 1)}{what}{sample}, {price})"
+        read = f" from {self.file}" if self.file else ""
+        return f"Plan({self.total:,} request{'s' * (self.total != 1)}{what}{read}{sample}, {price})"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Rendering:  # noqa: ARG002 - the protocol's
         from imagen_nb.views.plans import render_plan
@@ -208,11 +211,13 @@ def plan(
     `[("animal", "place")]`. `sample` takes that many requests at random, the same ones for the same `sample_seed`.
     `find_spec` gives what is known of a model, by default the catalogue.
 
-    A table is a DataFrame, the path of a CSV file, or a list of mappings. Each row has a `prompt` or a `template`, the
-    same thing under two names; its other columns are slots of that template, or parameters. `model` and `repeat` may be
-    columns and then stand before the arguments of that name; all other arguments hold for every row.
+    A table is a DataFrame, a CSV file (as a `Path`, or as the name of one that is there), or a list of mappings. Each
+    row has a `prompt` or a `template`, the same thing under two names; its other columns are slots of that template, or
+    parameters. `model` and `repeat` may be columns and then stand before the arguments of that name; all other
+    arguments hold for every row.
 
-    Raises `InputError` for whatever is wrong, before any request exists; it names a table's row, counted from 1.
+    Raises `InputError` for whatever is wrong, before any request exists; it names a table's row, counted from 1, or
+    a file's line, as an editor counts it.
     """
     if not isinstance(raw, bool):
         raise InputError(
@@ -221,7 +226,8 @@ def plan(
     # What there is: templates, or the rows of a table, and the models; a row may name its own.
     read_template = literal if raw else parse
     find_spec = find_spec or (lambda name: catalogue_spec(name) or unknown_spec(name))
-    rows = read_table(source, read_template)
+    path = csv_path(source, is_raw=raw)
+    rows = read_table(path or source, read_template)
     if rows is None:
         templates = _read_templates(source, read_template)
     else:
@@ -253,7 +259,8 @@ def plan(
         Axis("prompt", "prompt", tuple(template.text for template in templates) if rows is None else ()),
     )
 
-    made = Plan(tuple(blocks), (*(axis for axis in slowest if len(axis) > 1), *axes), fixed)
+    varying = (*(axis for axis in slowest if len(axis) > 1), *axes)
+    made = Plan(tuple(blocks), varying, fixed, file=None if path is None else str(path))
     if made.total > sys.maxsize:
         raise InputError("the plan has more requests than can be counted", "Take values out of its axes.")
     if sample is None:

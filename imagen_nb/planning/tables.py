@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,12 +33,13 @@ _DELIMITERS = ",;\t"
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """One row: its number from 1, its template, and what else it says; None for a model or repeat it does not name.
+    """One row: its template, and what else it says; None for a model or repeat it does not name.
 
-    Where `is_typed`, its values are texts as somebody wrote them: 7 and true are read as on a command line.
+    `place` is where a person finds it: `row 3`, counted from 1, or `prompts.csv, line 4`, as an editor counts. Where
+    `is_typed`, its values are texts as somebody wrote them: 7 and true are read as on a command line.
     """
 
-    number: int
+    place: str
     template: Template
     names: Mapping[str, Any]
     model: str | None = None
@@ -53,7 +56,7 @@ class TableRow:
         repeat: int,
     ) -> list[Block]:
         """The row's requests for each model, with what all rows share. Raises `InputError` that names the row."""
-        with _naming_row(self.number):
+        with _name_place(self.place):
             own = sort_names(self.names, [self.template], specs, GivenValues())
             if self.is_typed:
                 own = GivenValues(
@@ -65,32 +68,43 @@ class TableRow:
             return list(make_blocks(specs, [self.template], given, groups=groups, namespace=namespace, repeat=count))
 
 
-def read_table(source: Any, read_template: Callable[[str], Template]) -> list[TableRow] | None:
-    """The rows of a DataFrame, of a path to a CSV file, or of a list of mappings; None for anything else.
+def csv_path(source: Any, *, is_raw: bool) -> Path | None:
+    """The file that is meant: a path, or a text that is the name of a CSV file that is there; a raw text never is."""
+    if isinstance(source, os.PathLike):
+        return Path(source)
+    may_be_name = isinstance(source, str) and not is_raw and source.lower().endswith(".csv") and "\0" not in source
+    return Path(source) if may_be_name and os.path.isfile(os.path.expanduser(source)) else None  # noqa: PTH111,PTH113 - `Path` raises for a long text
 
-    A text counts as a path only where it ends in `.csv` and has no line break. A CSV file is UTF-8 with a header line,
-    parted by commas, semicolons or tabs; its values stay the text they are, and an empty one is missing. In a
-    DataFrame, whole numbers that became floats because others are missing are whole again. Raises `InputError` for a
-    file that cannot be read, for columns that cannot be told apart, and for what is wrong with a row.
+
+def read_table(source: Any, read_template: Callable[[str], Template]) -> list[TableRow] | None:
+    """The rows of a DataFrame, of a CSV file given as a `Path`, or of a list of mappings; None for anything else.
+
+    A CSV file is UTF-8 with a header line, parted by commas, semicolons or tabs; its values stay the text they are, but
+    for Windows line ends, and an empty one is missing. In a DataFrame, whole numbers that became floats because others
+    are missing are whole again. Raises `InputError` for a file that cannot be read, for columns that cannot be told
+    apart, and for what is wrong with a row.
     """
-    is_csv_name = isinstance(source, str) and source.lower().endswith(".csv") and "\n" not in source
-    is_file = isinstance(source, os.PathLike) or is_csv_name
+    is_file = isinstance(source, Path)
     if is_file:
-        records: Iterable[Mapping[str, Any]] = _read_csv(Path(source))
+        records = _read_csv(source)
     elif hasattr(source, "columns") and hasattr(source, "to_dict"):
-        records = _read_frame(source)
+        records = _number_rows(_read_frame(source))
     elif isinstance(source, list | tuple) and source and all(isinstance(each, Mapping) for each in source):
-        records = source
+        records = _number_rows(source)
     else:
         return None
     rows = []
     read_once = cache(read_template)
-    for number, record in enumerate(records, 1):
-        with _naming_row(number):
-            rows.append(_read_row(number, record, read_once, is_file))
+    for place, record in records:
+        with _name_place(place):
+            rows.append(_read_row(place, record, read_once, is_file))
     if not rows:
         raise InputError("the table has no rows", "Give at least one row with a prompt.")
     return rows
+
+
+def _number_rows(records: Iterable[Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
+    return [(f"row {number}", record) for number, record in enumerate(records, 1)]
 
 
 def check_rows_differ(blocks: Iterable[Block]) -> None:
@@ -108,16 +122,16 @@ def check_rows_differ(blocks: Iterable[Block]) -> None:
 
 
 @contextmanager
-def _naming_row(number: int) -> Iterator[None]:
-    """Add the row's number to an `InputError`."""
+def _name_place(place: str) -> Iterator[None]:
+    """Add the row's place to an `InputError`."""
     try:
         yield
     except InputError as error:
-        raise InputError(f"row {number}: {error.message}", error.hint) from None
+        raise InputError(f"{place}: {error.message}", error.hint) from None
 
 
 def _read_row(
-    number: int, record: Mapping[str, Any], read_template: Callable[[str], Template], is_typed: bool
+    place: str, record: Mapping[str, Any], read_template: Callable[[str], Template], is_typed: bool
 ) -> TableRow:
     given = {name: value for name, value in record.items() if not is_missing(value)}
     names = {name: value for name, value in given.items() if name not in _OWN}
@@ -149,7 +163,7 @@ def _read_row(
     repeat = given.get("repeat")
     if repeat is not None:
         repeat = whole_number("repeat", read_literal(repeat) if isinstance(repeat, str) else repeat)
-    return TableRow(number, template, names, model, repeat, is_typed)
+    return TableRow(place, template, names, model, repeat, is_typed)
 
 
 def _read_param(name: str, value: Any, specs: Sequence[ModelSpec]) -> Any:
@@ -158,31 +172,78 @@ def _read_param(name: str, value: Any, specs: Sequence[ModelSpec]) -> Any:
     return param.parse(value) if param is not None and isinstance(value, str) else value
 
 
-def _read_csv(path: Path) -> list[dict[str, Any]]:
-    """The rows below the header. A first column without a name is an index that was saved along, and is left out."""
+def _read_csv(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
+    """The rows below the header, each with its place in the file.
+
+    A first column without a name is an index that was saved along, and is left out.
+    """
+    text = _read_text(path)
+    first = text.lstrip()[: csv.field_size_limit()].partition("\n")[0]
+    headers = {mark: [name.strip() for name in next(csv.reader([first], delimiter=mark))] for mark in _DELIMITERS}
+    delimiter = max(headers, key=lambda mark: (any(name in headers[mark] for name in _OWN), len(headers[mark])))
+    reader = csv.reader(StringIO(text), delimiter=delimiter, strict=True)
+    lines: list[tuple[int, list[str]]] = []
+    begin = 1
     try:
-        with path.expanduser().open(newline="", encoding="utf-8-sig") as file:
-            first = file.readline()
-            file.seek(0)
-            delimiter = next((mark for mark in _DELIMITERS if mark in first), ",")
-            header, *lines = [*csv.reader(file, delimiter=delimiter, strict=True)] or [[]]
-    except FileNotFoundError:
-        raise InputError(f"there is no file {path}", "Give the path of a CSV file with a column `prompt`.") from None
-    except (OSError, UnicodeError, csv.Error) as error:
-        raise InputError(
-            f"{path} cannot be read as CSV: {type(error).__name__}", "Save it as UTF-8 text with a header line."
+        for values in reader:
+            lines += [(begin, values)] if any(values) else []
+            begin = reader.line_num + 1
+    except csv.Error as error:
+        raise _field_mistake(path, text, delimiter) or InputError(
+            f"{path}, line {begin}: {error}", "Save it as CSV again, or correct that line."
         ) from None
-    names = [name.strip() for name in header]
+    names = [name.strip() for name in lines[0][1]] if lines else []
     _check_columns_differ([name for name in names if name], str(path))
-    rows = []
-    for number, values in enumerate(filter(any, lines), 1):
+    rows: list[tuple[str, Mapping[str, Any]]] = []
+    for number, values in lines[1:]:
+        place = f"{path}, line {number}"
         if any(values[len(names) :]):
             raise InputError(
-                f"{path}: row {number} has more values than there are columns",
+                f"{place}: there are more values than columns",
                 'Put a text with commas in it between double quotes: "a fox, in snow".',
             )
-        rows.append({name: value or None for name, value in zip(names, values, strict=False) if name})
+        rows.append((place, {name: text or None for name, text in zip(names, values, strict=False) if name}))
     return rows
+
+
+def _read_text(path: Path) -> str:
+    """The text of a file, its lines ended as Python's are."""
+    if not os.path.isfile(path.expanduser()):  # noqa: PTH113 - `Path` raises for a long name
+        raise InputError(f"there is no file {path}", "Give the path of a CSV file with a column `prompt`.")
+    data = b""
+    try:
+        data = path.expanduser().read_bytes()
+        return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}", "Choose another file, or free this one.") from None
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path}, line {line}: this is no UTF-8 text", "Save the file as CSV in UTF-8.") from None
+
+
+def _field_mistake(path: Path, text: str, delimiter: str) -> InputError | None:
+    """The first field that `csv` cannot read, by its line and column: one whose quote is wrong, or a too long one."""
+    field = re.compile(rf'("[^"]*(?:""[^"]*)*"|[^"{delimiter}\n][^{delimiter}\n]*|)({delimiter}|\n|\Z)')
+    longest = csv.field_size_limit()
+    names: list[str] = []
+    is_header = True
+    at = column = 0
+    while at < len(text):
+        found = field.match(text, at)
+        name = str(column + 1) if is_header or column >= len(names) else names[column]
+        place = f"{path}, line {text.count(chr(10), 0, at) + 1}, column {name}"
+        if found is None:
+            hint = 'Write a quote within quotes twice, and one at the end: "a ""red"" fox".'
+            return InputError(f"{place}: the quote that this begins with does not end it", hint)
+        if len(found[1]) > longest:
+            hint = "Shorten it. A quote too many or too few makes one field of many."
+            return InputError(f"{place}: this is longer than {longest:,} characters", hint)
+        if is_header:
+            names.append(found[1].strip('" '))
+        at, column = found.end(), column + 1
+        if found[2] == "\n":
+            is_header, column = False, 0
+    return None
 
 
 def _read_frame(frame: pd.DataFrame) -> list[dict[str, Any]]:

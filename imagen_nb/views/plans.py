@@ -45,6 +45,7 @@ def render_plan(plan: Plan, *, step: str = SEND, notes: Sequence[str] = ()) -> R
     """
     price = "the price is not known" if plan.cost is None else f"about {dollars(plan.cost)}"
     total = dot_list([count(len(plan), "request"), price])
+    notes = [f"The prompts are read from the file {one_line(plan.file, 240)}.", *notes] if plan.file else notes
     axes = [_axis_row(axis) for axis in plan.axes]
     same = {"model": plan.models[0]} if len(plan.models) == 1 else {}
     settings = dot_list(f"{name}={text}" for name, text in value_texts({**same, **plan.fixed}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -144,7 +145,8 @@ MISTAKES: dict[str, Callable[[Workspace], object]] = {
     "repeat": lambda ws: ws.plan("a fox", repeat=0),
     "no prompts": lambda ws: ws.plan([]),
     "no text": lambda ws: ws.plan(object()),
-    "no file": lambda ws: ws.plan("nowhere.csv"),
+    "no file": lambda ws: ws.plan(Path("nowhere.csv")),
+    "a file for a prompt": lambda ws: ws.generate(Path("prompts.csv")),  # type: ignore[arg-type]
     "budget": lambda ws: ws.run(ws.plan("a fox"), budget=math.nan),
     "run's jobs": lambda ws: ws.run(ws.plan("a fox"), jobs=0),
     "hold": lambda ws: ws.run(ws.plan("a fox"), hold=61),

@@ -11,8 +11,11 @@ from origin import Origin
 from providers import CANARY
 from shells import Session, session
 
+from imagen_nb.cli import main
 from imagen_nb.errors import InputError
+from imagen_nb.notebook.panel.form_plan import FormValues, plan_form
 from imagen_nb.records import Run
+from imagen_nb.workspace import Workspace
 
 UNSEEN = ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e"]
 """What ends a line for Python's `splitlines`, and for nobody's eyes."""
@@ -74,3 +77,18 @@ def test_a_prompt_does_not_reach_into_the_next_line(notebook: Session, api: Orig
     assert notebook.error is None
     assert prompts(api) == [f"a {opening}fox"]
     assert notebook.value("after") == 1
+
+
+def test_a_prompt_that_is_called_like_a_file_is_a_prompt(
+    ws: Workspace, api: Origin, tmp_path: Path, notebook: Session
+) -> None:
+    """Where one prompt is asked for, the name of a table that is there is text: nobody meant a hundred requests."""
+    text = "prompts.csv"
+    (tmp_path / text).write_text("prompt\n" + "a fox\n" * 3, encoding="utf-8")
+    ws.generate(text)
+    notebook.run(f"%imagen -q {text}")
+    assert main(["--home", str(ws.home), "--provider", api.base_url, "run", "-q", text]) == 0
+    made = plan_form(FormValues(text, ws.model), ws)
+    assert made.plan is not None
+    ws.run(made.plan)
+    assert prompts(api) == [text] * 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -205,13 +206,20 @@ def test_a_frame_saved_with_its_index_is_read(file: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message", "hint"),
     [
-        ("prompt\na fox, in snow\n", "row 1 has more values than there are columns", "double quotes"),
-        ("prompt,aspect_ratio\nan owl,1:1\na fox, in snow,16:9\n", "row 2 has more values", "double quotes"),
+        ("prompt\na fox, in snow\n", "prompts.csv, line 2: there are more values than columns", "double quotes"),
+        ("prompt,aspect_ratio\nan owl,1:1\n\na fox, in snow,16:9\n", "line 4: there are more values", "double quotes"),
         ("prompt,prompt\na,b\n", "has the column 'prompt' twice", "Rename or drop"),
         ("Prompt\na\n", "there is no column prompt or template; there are Prompt", "Did you mean prompt?"),
-        ('prompt\n"a\n', "cannot be read as CSV", "UTF-8"),
         ("", "the table has no rows", "at least one row"),
         ("prompt\n", "the table has no rows", "at least one row"),
+        ('prompt\n"a\n', "prompts.csv, line 2, column prompt: the quote that this begins with", "twice"),
+        ('style,prompt\n\noil,"a\nb"\nink,"a 6" fox"\n', "line 5, column prompt: the quote that this begins", "twice"),
+        ('style;prompt\r\noil;"a\r\nb"\r\n"ink;c\r\n"pen";d', "line 4, column style: the quote that this", "twice"),
+        ('"prompt\na\n', "line 1, column 1: the quote that this begins with", "twice"),
+        (f'prompt\n"a\n{"b" * 140_000}\n', "line 2, column prompt: the quote that this begins with", "twice"),
+        (f"n,prompt\n1,a\n2,{'b' * 140_000}\n", "line 3, column prompt: this is longer than 131,072", "Shorten"),
+        ("prompt\n\n\na {x}\n", "prompts.csv, line 4: the slot {x} has no value", "Give x"),
+        ('prompt,n\n"a\n\nfox",1\n,2\n', "prompts.csv, line 5: the prompt is missing", "Every row"),
     ],
 )
 def test_a_csv_that_cannot_be_meant_is_refused(file: Path, text: str, message: str, hint: str) -> None:
@@ -221,6 +229,68 @@ def test_a_csv_that_cannot_be_meant_is_refused(file: Path, text: str, message: s
         plan(file, model=IMAGEN)
     assert message in caught.value.message
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "prompt", "params"),
+    [
+        ('prompt;"size, cm";look\na fox;10;oil\n', "a fox", {"size, cm": 10, "look": "oil"}),
+        ('"size; cm",prompt,look\n10,a fox,oil\n', "a fox", {"size; cm": 10, "look": "oil"}),
+        ('"a, b"\tprompt\n1\ta fox, in snow; at night\n', "a fox, in snow; at night", {"a, b": 1}),
+        ('\n\nprompt;look\n;\n\na fox;"oil; ink"\n', "a fox", {"look": "oil; ink"}),
+        ('prompt\n"a ""red"" fox"\n', 'a "red" fox', {}),
+        ('prompt\na 6" fox\n', 'a 6" fox', {}),
+    ],
+)
+def test_what_parts_a_csv_is_seen_in_its_header(file: Path, text: str, prompt: str, params: dict[str, Any]) -> None:
+    """A mark within the quotes of a name parts nothing, whatever else parts the columns."""
+    file.write_text(text, encoding="utf-8")
+    (request,) = plan(file, model="a/b")
+    assert (request.prompt, request.params) == (prompt, params)
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\r", "\n"], ids=repr)
+def test_the_line_ends_of_another_system_do_not_get_into_a_prompt(file: Path, end: str) -> None:
+    """A text over several lines has plain line breaks in it, wherever the file was saved."""
+    file.write_bytes(f'prompt,look{end}"a fox,{end}in snow","oil{end}ink"{end}'.encode())
+    (request,) = plan(file, model="a/b")
+    assert (request.prompt, request.params) == ("a fox,\nin snow", {"look": "oil\nink"})
+
+
+def test_a_file_in_another_encoding_is_named_with_its_line(file: Path) -> None:
+    """Not the file alone: the first line that is no UTF-8."""
+    file.write_bytes("prompt\na fox\nein Käuzchen\n".encode("latin-1"))
+    with pytest.raises(InputError, match=r"prompts\.csv, line 3: this is no UTF-8 text"):
+        plan(file, model=IMAGEN)
+
+
+# -- what is a file, and what is text
+
+
+def test_a_name_is_a_file_only_where_one_is_there(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path is a file; a text is one where it names a CSV file that is there, and the plan says so."""
+    monkeypatch.chdir(file.parent)
+    assert plan("prompts.csv", model=IMAGEN)[0].prompt == "prompts.csv"
+    file.write_text("prompt\na fox\n", encoding="utf-8")
+    for source in ("prompts.csv", str(file), file):
+        made = plan(source, model=IMAGEN)
+        assert [request.prompt for request in made] == ["a fox"]
+        assert f"from {source}" in repr(made)
+        assert all(f"read from the file {source}" in text for text in made._repr_mimebundle_().values())
+    for prompt in (plan("prompts.csv", model=IMAGEN, raw=True), plan(["prompts.csv"], model=IMAGEN)):
+        assert [request.prompt for request in prompt] == ["prompts.csv"]
+        assert "from" not in repr(prompt)
+    for text in ("x" * 5000 + ".csv", "a\0b.csv", "~nobody/x.csv", "."):
+        assert plan(text, model=IMAGEN)[0].prompt == text
+    assert [request.prompt for request in plan(file, model=IMAGEN, raw=True)] == ["a fox"]
+
+
+@pytest.mark.parametrize("name", ["nowhere.csv", ".", "pipe.csv"])
+def test_a_path_that_is_no_file_is_refused(file: Path, name: str) -> None:
+    """One that is not there, a folder, and a pipe, which would be waited for."""
+    os.mkfifo(file.parent / "pipe.csv")
+    with pytest.raises(InputError, match="there is no file"):
+        plan(file.parent / name, model=IMAGEN)
 
 
 def test_whole_numbers_with_gaps_stay_whole() -> None:

@@ -119,7 +119,7 @@ def plan_form(
         varied = {name for name, _ in axes}
         fixed = {name: value for name, value in values.params.items() if name not in varied}
         keywords["params"] = {**fixed, **keywords["params"]}
-        plan = workspace.plan(prompt, **keywords, namespace=namespace)
+        plan = workspace.plan([prompt], **keywords, namespace=namespace)
     if plan is None:
         return FormPlan(problems=problems)
     needs_yes = confirm_above is not None and len(plan) > confirm_above
