@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from imagen_nb.errors import Hint, InputError, SettingsError
@@ -56,7 +57,10 @@ class _Environment:
 
 
 class Secret:
-    """A token that never shows itself: `repr`, `str` and formatting give a mask, `reveal()` the text."""
+    """A token that never shows itself: `repr`, `str` and formatting give a mask, `reveal()` the text.
+
+    It stays in its process: a copy is the same secret, and what is pickled with it has None in its place.
+    """
 
     __slots__ = ("_text",)
 
@@ -88,6 +92,24 @@ class Secret:
     def __hash__(self) -> int:
         return hash(self._text)
 
+    def __copy__(self) -> Secret:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Secret:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(None), ()
+
+
+class WorkersSecret(Secret):
+    """The token on its way to an executor's worker, which asks with it: this alone is pickled whole."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Secret, (self._text,)
+
 
 @dataclass(frozen=True, slots=True)
 class Provider:
@@ -105,6 +127,10 @@ class Provider:
     def is_local(self) -> bool:
         """Whether the base URL is on this machine, so that its output files may be too."""
         return is_loopback(urlsplit(self.base_url).hostname)
+
+    def for_worker(self) -> Provider:
+        """The same to send to another process that is to ask it: pickled, it has its token."""
+        return self if self.token is None else replace(self, token=WorkersSecret(self.token.reveal()))
 
 
 @dataclass(frozen=True, slots=True)

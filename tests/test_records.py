@@ -9,6 +9,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from imagen_nb.planning.plan import plan
@@ -36,6 +38,10 @@ VALUES: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "plan": (
         lambda: plan("a {x}", model="a/b", x=range(10**7), images=[["u"], ["v"]]),
         lambda: plan("a {x}", model="a/b", x=range(10**7), images=[["u"], ["w"]]),
+    ),
+    "plan of a table": (
+        lambda: plan(pd.DataFrame({"prompt": ["a fox", "an owl"]}), model="a/b", seed=np.arange(2)),
+        lambda: plan(pd.DataFrame({"prompt": ["a fox", "an elk"]}), model="a/b", seed=np.arange(2)),
     ),
     "sampled plan": (
         lambda: plan("a {x}", model="a/b", x=range(100), sample=3),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -99,14 +101,22 @@ def test_a_login_is_kept_in_memory_and_chooses_its_provider() -> None:
 
 
 def test_a_secret_shows_itself_nowhere() -> None:
-    """repr, str, format and the repr of everything that holds it give a mask; pickling keeps it for a worker."""
+    """repr, str, format and the repr of everything that holds it give a mask; pickled, only a worker's has it."""
     provider = _resolved({"REPLICATE_API_TOKEN": CANARY}).provider
     secret = provider.token
     assert secret is not None
     for text in (repr(secret), str(secret), f"{secret}", repr(provider), repr(_resolved({"KKIAI_API_KEY": CANARY}))):
         assert CANARY not in text
     assert secret.mask_bytes(bytearray(f"Invalid header {CANARY}".encode())) == b"Invalid header [token]"
-    assert pickle.loads(pickle.dumps(secret)) == secret  # noqa: S301 - our own bytes
+    for each in (secret, provider, _resolved({"KKIAI_API_KEY": CANARY})):
+        assert CANARY.encode() not in pickle.dumps(each)
+        assert copy.copy(each) == copy.deepcopy(each) == each
+    assert pickle.loads(pickle.dumps(provider)) == replace(provider, token=None)  # noqa: S301 - our own bytes
+    sent = provider.for_worker()
+    assert CANARY not in repr(sent)
+    arrived = pickle.loads(pickle.dumps(sent))  # noqa: S301 - likewise
+    assert arrived == provider
+    assert CANARY.encode() not in pickle.dumps(arrived)
 
 
 @pytest.mark.parametrize("name", ["provider", "token", "model", "home"])

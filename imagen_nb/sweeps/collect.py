@@ -218,10 +218,10 @@ def collect_on(
 
     None where the executor takes no more work, or its worker died: then it is to be collected elsewhere.
     """
-    deadline = time.monotonic() + timeout + DOWNLOAD_S
+    deadline = Deadline.after(timeout).end
     try:
         future = executor.submit(
-            collect, provider, home, prediction, timeout=timeout, history=history, typical=typical, had=had
+            collect, provider.for_worker(), home, prediction, timeout=timeout, history=history, typical=typical, had=had
         )
         while not stop.is_set() and time.monotonic() < deadline:
             with suppress(FutureTimeoutError, TimeoutError):

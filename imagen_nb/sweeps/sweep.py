@@ -14,9 +14,10 @@ from dataclasses import replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, overload
 
-from imagen_nb.errors import Hint, ImagenError, LogError, UncertainError
+from imagen_nb.errors import Hint, ImagenError, LogError, UncertainError, comma_list
+from imagen_nb.log.database import FILE_NAME
 from imagen_nb.log.log import Log
-from imagen_nb.records import Progress, Rendering, Run, Status
+from imagen_nb.records import Progress, Rendering, Request, Run, Status
 from imagen_nb.sweeps.collect import SLICE_S
 from imagen_nb.sweeps.one_request import Job, JobState, RequestDriver, RunOptions, SweepContext
 
@@ -37,7 +38,8 @@ _WHY_NOT_ASKED = {
 class Runs(Sequence[Run]):
     """The runs of one plan that have ended so far, in the plan's order; complete when `is_done`.
 
-    It fills in while they run, and is what the cell shows in the end.
+    It fills in while they run, and is what the cell shows in the end. A copy, and what is pickled, has the runs that
+    had ended and fills in no more: it looks as a sweep of those alone, and `frame()` reads their home's log.
     """
 
     def __init__(self, jobs: Iterable[Job], total: int, options: RunOptions, context: SweepContext) -> None:
@@ -46,6 +48,8 @@ class Runs(Sequence[Run]):
         self._jobs = iter(jobs)
         self._options = options
         self._context = context
+        self._log: Log | None = context.log
+        self._home = context.log.home
         self._stop = threading.Event()
         self._driver = RequestDriver(options, context, self._stop, is_single=total == 1)
         self._source = threading.Lock()
@@ -59,6 +63,21 @@ class Runs(Sequence[Run]):
         self._progress = Progress(total=total)
         self._ended: list[tuple[int, Run]] = []
         self._sorted: list[Run] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled and copied: values alone."""
+        with self._changed:
+            ended, now = list(self._ended), self.progress()
+        if now.state != "ended":
+            now = replace(now, total=now.done, in_flight=0, left=None, state="ended", message=None)
+        return {"ended": ended, "progress": now, "error": self.error, "home": self._home}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.error, self._ended, self._home = state["error"], state["ended"], state["home"]
+        self._progress: Progress = state["progress"]
+        self._log, self._sorted = None, None
+        self._changed, self._stop = threading.Condition(), threading.Event()
+        self._began, self._ended_at = 0.0, self._progress.elapsed
 
     def start(self) -> Runs:
         """Begin; returns at once. Raises `ImagenError` where the system gives not one thread."""
@@ -175,6 +194,12 @@ class Runs(Sequence[Run]):
     def __iter__(self) -> Iterator[Run]:
         return iter(list(self._in_order()))
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Runs) and len(self) == len(other) and list(self) == list(other)
+
+    def __hash__(self) -> int:
+        return hash(self._home)  # what stays as it is while they fill in
+
     def _in_order(self) -> list[Run]:
         with self._changed:
             if self._sorted is None:
@@ -185,14 +210,18 @@ class Runs(Sequence[Run]):
         """These runs as rows of the log, in the plan's order."""
         from imagen_nb.log.frame import frame
 
-        log, ids = self._context.log, [run.id for run in self._in_order()]
+        log, ids = self._log, [run.id for run in self._in_order()]
         try:
-            rows = frame(log, ids=ids)
+            rows = None if log is None else frame(log, ids=ids)
         except LogError:
-            if not log.is_there:
+            if log is None or not log.is_there:
                 raise
-            with Log(log.home) as again:  # it was closed with its workspace, and can be read still
+            rows = None
+        if rows is None and (self._home / FILE_NAME).is_file():
+            with Log(self._home) as again:  # these are a copy, or the log was closed with its workspace
                 rows = frame(again, ids=ids)
+        if rows is None or not set(ids) <= set(rows.index):
+            raise LogError(f"the log of these runs is not in {self._home}", "They are here as values: list(runs).")
         ordered: pd.DataFrame = rows.loc[ids]
         return ordered
 

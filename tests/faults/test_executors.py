@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from ledger import books, until
 from origin import Origin
+from providers import CANARY
 
 from imagen_nb.records import Status
 from imagen_nb.workspace import Workspace
@@ -42,6 +44,24 @@ class Strange(Executor):
 
 def _breaking(error: BaseException) -> Strange:
     return Strange(lambda future, _: future.set_exception(error))
+
+
+class Packing(Executor):
+    """An executor that sends its tasks as bytes, which it keeps, to a thread."""
+
+    def __init__(self) -> None:
+        self.tasks: list[bytes] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.tasks.append(pickle.dumps((fn, args, kwargs)))
+        future: Future[Any] = Future()
+
+        def work() -> None:
+            fn, args, kwargs = pickle.loads(self.tasks[-1])  # noqa: S301 - our own bytes
+            future.set_result(pickle.loads(pickle.dumps(fn(*args, **kwargs))))  # noqa: S301 - likewise
+
+        threading.Thread(target=work, daemon=True).start()
+        return future
 
 
 class Closed(Executor):
@@ -86,3 +106,14 @@ def test_an_executor_that_never_comes_to_it_is_given_up_on(
         go.set()
     assert (run.status, run.error_code) == (Status.CANCELED, "timeout")
     assert api.bills[0].canceled is not None
+
+
+def test_nothing_but_a_workers_task_carries_the_token(ws: Workspace, api: Origin) -> None:
+    """It asks with it elsewhere; settings, providers, runs and what they came to are pickled without."""
+    api.latency = 0.1
+    executor = Packing()
+    runs = ws.run(ws.plan("a fox"), executor=executor, hold=0)
+    assert [run.status for run in runs] == [Status.SUCCEEDED]
+    assert [CANARY.encode() in task for task in executor.tasks] == [True]
+    for kept in (ws.settings, ws.provider, runs, list(runs), runs.frame(), pickle.loads(executor.tasks[0])[1]):  # noqa: S301 - our own
+        assert CANARY.encode() not in pickle.dumps(kept)

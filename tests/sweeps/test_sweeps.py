@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -16,11 +19,20 @@ from ledger import until
 from origin import Origin
 
 from imagen_nb.api.model_specs import ModelSpecs
-from imagen_nb.errors import AuthenticationError, CreditError, ImagenError, InputError, RejectedError, UncertainError
+from imagen_nb.errors import (
+    AuthenticationError,
+    CreditError,
+    ImagenError,
+    InputError,
+    LogError,
+    RejectedError,
+    UncertainError,
+)
 from imagen_nb.log.log import Log
 from imagen_nb.planning.models import unknown_spec
 from imagen_nb.records import Status
 from imagen_nb.simulator import Simulator
+from imagen_nb.sweeps.sweep import Runs
 from imagen_nb.workspace import Workspace
 
 
@@ -326,3 +338,39 @@ def test_a_closed_workspace_leaves_no_lock_and_no_unfinished_file(home: Path, si
             ws.generate("a fox")
     assert list((home / "sessions").glob("*.lock")) == []
     assert not any((home / "temp").iterdir())
+
+
+@pytest.mark.parametrize("send", [copy.copy, copy.deepcopy, lambda runs: pickle.loads(pickle.dumps(runs))])  # noqa: S301 - our own
+def test_runs_travel_as_values(workspace: Workspace, send: Callable[[Runs], Runs]) -> None:
+    """Copied or pickled they are the same runs, look the same and find their rows, also when the workspace is shut."""
+    runs = workspace.run(workspace.plan("a {fox|owl [fail]}"))
+    workspace.close()
+    sent = send(runs)
+    assert sent == runs
+    assert hash(sent) == hash(runs)
+    assert [run.request.prompt for run in sent] == ["a fox", "a owl [fail]"]
+    assert sent._repr_mimebundle_() == runs._repr_mimebundle_()
+    assert repr(sent.wait().cancel()) == repr(runs)
+    assert list(sent.as_completed()) == list(runs.as_completed())
+    assert sent.frame().equals(runs.frame())
+    shutil.rmtree(workspace.home)
+    with pytest.raises(LogError, match="the log of these runs is not in"):
+        send(sent).frame()
+    assert not workspace.home.exists()
+
+
+def test_a_copy_of_what_runs_is_what_had_ended(home: Path) -> None:
+    """It fills in no more and says so of itself, with the error that stopped the sweep; the original goes on."""
+    with Simulator(latency=0.2) as simulator, Workspace(home, provider=simulator.base_url) as ws:
+        runs = ws.submit(ws.plan("a fox {x}", x=["1", "[stuck]"]), jobs=2)
+        until(lambda: len(runs) == 1)
+        sent = pickle.loads(pickle.dumps(runs))  # noqa: S301 - our own
+        assert sent.is_done
+        assert not runs.is_done
+        assert repr(sent) == "<Runs: 1 of 1 ended, 1 succeeded>"
+        assert sent != runs.cancel().wait()
+    with Simulator(token="right") as simulator, Workspace(home, provider=simulator.base_url, token="wrong") as ws:
+        runs = ws.submit(ws.plan("a fox", repeat=3), jobs=1)
+        assert runs.is_done_within(30)
+        with pytest.raises(AuthenticationError, match="token"):
+            copy.deepcopy(runs).wait()
