@@ -22,7 +22,8 @@ Each class has a `code`, the word that the log's `error_code` column carries. IP
 lines, through the `_render_traceback_` protocol, and the cell still fails.
 
 Below the tree stands the wording that messages share: lists of allowed values (`comma_list`), a value in a few letters
-(`brief`), a guess at what was meant (`closest`, `did_you_mean`), and foreign text as it may be shown (`readable`).
+(`brief`), a guess at what was meant (`closest`, `did_you_mean`), and foreign text as it may be shown (`readable`). No
+error repeats what looks like a token, wherever it was given (`mask_tokens`).
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from os.path import commonprefix
 from typing import Any
 
 _MOST_LISTED = 20
+_TOKEN = re.compile(r"\b(?:r8_\w+|sk-[\w-]{16,}|(?=\w*[a-z])(?=\w*[A-Z])(?=\w*[0-9])\w{32,})", re.ASCII)
 _SHOWN_AS_WRITTEN = (str, int, float, bool, list, tuple, dict)
 _UNREADABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -65,10 +67,11 @@ class _TwoLines(BaseException):
     hint = ""
 
     def __init__(self, message: str, hint: str | None = None) -> None:
+        message = mask_tokens(message)
         super().__init__(message)
         self.message = message
         if hint is not None:
-            self.hint = hint
+            self.hint = mask_tokens(hint)
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message
@@ -247,8 +250,18 @@ def brief(value: object, *, width: int = 60) -> str:
     """A plain value as Python would write it, cut to at most `width` characters; of anything else its type alone."""
     if value is None:
         return "nothing"
-    text = repr(value) if isinstance(value, _SHOWN_AS_WRITTEN) else f"a {type(value).__name__}"
+    text = mask_tokens(repr(value)) if isinstance(value, _SHOWN_AS_WRITTEN) else f"a {type(value).__name__}"
     return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def mask_tokens(text: str) -> str:
+    """The text with `[token]` for each word that looks like a provider's token; the same text where none does.
+
+    A token begins as those of known services do, or has 32 letters and digits or more, some of them large, some small:
+    neither a hash, a UUID nor a prediction's id has both.
+    """
+    is_ours = isinstance(text, Hint)  # and so repeats nothing that was given
+    return text if is_ours or not _TOKEN.search(text) else _TOKEN.sub("[token]", text)
 
 
 def encodable(text: str) -> str:

@@ -430,6 +430,15 @@ ROWS: dict[int, Row] = {
             "tests/frames/test_export.py::test_a_folder_says_where_strange_pictures_came_from",
         ),
     ),
+    56: Row(
+        "a token given as provider, model, home, name, label or word of a magic",
+        "what looks like one is masked in every error",
+        (
+            f"{TYPED}test_a_token_in_the_wrong_place_is_not_repeated",
+            f"{TYPED}test_a_token_typed_in_a_wrong_place_is_not_repeated",
+            f"{TYPED}test_a_token_on_the_command_line_is_not_repeated",
+        ),
+    ),
 }
 
 
