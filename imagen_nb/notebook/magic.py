@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from copy import copy
+from inspect import currentframe
 from io import StringIO
 from itertools import pairwise
 from tokenize import NAME
@@ -92,8 +93,9 @@ class ImagenMagics(Magics):
         try:
             # what was asked for: any mistake ends the cell here, before anything is sent
             workspace = self.workspace()
+            variables = slot_variables(self._shell, local_ns, is_cell=cell is not None)
             keywords = options.plan_keywords(prompt, workspace.spec)
-            plan = workspace.plan([prompt], namespace=slot_variables(self._shell, local_ns), **keywords)
+            plan = workspace.plan([prompt], namespace=variables, **keywords)
             self.print_notices(workspace)
             left = workspace.remaining(plan, options.experiment) if options.resume else plan
             if options.dry_run:
@@ -262,8 +264,16 @@ def read_call(line: str, cell: str | None) -> tuple[Options, str]:
     return options, prompt
 
 
-def slot_variables(shell: Any, local: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What a slot may name: the notebook's own variables, not IPython's, and those of the function one is in."""
+def slot_variables(shell: Any, local: Mapping[str, Any] | None, *, is_cell: bool = False) -> dict[str, Any]:
+    """What a slot may name: the notebook's own variables, not IPython's, and those of the function one is in.
+
+    IPython hands those to a line magic. A cell magic gets the notebook's alone, and has to look who called it.
+    """
+    if is_cell:
+        frame = currentframe()
+        while frame is not None and frame.f_code is not type(shell).run_cell_magic.__code__:
+            frame = frame.f_back
+        local = frame.f_back.f_locals if frame is not None and frame.f_back is not None else local
     hidden, nothing = shell.user_ns_hidden, object()
     own = {name: value for name, value in shell.user_ns.items() if value is not hidden.get(name, nothing)}
     return own if local is None or local is shell.user_ns else {**own, **local}

@@ -102,6 +102,19 @@ def test_slots_name_what_a_function_knows(notebook: Session, simulator: Simulato
     assert prompts(simulator) == ["a blue fox in snow"]
 
 
+def test_a_cell_names_what_a_function_knows(notebook: Session, simulator: Simulator) -> None:
+    """A cell magic that a function runs sees that function's variables, before the notebook's, as a line magic does."""
+    notebook.run("animal, place = 'owl', 'snow'")
+    notebook.run(
+        "def ask(animal):\n    return get_ipython().run_cell_magic('imagen', '-q', 'a {animal} in {place}')\nask('fox')"
+    )
+    assert notebook.error is None
+    notebook.run("%%imagen -q\na {animal} in {place}")
+    notebook.run("%%capture\n%imagen -q a {animal} at dusk")
+    assert notebook.error is None
+    assert prompts(simulator) == ["a fox in snow", "a owl in snow", "a owl at dusk"]
+
+
 def test_experiment_tag_and_resume(notebook: Session, simulator: Simulator) -> None:
     """Runs are grouped and labelled in the log; --resume sends nothing that succeeded before."""
     notebook.run("%imagen -e zoo -t 'first try' --vary animal=fox|owl a {animal}")
