@@ -8,14 +8,28 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.errors import InputError
+from imagen_nb.errors import InputError, ProviderError
 from imagen_nb.planning.values import label, mapping, positive_number, whole_number
-from imagen_nb.settings import JOBS, THUMBNAIL_PX, TIMEOUT_S, Provider, Settings, login_provider, remember, resolve
+from imagen_nb.settings import (
+    JOBS,
+    SIMULATOR,
+    THUMBNAIL_PX,
+    TIMEOUT_S,
+    Provider,
+    Secret,
+    Settings,
+    login_provider,
+    remember,
+    resolve,
+)
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -130,7 +144,7 @@ class Workspace:
     def provider(self) -> Provider:
         """Who answers; the simulator is started when it is first needed."""
         named = self.settings.provider
-        return replace(named, base_url=_simulator_url()) if named.is_simulator else named
+        return _simulator_provider() if named.is_simulator else named
 
     @property
     def _opened(self) -> _OpenParts:
@@ -382,18 +396,25 @@ def _wait(runs: Runs) -> Runs:
 
 
 _simulator_lock = threading.Lock()
-_simulator: Any = None
+_simulator: tuple[Any, Provider] | None = None
 
 
-def _simulator_url() -> str:
-    """The base URL of this process's simulator, started on first use; it ends with the process."""
+def _simulator_provider() -> Provider:
+    """This process's simulator, started on first use; it ends with the process.
+
+    It asks for a token of its own, since whoever else works on this machine may reach its port.
+    """
     global _simulator  # noqa: PLW0603 - one server a process is enough
     with _simulator_lock:
         if _simulator is None:
+            import secrets
+
             from imagen_nb.simulator import Simulator
 
-            _simulator = Simulator()
-        return str(_simulator.base_url)
+            token = secrets.token_hex()
+            started = Simulator(token=token)
+            _simulator = started, Provider(SIMULATOR, started.base_url, Secret(token))
+        return _simulator[1]
 
 
 # The workspace that a notebook's cells share: the magic, the panel and the package's functions all use it.

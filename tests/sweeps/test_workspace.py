@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+import requests
 
 from imagen_nb.errors import LogError
 from imagen_nb.log.log import Log
@@ -65,3 +66,19 @@ def test_runs_show_themselves(home: Path, simulator: Simulator, capsys: pytest.C
     with Workspace(home, provider=simulator.base_url) as ws:
         ws.run(ws.plan("a {fox|owl}")).show()
     assert "2 of 2" in capsys.readouterr().out
+
+
+def test_the_simulator_of_this_process_answers_nobody_else(home: Path) -> None:
+    """Others on this machine can reach its port, and read no prompt there; its token is in no file."""
+    with Workspace(home) as ws:
+        run = ws.generate("a fox in a letter")
+        url = ws.provider.base_url
+        for path in ("/v1/predictions", f"/v1/predictions/{run.prediction_id}"):
+            for headers in ({}, {"Authorization": "Bearer "}, {"Authorization": "Bearer simulator"}):
+                reply = requests.get(f"{url}{path}", headers=headers, timeout=10)
+                assert reply.status_code == 401
+                assert "fox" not in reply.text
+        assert ws.provider.token is not None
+        token = ws.provider.token.reveal()
+        assert token not in repr(vars(ws)) + repr(ws.provider)
+        assert [path for path in home.rglob("*") if path.is_file() and token.encode() in path.read_bytes()] == []
