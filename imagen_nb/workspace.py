@@ -16,7 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.errors import InputError, ProviderError
+from imagen_nb.errors import InputError, ProviderError, SettingsError
 from imagen_nb.planning.values import label, mapping, positive_number, whole_number
 from imagen_nb.settings import (
     JOBS,
@@ -97,6 +97,7 @@ class Workspace:
         from imagen_nb.views.pictures import set_card_px
 
         self.settings: Settings = resolve(provider=provider, token=token, model=model, home=home)
+        self._asked = (provider, model) if token is None else None
         del token  # a verbose traceback prints what a frame still holds
         self.model = check_model_name(self.settings.model)
         self.jobs = whole_number("jobs", jobs)
@@ -139,6 +140,18 @@ class Workspace:
     def home(self) -> Path:
         """The folder with the log and the images."""
         return self.settings.home
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the environment still names the provider, token and model that this was opened with."""
+        if self._asked is None:
+            return True
+        try:
+            provider, model = self._asked
+            now = resolve(provider=provider, model=model, home=self.home)
+        except SettingsError:
+            return False  # whoever opens the next one is told
+        return (now.provider, now.model) == (self.settings.provider, self.settings.model)
 
     @property
     def provider(self) -> Provider:
@@ -430,17 +443,39 @@ _opener: Opener | None = None
 def default_workspace() -> Workspace:
     """The notebook's workspace, opened on first use: as the notebook's extension is configured, else the environment.
 
-    One whose log was deleted or moved away is dropped, and a notice of the new one says so. Raises `SettingsError`.
+    One whose log was deleted or moved away is dropped, and so is one for which the environment names another provider,
+    token or model by now; a notice of the new one says so. Raises `SettingsError`.
     """
     global _default  # noqa: PLW0603 - one notebook, one default workspace
     with _lock:
         old = _default
         is_lost = old is not None and old.is_open and not old.log.is_there
         current = None if is_lost else old
-        _default = _opener(current) if _opener is not None else current or Workspace()
+        _default = _opener(current) if _opener is not None else renew(current)
         if is_lost and old is not None:
             _default.notices.append(f"The log in {old.home} was moved or deleted; a new one is begun.")
         return _default
+
+
+def renew(current: Workspace | None, **options: Any) -> Workspace:
+    """The workspace where the environment still says what it was opened with; else a new one in its home.
+
+    A notice of the new one says what is another now. `options` are those of `Workspace` for a new one.
+    """
+    if current is not None and current.is_current:
+        return current
+    if current is None:
+        return Workspace(**options)
+    made = Workspace(**{"home": current.home, **options})
+    old, new = current.settings, made.settings
+    changes = []
+    if new.provider != old.provider:
+        token = " with another token" if new.provider.name == old.provider.name else ""
+        changes.append(f"{new.provider.name} answers{token}")
+    if new.model != old.model:
+        changes.append(f"the model is {new.model}")
+    made.notices.append(f"The environment has changed: from here on {' and '.join(changes)}.")
+    return made
 
 
 def set_default_workspace(workspace: Workspace | None) -> None:

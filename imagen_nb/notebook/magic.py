@@ -209,15 +209,16 @@ class ImagenMagics(Magics):
         return default_workspace()
 
     def choose_workspace(self, current: Workspace | None) -> Workspace:
-        """The current workspace where it is what the settings here ask for, else a new one. Raises `SettingsError`."""
-        from imagen_nb.workspace import Workspace
+        """The current workspace where it is what the settings here and the environment ask for, else a new one.
+
+        Raises `SettingsError`.
+        """
+        from imagen_nb.workspace import renew
 
         values = {name: copy(getattr(self, name)) for name in _WORKSPACE_SETTINGS}
         wanted = {name: value for name, value in values.items() if value != self.trait_defaults(name)}
         is_right = wanted == self._chosen_settings and (not wanted or current is self._chosen)
-        if current is not None and is_right:
-            return current
-        self._chosen = Workspace(**wanted)
+        self._chosen = renew(current if is_right else None, **wanted)
         self._chosen_settings = wanted
         return self._chosen
 

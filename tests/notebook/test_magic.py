@@ -20,6 +20,7 @@ from imagen_nb import errors
 from imagen_nb.planning.options import manual
 from imagen_nb.planning.plan import Plan
 from imagen_nb.records import Run, Status
+from imagen_nb.settings import KnownProvider
 from imagen_nb.simulator import Simulator
 from imagen_nb.sweeps.sweep import Runs
 
@@ -349,6 +350,49 @@ def test_settings_are_listed(notebook: Session) -> None:
     notebook.run("%config ImagenMagics")
     for name in ("model", "provider", "home", "jobs", "confirm_above", "budget", "prices", "thumbnail"):
         assert f"ImagenMagics.{name}=" in notebook.out
+
+
+def test_a_token_set_after_the_first_cell_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token variable set, changed or taken away counts from the next cell on, and one line says so, once."""
+    monkeypatch.chdir(tmp_path)
+    with session(tmp_path) as notebook, Origin(token="r8_one") as origin:
+        monkeypatch.setattr(
+            "imagen_nb.settings.KNOWN_PROVIDERS", {"replicate": KnownProvider(origin.base_url, "REPLICATE_API_TOKEN")}
+        )
+        notebook.run("%imagen -q a fox")
+        assert origin.bills == []
+        said = []
+        for token in ("r8_two", "r8_one"):
+            notebook.run(f"import os; os.environ['REPLICATE_API_TOKEN'] = '{token}'")
+            notebook.run("%imagen -q an owl")
+            said.append(notebook.out.splitlines()[0])
+        assert said == [
+            "The environment has changed: from here on replicate answers.",
+            "The environment has changed: from here on replicate answers with another token.",
+        ]
+        notebook.run("%imagen -q a cat")
+        assert notebook.out == ""
+        assert [bill.input["prompt"] for bill in origin.bills] == ["an owl", "a cat"]
+        notebook.run("del os.environ['REPLICATE_API_TOKEN']; os.environ['IMAGEN_NB_MODEL'] = 'google/imagen-4-fast'")
+        plan = notebook.run("%imagen --dry-run a fox")
+        assert "from here on simulator answers and the model is google/imagen-4-fast." in notebook.out
+        assert plan.models == ("google/imagen-4-fast",)
+        assert set(notebook.run("%imagen_log")["provider"]) == {"simulator", "replicate"}
+
+
+def test_a_workspace_that_was_given_its_settings_keeps_them(notebook: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `%config` names, and a folder that another one was entered from, are not changed by the environment."""
+    notebook.run("%config ImagenMagics.provider = 'simulator'")
+    notebook.run("%imagen --dry-run a fox")
+    monkeypatch.setenv("REPLICATE_API_TOKEN", "r8_canary")
+    notebook.run("import os; os.mkdir('elsewhere'); os.chdir('elsewhere')")
+    notebook.run("%imagen --dry-run a fox")
+    assert "environment" not in notebook.out
+    from imagen_nb.workspace import default_workspace
+
+    monkeypatch.setenv("IMAGEN_NB_MODEL", "google/imagen-4-fast")
+    home = default_workspace().home
+    assert home.parent.name != "elsewhere"
 
 
 def test_simulator_says_so_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
