@@ -1,8 +1,8 @@
 """A laboratory for text-to-image prompts in Jupyter: a magic, a panel, and a durable log that is a DataFrame.
 
 `%load_ext imagen_nb` loads the magics. In Python: `generate` makes one image, `plan` and `run` an experiment, `frame`
-is the log. They use the notebook's default workspace; `Workspace` opens another. Importing this module does nothing
-but define names: what is heavy is imported when it is first used.
+is the log. They use the notebook's default workspace; `Workspace` opens another. Importing this module does little but
+define names: what is heavy is imported when it is first used, and every DataFrame has `.imagen` once pandas is.
 
 The rest of this text is the map of the house, for who works on it. A prompt goes one way, room by room:
 
@@ -24,6 +24,7 @@ The rooms, from above to below; a room imports only from those below it (pyproje
     settings.py    who answers, with which token
     records.py     the nouns that travel, and the list of the log's columns
     files.py       a file written whole or not at all
+    hook.py        gives every DataFrame its `.imagen` when pandas is imported
     errors.py      what can go wrong, as a tree, and the words to say it in
     simulator/     a provider on this machine that speaks the same HTTP and imports nothing of the above
 
@@ -41,6 +42,8 @@ from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from imagen_nb.hook import watch_pandas
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -167,3 +170,6 @@ def unload_ipython_extension(ipython: Any) -> None:
     from imagen_nb.notebook import unload_ipython_extension as unload
 
     unload(ipython)
+
+
+watch_pandas()

@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import imagen_nb
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -73,6 +75,50 @@ def test_import_touches_no_file_network_or_environment(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "IMAGEN_NB_PROVIDER": "no such provider"}
     subprocess.run([sys.executable, "-c", WATCH], check=True, cwd=tmp_path, env=environment)
     assert not list(tmp_path.iterdir())
+
+
+HELPER = "import pandas as pd\n\ndef look(): return type(pd.DataFrame({'a': [1]}).imagen).__name__\n"
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import imagen_nb, helper; print(helper.look())",
+        "import helper, imagen_nb; print(helper.look())",
+        "import imagen_nb, importlib.util as u; u.find_spec('pandas'); import helper; print(helper.look())",
+        "from imagen_nb import plan; import pandas, inspect, helper; inspect.getsource(pandas); print(helper.look())",
+        "import imagen_nb, pandas.io.json, helper; print(helper.look())",
+    ],
+)
+def test_frames_have_pictures_whoever_imports_pandas(tmp_path: Path, program: str) -> None:
+    """In a script that imported the package, before pandas or behind it, a frame of any module has `.imagen`."""
+    (tmp_path / "helper.py").write_text(HELPER)
+    watched = f"import sys; before = list(sys.meta_path); {program}; assert sys.meta_path == before"
+    done = subprocess.run(
+        [sys.executable, "-c", watched], capture_output=True, text=True, check=True, cwd=tmp_path, env=path_to(tmp_path)
+    )
+    assert done.stdout == "ImagenAccessor\n"
+
+
+def test_pandas_that_cannot_be_imported_fails_as_it_would(tmp_path: Path) -> None:
+    """Its own error comes through, and the next try is watched again."""
+    (tmp_path / "pandas.py").write_text("raise ImportError('broken')")
+    program = (
+        "import imagen_nb\n"
+        "for _ in range(2):\n"
+        "    try: import pandas\n"
+        "    except ImportError as error: print(error)\n"
+        "import os, sys; os.remove('pandas.py'); sys.path_importer_cache.clear(); import pandas\n"
+        "print(pandas.DataFrame().imagen is not None)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path, env=path_to(tmp_path)
+    )
+    assert done.stdout == "broken\nbroken\nTrue\n"
+
+
+def path_to(folder: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def test_no_room_is_called_like_a_public_name() -> None:

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 from IPython.core.completer import context_matcher
 
 from imagen_nb import workspace
+from imagen_nb.hook import unwatch_pandas, watch_pandas
 from imagen_nb.notebook.magic import ImagenMagics, keep_prompts_whole
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ _additions: WeakKeyDictionary[Any, Addition] = WeakKeyDictionary()
 
 
 def load(shell: Any) -> None:
-    """Add the magics, their completion, live displays, and prompts that arrive whole.
+    """Add the magics, their completion, live displays, `df.imagen`, and prompts that arrive whole.
 
     The default workspace is from now on the one that `%config ImagenMagics` asks for, whoever uses it.
     """
@@ -65,7 +66,7 @@ def load(shell: Any) -> None:
     matcher: Callable[..., Any] = context_matcher(priority=_FIRST, identifier="imagen_nb")(match)
     shell.Completer.custom_matchers.append(matcher)
     shell.input_transformers_cleanup.append(keep_prompts_whole)
-    shell.events.register("pre_run_cell", import_accessor)
+    watch_pandas()
     formatters = shell.display_formatter
     formatters.ipython_display_formatter.for_type_by_name("imagen_nb.sweeps.sweep", "Runs", show_runs)
     formatters.mimebundle_formatter.for_type_by_name("imagen_nb.frames.compare", "Comparison", render_comparison)
@@ -85,7 +86,7 @@ def unload(shell: Any) -> None:
     workspace.remove_workspace_opener(addition.magics.choose_workspace)
     shell.Completer.custom_matchers.remove(addition.matcher)
     shell.input_transformers_cleanup.remove(keep_prompts_whole)
-    shell.events.unregister("pre_run_cell", import_accessor)
+    unwatch_pandas()
     formatters = shell.display_formatter
     formatters.ipython_display_formatter.pop("imagen_nb.sweeps.sweep.Runs", None)
     formatters.mimebundle_formatter.pop("imagen_nb.frames.compare.Comparison", None)
@@ -95,12 +96,3 @@ def limits(shell: Any) -> dict[str, Any]:
     """The options of a panel that the shell's magics are configured with; none where they are not loaded."""
     addition = None if shell is None else _additions.get(shell)
     return {} if addition is None else addition.magics.limits
-
-
-def import_accessor(info: Any) -> None:
-    """Give DataFrames their `.imagen` before a cell that has the word; pandas is not imported for any other.
-
-    Frames of the log have it by themselves; this is for those that never came from there.
-    """
-    if ".imagen" in (info.raw_cell or ""):
-        import imagen_nb.accessor  # noqa: F401 - registers the accessor

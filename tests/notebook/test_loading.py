@@ -77,6 +77,23 @@ def test_frames_have_pictures(tmp_path: Path) -> None:
     assert "imagen_nb.frames.compare" in live
 
 
+def test_unloading_lets_pandas_alone(tmp_path: Path) -> None:
+    """After `%unload_ext` the import of pandas is not watched any more, and after loading again it is."""
+    program = (
+        "import sys; from IPython.core.interactiveshell import InteractiveShell; shell = InteractiveShell.instance();"
+        "before = list(sys.meta_path);"
+        "shell.run_line_magic('load_ext', 'imagen_nb'); assert len(sys.meta_path) == len(before) + 1;"
+        "shell.run_line_magic('unload_ext', 'imagen_nb'); assert sys.meta_path == before;"
+        "import pandas; assert not hasattr(pandas.DataFrame, 'imagen');"
+        "shell.run_line_magic('load_ext', 'imagen_nb'); assert sys.meta_path == before;"
+        "print(type(pandas.DataFrame().imagen).__name__)"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    environment = {"IPYTHONDIR": str(tmp_path), "HOME": str(tmp_path), "PATH": ""}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=environment)
+    assert done.stdout.splitlines()[-1] == "ImagenAccessor"
+
+
 def snapshot(shell: Any) -> list[list[Any]]:
     return [
         sorted(shell.magics_manager.magics["line"]),
