@@ -1,6 +1,6 @@
 """Outputs, fetched safely: no token, no cookies, no strange hosts, bounded in bytes, pixels and seconds, and whole.
 
-What comes is streamed into a temporary file and believed only when Pillow has decoded all of it.
+What comes is streamed into a temporary file and believed only when `image_files` has found it to be a whole image.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from typing import IO
 from urllib.parse import SplitResult, unquote_to_bytes, urljoin, urlsplit
 
 import requests
-from PIL import GifImagePlugin, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 from urllib3.util import parse_url
 
-from imagen_nb.api.pace import SLICE_S, Sleep, backoff, retry_after, sleep_or_stop
+from imagen_nb.api.image_files import examine
+from imagen_nb.api.pace import Sleep, backoff, retry_after, sleep_or_stop
 from imagen_nb.api.transport import (
     LATER_HINT,
     DeadlineExceeded,
@@ -42,11 +42,6 @@ from imagen_nb.api.transport import (
 from imagen_nb.errors import ImageError, ImageGoneError, ImagenError, LogError, UncertainError
 from imagen_nb.files import write_hint
 from imagen_nb.settings import is_loopback
-
-try:
-    from PIL import AvifImagePlugin
-except ImportError:  # pragma: no cover - Pillow before 11.3
-    AvifImagePlugin = None  # type: ignore[assignment]
 
 BYTE_CAP = 64 * 1024 * 1024
 """The most bytes of one output that are read."""
@@ -336,102 +331,3 @@ def _is_public(host: str) -> bool:
     return isinstance(address, ipaddress.IPv4Address) or (
         address in _GLOBAL_V6 and address.sixtofour is None and address.teredo is None
     )
-
-
-# -- whether a file is a whole image of a sane size: by its first bytes, its header, and a decode to the last row ----
-
-PIXEL_CAP = 64 * 1024 * 1024
-"""The most pixels of an image that is decoded."""
-
-IMAGE_HINT = "Nothing was kept of it; send the request again for a new image."
-
-_decoding = threading.BoundedSemaphore(2)
-"""No more images than this are decoded at once, since each needs memory for its pixels."""
-
-
-@dataclass(frozen=True, slots=True)
-class ImageInfo:
-    """What an image file is: pixels and MIME type."""
-
-    width: int
-    height: int
-    mime: str
-
-
-@dataclass(frozen=True, slots=True)
-class _ImageFormat:
-    """`start` matches the first bytes of such a file, and a whole one has `tail` near its end.
-
-    `opener` is Pillow's own class: `Image.open` would warn at a size of its own choosing before we can refuse.
-    """
-
-    mime: str
-    start: re.Pattern[bytes]
-    opener: Callable[[IO[bytes]], ImageFile.ImageFile] | None
-    tail: bytes = b""
-
-
-_FORMATS = (
-    _ImageFormat("image/jpeg", re.compile(rb"\xff\xd8\xff"), JpegImagePlugin.JpegImageFile, b"\xff\xd9"),
-    _ImageFormat("image/png", re.compile(rb"\x89PNG\r\n\x1a\n"), PngImagePlugin.PngImageFile, b"IEND"),
-    _ImageFormat("image/gif", re.compile(rb"GIF8[79]a"), GifImagePlugin.GifImageFile),
-    _ImageFormat("image/webp", re.compile(rb"RIFF.{4}WEBP", re.DOTALL), WebPImagePlugin.WebPImageFile),
-    _ImageFormat(
-        "image/avif", re.compile(rb".{4}ftypavi[fs]", re.DOTALL), getattr(AvifImagePlugin, "AvifImageFile", None)
-    ),
-)
-
-
-def examine(path: Path, seconds_left: Callable[[], float]) -> ImageInfo:
-    """What the image in the file is, once all of it was decoded.
-
-    `seconds_left` may raise. Raises `ImageError` for anything but a whole JPEG, PNG, WebP, GIF or AVIF of at most 64
-    megapixels.
-    """
-    with path.open("rb") as file:
-        start = file.read(512)
-        kind = next((each for each in _FORMATS if each.start.match(start)), None)
-        if kind is None or kind.opener is None:
-            raise ImageError(f"an output is not an image: {_guess(start)}", IMAGE_HINT)
-        file.seek(0)
-        while not _decoding.acquire(timeout=min(SLICE_S, seconds_left())):
-            continue
-        try:
-            width, height = _decode(file, kind)
-        except ImageError:
-            raise
-        except Exception as failure:  # noqa: BLE001 - what a decoder raises at broken data is not listed anywhere
-            reason = str(failure).splitlines()[0][:80] if str(failure) else type(failure).__name__
-            raise ImageError(f"an output is not a whole image: {reason}", IMAGE_HINT) from None
-        finally:
-            _decoding.release()
-    return ImageInfo(width, height, kind.mime)
-
-
-def _decode(file: IO[bytes], kind: _ImageFormat) -> tuple[int, int]:
-    """Width and height of an image that is whole."""
-    assert kind.opener is not None  # noqa: S101 - the caller looked
-    with kind.opener(file) as image:
-        width, height = image.size
-        if width * height > PIXEL_CAP:
-            message = f"an output has {width} x {height} pixels, more than are decoded here"
-            raise ImageError(message, "It was not kept.")
-        # A JPEG's data is read to its end at any scale; an eighth needs a fraction of the time and the memory.
-        image.draft("L", (1, 1))
-        image.load()
-    # Looked for by hand: a notebook may have told Pillow to forgive truncated images.
-    file.seek(0, os.SEEK_END)
-    file.seek(max(0, file.tell() - 4096))
-    if kind.tail not in file.read():
-        raise ImageError("an output is not a whole image: its end is missing", IMAGE_HINT)
-    return width, height
-
-
-def _guess(start: bytes) -> str:
-    """What a file seems to be instead, by its first bytes."""
-    start = start.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
-    if not start:
-        return "it is empty"
-    if b"<svg" in start:
-        return "it is SVG, which is not shown"
-    return "it is HTML or XML" if start.startswith(b"<") else "its format is not known"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import math
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import lru_cache
@@ -35,6 +36,10 @@ Names = str | Iterable[str] | None
 """What a user may give for columns: one name, several, or none."""
 
 _MIMES = {".jpg": IMAGE_MIMES["JPEG"], **{f".{name.lower()}": mime for name, mime in IMAGE_MIMES.items()}}
+
+
+_ORIENTATION = 0x0112
+"""EXIF's; from 5 on the sides of a picture are exchanged."""
 
 
 def runs_of(frame: pd.DataFrame) -> list[Run]:
@@ -99,11 +104,14 @@ def _images(row: Mapping[str, Any]) -> tuple[Image, ...]:
 
 @lru_cache(maxsize=4096)
 def _measure(path: str) -> tuple[int, int, int]:
-    """Width, height and bytes from the file's head; zeros where there is no such image."""
+    """Width, height, as one sees them, and bytes from the file's head; zeros where there is no such image."""
+    exif = Pillow.Exif()
     try:
         with open_picture(Path(path)) as image:
-            return (*image.size, Path(path).stat().st_size)
-    except (OSError, ValueError, Pillow.DecompressionBombError):
+            exif.load(image.info.get("exif") or b"")
+            sides = image.size[::-1] if exif.get(_ORIENTATION) in (5, 6, 7, 8) else image.size
+            return (*sides, Path(path).stat().st_size)
+    except (OSError, ValueError, SyntaxError, struct.error, Pillow.DecompressionBombError):
         return 0, 0, 0
 
 

@@ -15,6 +15,7 @@ WORKERS = "tests/faults/test_executors.py::"
 PACE = "tests/faults/test_pace.py::"
 REPLIES = "tests/faults/test_replies.py::"
 IMAGES = "tests/faults/test_images.py::"
+PICTURES = "tests/api/test_image_files.py::"
 ELSEWHERE = "tests/faults/test_elsewhere.py::"
 TEXT = "tests/faults/test_hostile_text.py::"
 KILLED = "tests/faults/test_killed.py::"
@@ -215,6 +216,8 @@ ROWS: dict[int, Row] = {
         (
             f"{IMAGES}test_an_image_cut_short_is_fetched_again",
             f"{IMAGES}test_an_image_that_stays_cut_short_leaves_nothing_behind",
+            f"{PICTURES}test_no_truncation_passes",
+            f"{PICTURES}test_no_truncation_of_what_is_too_large_to_decode_passes",
         ),
     ),
     22: Row(
@@ -404,6 +407,21 @@ ROWS: dict[int, Row] = {
             f"{IMAGES}test_an_image_that_is_gone_is_expired_and_its_request_kept",
         ),
     ),
+    50: Row(
+        "a picture of 38 bytes that needs a gigabyte, of 1 MB that needs 20 s, of a million crumbs",
+        "its structure is read first: refused, or judged by that alone, within 80 MB and the deadline",
+        (
+            f"{MEMORY}test_no_reply_makes_memory_grow",
+            f"{PICTURES}test_no_picture_takes_more_than_80_mb_or_seconds",
+            f"{PICTURES}test_the_largest_allowed_image_is_kept",
+            f"{PICTURES}test_a_jpeg_of_hundreds_of_scans_is_refused_by_its_structure",
+            f"{PICTURES}test_a_jpeg_is_decoded_where_that_takes_a_second_at_most",
+            f"{PICTURES}test_a_png_that_swells_beyond_its_size_is_read_no_further",
+            f"{PICTURES}test_an_avif_is_not_decoded",
+            f"{PICTURES}test_crumbs_without_end_are_refused_and_end_by_the_deadline",
+            f"{PICTURES}test_one_image_is_decoded_at_a_time",
+        ),
+    ),
     51: Row(
         "half a surrogate pair, NUL, controls, direction marks or 100,000 characters in prompt, error, label, note",
         "every exit shows it: cells, pages, terminal, panel and files",
@@ -417,6 +435,19 @@ ROWS: dict[int, Row] = {
             f"{TYPED}test_the_options_of_a_cell_end_where_one_sees_it",
             f"{TYPED}test_a_continued_line_is_sent_whole",
             f"{TYPED}test_a_prompt_does_not_reach_into_the_next_line",
+        ),
+    ),
+    53: Row(
+        "bytes behind a whole picture, a container's brand, a wrong name or type, white space around an address, EXIF",
+        "what decodes whole is whole, and as one sees it",
+        (
+            f"{IMAGES}test_what_decodes_whole_is_whole_and_as_one_sees_it",
+            f"{PICTURES}test_every_variety_of_a_whole_image_is_whole",
+            f"{PICTURES}test_the_pixels_of_any_png_are_counted",
+            f"{PICTURES}test_what_follows_a_whole_image_does_not_count",
+            f"{PICTURES}test_an_avif_may_have_the_brand_of_its_container",
+            f"{PICTURES}test_a_turned_picture_is_measured_as_one_sees_it",
+            "tests/frames/test_runs.py::test_a_turned_picture_is_measured_as_one_sees_it",
         ),
     ),
     54: Row(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import threading
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from origin import Origin, Seen, picture
 from PIL import Image
 from providers import soon
 
-from imagen_nb.api import downloads
+from imagen_nb.api import downloads, image_files
 from imagen_nb.api.downloads import Downloader
 from imagen_nb.errors import UncertainError
 from imagen_nb.records import Status
@@ -113,6 +114,37 @@ def test_what_is_no_image_is_refused_whatever_it_says_it_is(
     assert said in str(run.error)
     assert kept(ws) == []
     assert "<script" not in ws.show(run)["text/html"]
+
+
+def turned() -> bytes:
+    """A JPEG that lies on its side, 64 x 32, and says so."""
+    file, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6
+    Image.linear_gradient("L").resize((64, 32)).save(file, "JPEG", exif=exif)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("act", "size"),
+    [
+        (reply(WHOLE + bytes(9000)), (64, 64)),
+        (reply(picture("PNG") + b"<html>" * 2000), (64, 64)),
+        (reply(picture("PNG"), content_type="image/svg+xml"), (64, 64)),
+        (reply(turned()), (32, 64)),
+    ],
+    ids=["zeros behind a JPEG", "HTML behind a PNG", "a PNG by another name and type", "turned by EXIF"],
+)
+def test_what_decodes_whole_is_whole_and_as_one_sees_it(
+    ws: Workspace, api: Origin, act: Act, size: tuple[int, int]
+) -> None:
+    """Trailing bytes and wrong names cost no picture, and the log has width and height as they are seen."""
+    api.answer = lambda _: {"output": f"  {api.files_url}/files/a.jpg\r\n"}
+    api.fault("file", instead=[act])
+    run = ws.generate("a fox")
+    assert (run.status, run.error) == (Status.SUCCEEDED, None)
+    row = ws.frame().iloc[0]
+    assert (row.width, row.height) == (run.images[0].width, run.images[0].height) == size
+    assert len(api.of("file")) == 1
 
 
 def several(api: Origin, count: int = 4) -> list[str]:
@@ -253,8 +285,7 @@ def test_a_stop_while_others_decode_is_an_error_like_any_other(api: Origin, tmp_
     stop = threading.Event()
     threading.Timer(0.2, stop.set).start()
     with (
-        downloads._decoding,
-        downloads._decoding,
+        image_files._decoding,
         pytest.raises(UncertainError, match="stopped"),
     ):
         Downloader(allow_local=True).fetch(f"{api.base_url}/files/a.jpg", tmp_path, deadline=soon(), stop=stop)

@@ -5,22 +5,42 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import monsters
 import pytest
-from acts import Act, Script, bomb, endless, reply
+from acts import Act, Script, Wire, bomb, endless, reply
 from ledger import books
 from origin import Origin, Seen
+from PIL import features
 
 from imagen_nb.api.http import VALUES_CAP
 
 MOST_MB = 80
+
+
+def lazily(make: Callable[[], bytes]) -> Act:
+    """The reply with what is only made when it is asked for."""
+
+    def act(wire: Wire) -> None:
+        reply(make())(wire)
+
+    return act
+
+
 BOMB = bomb(200)
 MONSTERS: dict[str, tuple[str, Act]] = {
     "a bomb for an image": ("file", BOMB),
     "an endless image": ("file", endless(b"\xff" * 65536, start=b"\xff\xd8\xff")),
     "200 megapixels": ("file", reply(monsters.huge(), content_type="image/png")),
+    "a WebP of 64 megapixels in 38 bytes": ("file", lazily(partial(monsters.webp, 8192))),
+    "a WebP of 4096 x 4096": ("file", lazily(partial(monsters.webp, 4096))),
+    "a WebP of 2048 x 2048": ("file", lazily(partial(monsters.webp, 2048))),
+    "a PNG of 64 megapixels": ("file", lazily(partial(monsters.png, 8192, 8192, bits=8, colour=2))),
+    "a JPEG of 400 scans and 7.6 MB": ("file", lazily(partial(monsters.jpeg_scans, 400, 4096, size=7_600_000))),
+    "a JPEG that needs all its coefficients": ("file", lazily(partial(monsters.jpeg_scans, 12, 4096, subsampling=0))),
+    **({"an AVIF of 4096 x 4096": ("file", lazily(partial(monsters.avif, 4096)))} if features.check("avif") else {}),
     "a bomb for a reply": ("get", BOMB),
     "an endless reply": ("get", endless(b" " * 65536, start=b'{"id": "')),
     "an endless list": ("list", endless(b"[" * 65536)),

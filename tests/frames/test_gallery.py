@@ -11,7 +11,7 @@ from markup import Markup
 from PIL import Image as Pillow
 from sample_runs import frame, run
 
-from imagen_nb.api.downloads import examine
+from imagen_nb.api.image_files import examine
 from imagen_nb.errors import InputError
 from imagen_nb.log.images import Images
 from imagen_nb.records import IMAGE_MIMES, Image

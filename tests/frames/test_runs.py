@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image as Pillow
 from sample_runs import frame, image, run
 
 from imagen_nb.frames.runs import paths_in, runs_of
@@ -110,3 +111,13 @@ def test_nonsense_in_a_column_is_missing_and_not_an_error() -> None:
     shown = runs_of(log)[0]
     assert shown.status is Status.UNKNOWN
     assert (shown.images, shown.rating, shown.created_at, shown.total_s) == ((), None, None, None)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_turned_picture_is_measured_as_one_sees_it(tmp_path: Path, kind: str) -> None:
+    """Where a frame has lost the sizes, the files tell, and EXIF may exchange their sides."""
+    path, exif = tmp_path / f"fox.{kind.lower()}", Pillow.Exif()
+    exif[0x0112] = 8
+    Pillow.new("RGB", (40, 30), "red").save(path, kind, exif=exif)
+    (shown,) = runs_of(pd.DataFrame({"image": [str(path)]}))[0].images
+    assert (shown.width, shown.height) == (30, 40)

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import random
 import re
 import resource
+import struct
 import sys
+import zlib
 from functools import cache
 from pathlib import Path
 
@@ -61,9 +64,57 @@ def _prediction(before: str, filling: bytes, after: str) -> bytes:
 @cache
 def huge() -> bytes:
     """A small PNG file of 200 megapixels."""
+    return png(20_000, 10_000)
+
+
+@cache
+def png(width: int, height: int, *, bits: int = 1, colour: int = 0) -> bytes:
+    """A small PNG file of any size: every row is there, so that nothing but its size speaks against it."""
+    packer, row = zlib.compressobj(9), bytes(1 + math.ceil(width * bits * {0: 1, 2: 3, 6: 4}[colour] / 8))
+    rows = b"".join([*(packer.compress(row) for _ in range(height)), packer.flush()])
+    return png_head(width, height, bits, colour) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def png_head(width: int, height: int, bits: int, colour: int, *, is_interlaced: bool = False) -> bytes:
+    """How a PNG file begins."""
+    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, is_interlaced)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """A chunk of a PNG file."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+@cache
+def webp(side: int) -> bytes:
+    """A WebP of one colour in 38 bytes, whatever its size: only the two numbers in its header tell."""
     file = io.BytesIO()
-    Image.new("1", (20_000, 10_000)).save(file, "PNG")
+    Image.new("RGB", (16, 16), "teal").save(file, "WEBP", lossless=True)
+    data = file.getvalue()
+    packed = int.from_bytes(data[21:25], "little") >> 28 << 28 | (side - 1) << 14 | (side - 1)
+    return data[:21] + packed.to_bytes(4, "little") + data[25:]
+
+
+@cache
+def avif(side: int) -> bytes:
+    """An AVIF of one colour."""
+    file = io.BytesIO()
+    Image.new("RGB", (side, side), "teal").save(file, "AVIF", speed=10)
     return file.getvalue()
+
+
+@cache
+def jpeg_scans(count: int, side: int, *, size: int = 0, subsampling: int = 2) -> bytes:
+    """A progressive JPEG whose last scan comes so often, and that is filled with empty segments to a size in bytes."""
+    file = io.BytesIO()
+    Image.new("RGB", (side, side), "teal").save(file, "JPEG", progressive=True, subsampling=subsampling)
+    data = file.getvalue()
+    starts = [found.start() for found in re.finditer(rb"\xff\xda", data)]
+    scan = data[starts[-1] : -2]
+    filling = b"\xff\xfe\xff\xff" + bytes(65533)
+    before = data[: starts[-1]] + filling * max(0, (size - len(data)) // len(filling))
+    return before + scan * (count - len(starts) + 1) + b"\xff\xd9"
 
 
 def peak_mb() -> float:
