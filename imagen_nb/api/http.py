@@ -15,6 +15,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from http import HTTPStatus
@@ -221,6 +222,9 @@ TEXT_CAP = 4 * 1024 * 1024
 
 Parsed, a text takes up to eight times its bytes."""
 
+NESTED_CAP = 100
+"""The most lists and maps in one another: Python 3.13 reads thousands, and nothing else bears so many."""
+
 VALUES_CAP = 250_000
 """The most values in a reply, counted by the signs between them: parsed, each takes up to a hundred bytes."""
 
@@ -309,10 +313,21 @@ class Reply:
 def read_reply(status: int, headers: Mapping[str, str], text: str) -> Reply:
     """The reply with its JSON parsed, tolerating what is none."""
     date = http_date(headers.get("date"))
-    try:
-        return Reply(status, headers, jsonlib.loads(text), date=date)
-    except (ValueError, RecursionError):
-        return Reply(status, headers, None, text[:TEXT_KEPT], date)
+    with suppress(ValueError, RecursionError):
+        body = jsonlib.loads(text)
+        # Counted only where there are signs enough; a usual reply has a dozen.
+        if text.count("[") + text.count("{") <= NESTED_CAP or not _is_deep(body):
+            return Reply(status, headers, body, date=date)
+    return Reply(status, headers, None, text[:TEXT_KEPT], date)
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether there are more lists and maps in one another than `NESTED_CAP`."""
+    level = [value]
+    for _ in range(NESTED_CAP + 1):
+        level = [each for each in level if isinstance(each, dict | list)]
+        level = [one for each in level for one in (each.values() if isinstance(each, dict) else each)]
+    return bool(level)
 
 
 def is_page(error: ProviderError) -> bool:

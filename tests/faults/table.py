@@ -18,6 +18,7 @@ IMAGES = "tests/faults/test_images.py::"
 PICTURES = "tests/api/test_image_files.py::"
 ELSEWHERE = "tests/faults/test_elsewhere.py::"
 TEXT = "tests/faults/test_hostile_text.py::"
+ANY = "tests/faults/test_any_reply.py::"
 KILLED = "tests/faults/test_killed.py::"
 RESUMING = "tests/faults/test_resuming.py::"
 HOME = "tests/faults/test_home.py::"
@@ -459,6 +460,20 @@ ROWS: dict[int, Row] = {
             "tests/frames/test_gallery.py::test_what_a_provider_may_send_is_what_a_table_may_show",
             "tests/frames/test_export.py::test_a_folder_holds_pictures_alone",
             "tests/frames/test_export.py::test_a_folder_says_where_strange_pictures_came_from",
+        ),
+    ),
+    55: Row(
+        "a reply with numbers, types or nesting of any size, in any field",
+        "the row says what came of it, or an error in our words does",
+        (
+            f"{ANY}test_whatever_a_create_and_its_looks_answer_the_row_ends",
+            f"{ANY}test_whatever_a_list_holds_a_lost_create_ends",
+            f"{ANY}test_whatever_a_list_holds_it_is_read_or_refused",
+            f"{ANY}test_whatever_a_models_page_says_it_is_asked_or_refused",
+            f"{ANY}test_whatever_a_schema_says_plans_are_made_or_refused",
+            f"{ANY}test_whatever_a_reply_says_is_kept_and_shown",
+            f"{ANY}test_whatever_a_refusal_says_is_an_error_in_our_words",
+            f"{ANY}test_a_reply_nested_beyond_measure_is_none",
         ),
     ),
     56: Row(
