@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,8 +65,11 @@ def too_many_requests(wait: float, per_minute: float, burst: int) -> ServerRespo
     return problem(429, detail, headers=headers, retry_after=seconds)
 
 
-def prediction(entry: Entry, now: float, wall: WallClock, outputs: Sequence[str]) -> dict[str, Any]:
-    """The prediction as it stands `now`; `outputs` are the URLs of its files, which it has when it has succeeded."""
+def prediction(entry: Entry, now: float, wall: WallClock, outputs: Sequence[str], origin: str) -> dict[str, Any]:
+    """The prediction as it stands `now`; `outputs` are the URLs of its files, which it has when it has succeeded.
+
+    Its own URLs lead to the service, as those of gateways do; the one of its events, which clients follow, to `origin`.
+    """
     status, is_over, is_removed = entry.status(now), now >= entry.ended, now >= entry.ended + KEPT_S
     url = f"{_API}/predictions/{entry.id}"
     shown: dict[str, Any] = {
@@ -84,7 +87,7 @@ def prediction(entry: Entry, now: float, wall: WallClock, outputs: Sequence[str]
         "urls": {
             "cancel": f"{url}/cancel",
             "get": url,
-            "stream": f"https://stream.replicate.com/v1/files/bcwr-{entry.id * 2}",
+            "stream": f"{origin}/v1/predictions/{entry.id}/stream",
             "web": f"https://replicate.com/p/{entry.id}",
         },
     }
@@ -104,6 +107,18 @@ def prediction(entry: Entry, now: float, wall: WallClock, outputs: Sequence[str]
     if entry.model.is_list and not is_over:
         del shown["output"]
     return shown
+
+
+def events(shown: Mapping[str, Any]) -> ServerResponse:
+    """The server-sent events of a prediction as it is shown: its outputs or its error, and how it ended."""
+    status, output = shown["status"], shown.get("output")
+    told = [("output", each) for each in (output if isinstance(output, list) else [output]) if each]
+    if status == "failed":
+        told.append(("error", json.dumps({"detail": shown["error"]})))
+    reasons = {"succeeded": {}, "failed": {"reason": "error"}}
+    told.append(("done", json.dumps(reasons.get(status, {"reason": status}))))
+    text = "".join(f"event: {name}\nid: {number}\ndata: {data}\n\n" for number, (name, data) in enumerate(told))
+    return ServerResponse(200, text.encode(), "text/event-stream", (("Cache-Control", "no-store"),))
 
 
 def model_page(model: Model) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Every path of the service that the simulator speaks is in `_ROUTES`.
 
 from __future__ import annotations
 
+import base64
 import hmac
 import json
 import math
@@ -90,10 +91,12 @@ class Service:
         except Refusal as refusal:
             return refusal.response
 
-    def prediction(self, entry: Entry) -> dict[str, Any]:
-        """The prediction as the API shows it at this moment."""
-        outputs = [self._origin + path for path in _paths(entry)]
-        return bodies.prediction(entry, self.ledger.clock(), self.wall, outputs)
+    def prediction(self, entry: Entry, *, is_embedded: bool = False) -> dict[str, Any]:
+        """The prediction as the API shows it at this moment; its outputs are addresses, or `data:` URIs."""
+        now, outputs = self.ledger.clock(), [self._origin + path for path in _paths(entry)]
+        if is_embedded and entry.status(now) == "succeeded":
+            outputs = [self._data_uri(entry, index) for index in range(len(outputs))]
+        return bodies.prediction(entry, now, self.wall, outputs, self._origin)
 
     # -- creating ---------------------------------------------------------------------------------------------
 
@@ -121,18 +124,25 @@ class Service:
         entry = self.ledger.create(model, body["input"], version=version, cancel_after=cancel_after(request))
         hold = hold_of(request)
         if hold is None:
-            return bodies.as_json(self.prediction(entry), 201)
+            return bodies.as_json(self.prediction(entry, is_embedded=needs_data(request)), 201)
         is_over = self.ledger.wait(entry, hold.seconds)
         applied = (("Preference-Applied", hold.text),)
-        return bodies.as_json(self.prediction(entry), 201 if is_over else 202, applied)
+        return bodies.as_json(self.prediction(entry, is_embedded=needs_data(request)), 201 if is_over else 202, applied)
 
     # -- all else ---------------------------------------------------------------------------------------------
 
-    def get(self, _request: ServerRequest, prediction_id: str) -> ServerResponse:
-        return bodies.as_json(self.prediction(self._entry(prediction_id)))
+    def get(self, request: ServerRequest, prediction_id: str) -> ServerResponse:
+        return bodies.as_json(self.prediction(self._entry(prediction_id), is_embedded=needs_data(request)))
 
-    def cancel(self, _request: ServerRequest, prediction_id: str) -> ServerResponse:
-        return bodies.as_json(self.prediction(self.ledger.cancel(self._entry(prediction_id))))
+    def cancel(self, request: ServerRequest, prediction_id: str) -> ServerResponse:
+        entry = self.ledger.cancel(self._entry(prediction_id))
+        return bodies.as_json(self.prediction(entry, is_embedded=needs_data(request)))
+
+    def stream(self, _request: ServerRequest, prediction_id: str) -> ServerResponse:
+        """The events of a prediction, all at once when it has ended."""
+        entry = self._entry(prediction_id)
+        self.ledger.wait(entry, LONGEST_HOLD_S)
+        return bodies.events(self.prediction(entry, is_embedded=True))
 
     def page(self, request: ServerRequest) -> ServerResponse:
         span = {name: text for name, text in request.query.items() if name in ("created_after", "created_before")}
@@ -151,6 +161,13 @@ class Service:
         results = [self.prediction(entry) for entry in entries]
         return bodies.as_json({"previous": None, "next": following, "results": results})
 
+    def account(self, _request: ServerRequest) -> ServerResponse:
+        return bodies.as_json({"type": "user", "username": "simulator", "name": "Simulator", "github_url": None})
+
+    def models(self, _request: ServerRequest) -> ServerResponse:
+        results = [bodies.model_page(model) for model in self._models.values()]
+        return bodies.as_json({"previous": None, "next": None, "results": results})
+
     def model(self, _request: ServerRequest, owner: str, name: str) -> ServerResponse:
         return bodies.as_json(bodies.model_page(self._model(owner, name)))
 
@@ -163,23 +180,30 @@ class Service:
         return bodies.as_json(bodies.version_page(model)) if version == model.version_id else bodies.not_found()
 
     def file(self, request: ServerRequest, prediction_id: str, index: str, extension: str) -> ServerResponse:
-        """One picture, painted when it is asked for. A `seed` among the inputs decides it, as it does for a model."""
+        """One picture, painted when it is asked for."""
         entry, now = self._entry(prediction_id), self.ledger.clock()
         is_there = entry.status(now) == "succeeded" and now < entry.ended + bodies.KEPT_S
         if not is_there or request.path not in _paths(entry):
             return bodies.not_found()
+        return ServerResponse(200, self._picture(entry, int(index)), MEDIA[extension], (("Cache-Control", "no-store"),))
+
+    def _data_uri(self, entry: Entry, index: int) -> str:
+        media = MEDIA[entry.model.extension(entry.input)]
+        return f"data:{media};base64,{base64.b64encode(self._picture(entry, index)).decode()}"
+
+    def _picture(self, entry: Entry, index: int) -> bytes:
+        """One picture of a prediction. A `seed` among the inputs decides it, as it does for a model."""
         filled, model = entry.input, entry.model
         chosen = f"seed {filled['seed']}" if "seed" in filled else f"{self._seed}/{entry.number}"
         with _PAINTERS:
-            picture = self._paint(
+            return self._paint(
                 *model.pixels(filled),
-                extension,
+                model.extension(filled),
                 prompt=str(filled.get("prompt", "")),
                 model=model.name,
                 params={name: value for name, value in filled.items() if name != "prompt"},
-                variation=f"{chosen}/{int(index)}",
+                variation=f"{chosen}/{index}",
             )
-        return ServerResponse(200, picture, MEDIA[extension], (("Cache-Control", "no-store"),))
 
     def front(self, _request: ServerRequest) -> ServerResponse:
         text = "The simulator of imagen_nb: a local stand-in for the API, which makes up its pictures.\n"
@@ -230,7 +254,11 @@ _ROUTES = (
     replace(_route("POST", "/v1/predictions", Service.create_by_version), is_create=True),
     _route("GET", "/v1/predictions/{prediction_id}", Service.get),
     _route("POST", "/v1/predictions/{prediction_id}/cancel", Service.cancel),
+    # Clients send no token to where events come from: who knows the id may have them.
+    replace(_route("GET", "/v1/predictions/{prediction_id}/stream", Service.stream), is_api=False),
     _route("GET", "/v1/predictions", Service.page),
+    _route("GET", "/v1/account", Service.account),
+    _route("GET", "/v1/models", Service.models),
     _route("GET", "/v1/models/{owner}/{name}", Service.model),
     _route("GET", "/v1/models/{owner}/{name}/versions", Service.versions),
     _route("GET", "/v1/models/{owner}/{name}/versions/{version}", Service.version),
@@ -243,6 +271,7 @@ _ROUTES = (
 
 CREATE_KEYS = frozenset({"input", "stream", "webhook", "webhook_completed", "webhook_events_filter"})
 LONGEST_HOLD_S = 60
+_OFFICIAL = re.compile(r"replicate-(python|javascript)/")
 _HOLD = re.compile(r"(?:^|,)\s*(wait(?:=(\d{1,6}))?)\s*(?=,|;|$)", re.IGNORECASE)
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smh]))+|\d+(?:\.\d+)?")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smh])?")
@@ -285,8 +314,14 @@ def body_of(request: ServerRequest, keys: frozenset[str]) -> Mapping[str, Any]:
     def refuse_constant(name: str) -> NoReturn:
         raise ValueError(f"{name} is no JSON")
 
+    def read_float(text: str) -> float:
+        number = float(text)
+        if not math.isfinite(number):
+            raise ValueError(f"{text} is too large")
+        return number
+
     try:
-        body = json.loads(request.body, parse_constant=refuse_constant)
+        body = json.loads(request.body, parse_constant=refuse_constant, parse_float=read_float)
     except (ValueError, RecursionError):
         raise Refusal(bodies.problem(400, "The request body is not valid JSON.")) from None
     if not isinstance(body, dict):
@@ -301,6 +336,14 @@ def body_of(request: ServerRequest, keys: frozenset[str]) -> Mapping[str, Any]:
     if problems:
         raise Refusal(bodies.invalid_input(problems))
     return body
+
+
+def needs_data(request: ServerRequest) -> bool:
+    """Whether the outputs are to be `data:` URIs: the service's own clients make files of these and of `https:` alone.
+
+    This server has no certificate, so it cannot give them the latter.
+    """
+    return _OFFICIAL.match(request.headers.get("user-agent", "")) is not None
 
 
 def hold_of(request: ServerRequest) -> Hold | None:

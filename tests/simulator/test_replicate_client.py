@@ -91,16 +91,14 @@ def test_it_reads_a_models_schema_and_versions(client: Any) -> None:
 def test_run_gives_pictures(client: Any, served: Simulator, held: dict[str, bool]) -> None:
     """One call from prompt to file, held or polling, for a model of one picture and for one of several.
 
-    The client makes a FileOutput of https: URIs alone, hence the ones made here.
+    The client makes a file of https: and data: outputs alone, so it is given data: and all others an address.
     """
-    from replicate.helpers import FileOutput
-
     one = client.run(MODEL, input={"prompt": "a red fox"}, **held)
-    assert one.startswith(f"{served.base_url}/files/")
-    assert image_of(FileOutput(one, client).read()) == ("JPEG", (1024, 1024))
+    assert image_of(one.read()) == image_of(b"".join(one)) == ("JPEG", (1024, 1024))
+    assert served.predictions[0]["output"].startswith(f"{served.base_url}/files/")
     several = {"prompt": "a red fox", "num_outputs": 2, "megapixels": "0.25", "output_format": "png"}
     outputs = client.run("black-forest-labs/flux-schnell", input=several, **held)
-    assert [image_of(FileOutput(each, client).read()) for each in outputs] == [("PNG", (512, 512))] * 2
+    assert [image_of(each.read()) for each in outputs] == [("PNG", (512, 512))] * 2
 
 
 def test_run_by_owner_name_and_version(client: Any) -> None:
@@ -123,3 +121,18 @@ def test_its_errors_are_the_services(client: Any, served: Simulator) -> None:
         stranger.models.get(MODEL)
     stranger._client.close()
     assert (refused.value.status, refused.value.title) == (401, "Unauthenticated")
+
+
+def test_it_streams(client: Any) -> None:
+    """The events of a prediction: its output, or the error, and the end."""
+    events = list(client.stream("black-forest-labs/flux-schnell", input={"prompt": "a red fox", "num_outputs": 2}))
+    assert [str(each.event) for each in events] == ["EventType.OUTPUT", "EventType.OUTPUT", "EventType.DONE"]
+    assert [image_of(event.data.read()) for event in events[:2]] == [("WEBP", (1024, 1024))] * 2
+    with pytest.raises(RuntimeError, match=r"simulated: \[fail\]"):
+        list(client.stream(MODEL, input={"prompt": "a fox [fail]"}))
+
+
+def test_it_looks_around(client: Any) -> None:
+    """What a first hour asks besides: the account, and which models there are."""
+    assert client.accounts.current().username == "simulator"
+    assert MODEL in [f"{each.owner}/{each.name}" for each in client.models.list()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -64,7 +65,7 @@ def test_a_create_answers_with_the_service_object(slow: Caller) -> None:
     assert expected.items() <= shown.items()
     api = f"https://api.replicate.com/v1/predictions/{shown['id']}"
     assert (shown["urls"]["get"], shown["urls"]["cancel"]) == (api, f"{api}/cancel")
-    assert shown["urls"]["stream"].startswith("https://stream.replicate.com/")
+    assert shown["urls"]["stream"].endswith(f"/v1/predictions/{shown['id']}/stream")
     assert "started_at" not in shown
 
 
@@ -230,6 +231,8 @@ def test_a_bad_value_is_refused_with_field_and_reason(call: Caller, simulator: S
         (b"{", 400),
         (b"\xff\xfe", 400),
         (b'{"input": {"prompt": "x", "aspect_ratio": NaN}}', 400),
+        (b'{"input": {"prompt": "x", "seed": 1e999999}}', 400),
+        (b'{"input": {"prompt": "x", "seed": [{"a": -1e400}]}}', 400),
         (b"[" * 200_000, 400),
         (None, 400),
     ],
@@ -367,3 +370,32 @@ def test_pictures_can_be_made_by_anyone(calling: Calling) -> None:
     ((size, words),) = asked
     assert size == (1024, 1024, "jpg")
     assert (words["prompt"], words["model"], words["params"]["aspect_ratio"]) == ("a red fox", "google/imagen-4", "1:1")
+
+
+def test_events_come_without_a_token_when_it_has_ended(calling: Calling) -> None:
+    """As clients ask for them: the pictures themselves and how it ended, for whoever knows the id."""
+    with Simulator(latency=0.1, token="a-token") as simulator:
+        call = calling(simulator)
+        told = {}
+        for prompt in ("a fox", "a fox [fail]"):
+            headers = {"authorization": "Bearer a-token"}
+            made = call("POST", PATH, {"input": {"prompt": prompt}}, **headers).json
+            assert made["urls"]["stream"].startswith(simulator.base_url)
+            answer = call("GET", made["urls"]["stream"].removeprefix(simulator.base_url), accept="text/event-stream")
+            assert answer.headers["Content-Type"] == "text/event-stream"
+            told[prompt] = re.findall(r"event: (\w+)\nid: \d+\ndata: (.*)\n\n", answer.body.decode())
+        assert [name for name, _ in told["a fox"]] == ["output", "done"]
+        assert told["a fox"][0][1].startswith("data:image/jpeg;base64,")
+        assert [name for name, _ in told["a fox [fail]"]] == ["error", "done"]
+        assert "simulated: [fail]" in told["a fox [fail]"][0][1]
+        assert call("GET", "/v1/predictions").status == call("GET", "/v1/account").status == 401
+
+
+def test_a_first_hours_questions_are_answered(call: Caller) -> None:
+    """Whose account it is, and which models there are: each as its own page has it."""
+    assert call("GET", "/v1/account").json["username"] == "simulator"
+    listed = call("GET", "/v1/models").json
+    assert (listed["previous"], listed["next"]) == (None, None)
+    assert {f"{each['owner']}/{each['name']}" for each in listed["results"]} == set(catalogue())
+    first = listed["results"][0]
+    assert call("GET", f"/v1/models/{first['owner']}/{first['name']}").json == first
