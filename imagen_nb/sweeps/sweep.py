@@ -74,7 +74,7 @@ class Runs(Sequence[Run]):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.error, self._ended, self._home = state["error"], state["ended"], state["home"]
-        self._progress: Progress = state["progress"]
+        self._progress = state["progress"]
         self._log, self._sorted = None, None
         self._changed, self._stop = threading.Condition(), threading.Event()
         self._began, self._ended_at = 0.0, self._progress.elapsed
