@@ -135,7 +135,7 @@ def write_folder(frame: pd.DataFrame, target: Path) -> None:
     if "images" not in frame.columns:
         need(frame, "image")
     _check_replaceable(target)
-    told = _told_names([name for name in _names(frame) if name not in ("image", "images")])
+    told = _metadata_names([name for name in _names(frame) if name not in ("image", "images")])
     lines = list(_image_lines(frame, told))
     if not lines:
         raise InputError("no run in this frame has an image", "A folder of images needs some; a .csv needs none.")
@@ -249,7 +249,7 @@ def _image_lines(frame: pd.DataFrame, told: Mapping[str, str]) -> Iterator[tuple
             yield path, {FILE_NAME: stem + (ending if _SAFE_ENDING.fullmatch(ending) else ""), **line, NUMBER: number}
 
 
-def _told_names(names: Sequence[str]) -> dict[str, str]:
+def _metadata_names(names: Sequence[str]) -> dict[str, str]:
     """The columns' names in the metadata, with a word behind those that `datasets` would take for something else."""
     made: dict[str, str] = {}
     for name in names:

@@ -20,9 +20,10 @@ import pandas as pd
 import sqlalchemy as sa
 
 import imagen_nb.accessor  # noqa: F401 - whoever holds a frame of the log has df.imagen
+from imagen_nb.errors import encodable
 from imagen_nb.log.log import Log
 from imagen_nb.log.queries import Names, Statuses, among, filters, newest
-from imagen_nb.log.schema import decode_text, load_json, runs
+from imagen_nb.log.schema import decode_text, load_json, runs, to_number
 from imagen_nb.log.schema import events as events_table
 from imagen_nb.log.schema import images as images_table
 from imagen_nb.records import LEADING_COLUMNS, LOG_COLUMNS, TRAILING_COLUMNS, Status
@@ -33,6 +34,7 @@ STATUSES = pd.CategoricalDtype([str(status) for status in Status])
 _MOST_INT = 2**63
 _CHUNK = 100
 _NO_TIME = np.iinfo(np.int64).min
+_MOST_TIME = 62e15  # µs: about 1965 years from 1970 either way, all of which a datetime has
 
 Column = Any
 """A numpy array or a pandas extension array: one value a row."""
@@ -135,23 +137,27 @@ def _statuses(values: list[Any]) -> Column:
 
 def _texts(values: list[Any]) -> Column:
     if bytes in set(map(type, values)):
-        values = [_clean(decode_text(value)) if type(value) is bytes else value for value in values]
+        values = [encodable(decode_text(value)) if type(value) is bytes else value for value in values]
     return pd.array(values, dtype="string")
 
 
 def _floats(values: list[Any]) -> Column:
-    return np.array(values, dtype="float64")
+    try:
+        return np.array(values, dtype="float64")
+    except (ValueError, TypeError, OverflowError):  # a value that somebody wrote there is missing, and costs no other
+        return np.array([to_number(value) for value in values], dtype="float64")
 
 
 def _moments(values: list[Any]) -> Column:
     """Whole µs since 1970, or None, as UTC datetimes."""
-    exact = np.array(values, dtype="float64")  # holds whole µs exactly for 285 years
-    ticks = np.where(np.isnan(exact), _NO_TIME, np.nan_to_num(exact)).astype("int64")
+    exact = _floats(values)  # holds whole µs exactly for 285 years
+    is_none = ~(np.abs(exact) < _MOST_TIME)
+    ticks = np.where(is_none, _NO_TIME, np.nan_to_num(exact)).astype("int64")
     return pd.DatetimeIndex(ticks.view("datetime64[us]")).tz_localize("UTC").array
 
 
 def _integers(values: list[Any]) -> Column:
-    numbers = np.array(values, dtype="float64")
+    numbers = _floats(values)
     missing = np.isnan(numbers)
     return pd.arrays.IntegerArray(np.where(missing, 0, np.nan_to_num(numbers)).astype("int64"), missing)
 
@@ -163,15 +169,6 @@ _KINDS: Mapping[str, Callable[[list[Any]], Column]] = {
     "time": _moments,
     "status": _statuses,
 }
-
-
-def _clean(text: str) -> str:
-    """The text with every half of a surrogate pair replaced, so that it can be encoded."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
 
 
 # -- slots and model inputs --------------------------------------------------------------------------------------------
@@ -228,7 +225,7 @@ def _load_maps(texts: list[Any]) -> list[dict[str, Any]]:
 
 
 def _column_name(name: str, kind: str) -> str:
-    return f"{kind}_{name}" if name in LOG_COLUMNS else _clean(name)
+    return f"{kind}_{name}" if name in LOG_COLUMNS else encodable(name)
 
 
 def narrowest(values: list[Any]) -> Column:
@@ -247,7 +244,7 @@ def narrowest(values: list[Any]) -> Column:
     try:
         "".join(filter(None, words)).encode()
     except UnicodeEncodeError:
-        words = [word and _clean(word) for word in words]
+        words = [word and encodable(word) for word in words]
     return pd.array(words, dtype="string")
 
 
@@ -259,7 +256,7 @@ def _image_columns(places: list[int], pictures: dict[str, list[Any]], home: Path
     owners, first, count = np.unique(np.array(pictures["run"], dtype="int64"), return_index=True, return_counts=True)
     # Absolute, in this system's form; a file outside the home is so already.
     base = os.path.join(home, "")  # noqa: PTH118 - it ends in a separator, which a Path does not
-    paths = [file if file[0] == "/" or file[1:2] == ":" else base + file for file in pictures["file"]]
+    paths = [file if file[0] == "/" or file[1:2] == ":" else base + file for file in map(decode_text, pictures["file"])]
     paths = paths if os.sep == "/" else [path.replace("/", os.sep) for path in paths]
     where = np.searchsorted(owners, places)
     has_any = np.isin(places, owners)

@@ -23,6 +23,9 @@ _MICROSECOND = timedelta(microseconds=1)
 OPEN = tuple(str(status) for status in Status if not status.is_terminal)
 """The statuses of rows that still may change."""
 
+_STATUSES = frozenset(map(str, Status))
+_BEYOND_ANY = 2**63  # no integer of SQLite is as large
+
 
 def micros(moment: datetime) -> int:
     """Whole µs since 1970; a time without a zone counts as UTC."""
@@ -40,7 +43,17 @@ def encode_text(text: str) -> str | bytes:
 
 def decode_text(value: Any) -> Any:
     """The text that `encode_text` was given."""
-    return value.decode("utf-8", "surrogatepass") if isinstance(value, bytes) else value
+    if not isinstance(value, bytes):
+        return value
+    try:
+        return value.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:  # not ours
+        return value.decode("utf-8", "replace")
+
+
+def to_number(value: Any) -> Any:
+    """The number in a column of numbers; None for anything else that somebody wrote there."""
+    return value if isinstance(value, int | float) and abs(value) < _BEYOND_ANY else None
 
 
 def dump_json(value: Any) -> str:
@@ -67,7 +80,10 @@ class Moment(sa.types.TypeDecorator[datetime]):
         return None if value is None else micros(value)
 
     def process_result_value(self, value: Any, dialect: Any) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
-        return None if value is None else EPOCH + timedelta(microseconds=value)
+        try:
+            return None if to_number(value) is None else EPOCH + timedelta(microseconds=value)
+        except OverflowError:
+            return None
 
 
 class AnyText(sa.types.TypeDecorator[str]):
@@ -207,7 +223,11 @@ def request_of(row: Any) -> Request:
     """The request that `request_values` described, equal in everything but the order of its input."""
     prompt = {} if row.prompt is None else {"prompt": row.prompt}
     return Request(
-        model=row.model, input=prompt | row.params, template=row.template, slots=row.slots, repeat=row.repeat
+        model=row.model,
+        input=prompt | row.params,
+        template=row.template,
+        slots=row.slots,
+        repeat=to_number(row.repeat) or 1,
     )
 
 
@@ -274,10 +294,10 @@ def image_of(row: Any, home: Path) -> Image:
     return Image(
         path=home / row.file,
         sha256=row.sha256,
-        width=row.width,
-        height=row.height,
-        bytes=row.bytes,
-        mime=row.mime,
+        width=to_number(row.width) or 0,
+        height=to_number(row.height) or 0,
+        bytes=to_number(row.bytes) or 0,
+        mime=decode_text(row.mime),
         url=row.url,
     )
 
@@ -287,22 +307,22 @@ def run_of(row: Any, images: Iterable[Image] = ()) -> Run:
     return Run(
         id=row.run_id,
         request=request_of(row),
-        status=Status(row.status),
+        status=Status(row.status) if row.status in _STATUSES else Status.UNKNOWN,
         error=row.error,
         error_code=row.error_code,
         prediction_id=row.prediction_id,
         images=tuple(images),
-        cost=row.cost,
+        cost=to_number(row.cost),
         cost_source=row.cost_source,
         created_at=row.created_at,
         started_at=row.started_at,
         completed_at=row.completed_at,
-        total_s=row.total_s,
-        predict_s=row.predict_s,
+        total_s=to_number(row.total_s),
+        predict_s=to_number(row.predict_s),
         provider=row.provider,
         experiment=row.experiment,
         tag=row.tag,
-        rating=row.rating,
+        rating=to_number(row.rating),
         note=row.note,
     )
 

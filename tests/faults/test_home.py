@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -143,3 +145,47 @@ def test_the_journal_is_the_same_whatever_the_sqlite(home: Path, api: Origin) ->
         with ws.log.reading() as conn:
             assert conn.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "delete"
             assert conn.exec_driver_sql("PRAGMA synchronous").scalar_one() == 3
+
+
+WRONG = {
+    "runs": {
+        **dict.fromkeys(("predict_s", "total_s", "cost", "repeat", "rating", "created_at"), "soon"),
+        **dict.fromkeys(("experiment", "prompt", "model", "error", "params", "slots", "echo"), b"\xff"),
+        **dict.fromkeys(("completed_at", "started_at"), 2**62),
+        "status": "odd",
+        "tag": 17,
+    },
+    "images": {**dict.fromkeys(("width", "height", "bytes"), "wide"), "file": b"\xff", "mime": b"\xff"},
+}
+
+
+@pytest.mark.parametrize(("table", "column"), [(table, column) for table, of in WRONG.items() for column in of])
+def test_one_value_that_is_wrong_hides_no_row(rows: Path, table: str, column: str) -> None:
+    """What somebody wrote into the log by hand is missing, or shown as text; all else of the log is there."""
+    with contextlib.closing(sqlite3.connect(rows / "log.sqlite")) as file:
+        second = f"{'seq' if table == 'runs' else 'run'} = 2"
+        (before,) = file.execute(f"SELECT {column} FROM {table} WHERE {second}").fetchone()  # noqa: S608 - ours
+        change = f"UPDATE {table} SET {column} = ? WHERE {second}"  # noqa: S608 - ours
+        file.execute("PRAGMA ignore_check_constraints = ON")
+        file.execute(change, (WRONG[table][column],))
+        file.commit()
+        try:
+            with Workspace(rows, provider="simulator") as ws:
+                frame, runs = ws.frame(), ws.log.runs()
+                assert len(frame) == len(runs) == 3
+                assert set(frame.prompt) >= {"a fox", "an elk"}
+                for text in [frame.imagen.gallery().text, *(run._repr_mimebundle_()["text/html"] for run in runs)]:
+                    text.encode()
+                frame.imagen.export(rows.parent / "log.csv")
+        finally:
+            file.execute(change, (before,))
+            file.commit()
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with three runs that have an image each."""
+    home = tmp_path_factory.mktemp("rows") / "imagen_runs"
+    with Origin() as api, Workspace(home, provider=api.base_url) as ws:
+        ws.run(ws.plan("{a fox|an owl|an elk}"), experiment="e", tag="t")
+    return home
