@@ -1,7 +1,8 @@
 """The API's HTTP: one `send`, with the token, the pacing, the repeats that are safe, and the errors.
 
-A create is sent once. It is sent again only where surely no byte of it left, or where the provider said 429; anything
-else ends in an `UncertainError`, and finding out what became of it is the caller's business.
+A create is sent once. It is sent again only where surely no byte of it left, or where it was refused for a reason that
+passes: a 429, no room, a firewall in front of the provider. Anything else ends in an `UncertainError`, and finding out
+what became of it is the caller's business.
 """
 
 from __future__ import annotations
@@ -84,6 +85,7 @@ class Http:
         self._clock = clock
         self._sleep = sleep
         self._rng = rng
+        self._has_worked = False
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self._quota = RetryQuota()
@@ -102,7 +104,7 @@ class Http:
         create: bool = False,
         stop: threading.Event | None = None,
         patience: float = PATIENCE_S,
-        on_turn: Callable[[float], None] | None = None,
+        on_turn: Callable[[float], object] = lambda _: None,
     ) -> Reply:
         """The reply to one call, a 2xx with a JSON object in it; `path` begins with a slash and is quoted already.
 
@@ -122,26 +124,28 @@ class Http:
         for attempt in itertools.count(1):
             is_late = self._clock() >= deadline
             asked_at = self.pacer.acquire(create=create, deadline=deadline, stop=stop)
-            if not create or is_late:
-                ends = min(deadline, asked_at + patience)
-            elif ends is None:
-                ends = asked_at + patience
-                if on_turn is not None:
-                    on_turn(asked_at)
+            if ends is None or not create:
+                ends = asked_at + patience if create and not is_late else min(deadline, asked_at + patience)
+                on_turn(asked_at)
             exchange = Exchange(ends, self._closed.is_set if create else is_stopped, self._clock)
             answer = self._exchange(method, path, exchange, body, headers)
             if isinstance(answer, Reply):
-                refusal = refusal_of(answer)
+                refusal = refusal_of(answer, has_worked=self._has_worked)
                 self._learn(answer, refusal, create=create)
                 if refusal is None:
                     return answer
-                error, may_repeat = refusal, isinstance(refusal, UncertainError) and not create
+                error, may_repeat = refusal, is_wall(answer) or (isinstance(refusal, UncertainError) and not create)
             else:
                 error, may_repeat = answer.error(), answer.is_passing and not (create and answer.is_sent)
             if isinstance(error, ThrottledError):
-                self.pacer.note_refusal(error.retry_after, create, asked_at=asked_at)
-                if (error.retry_after or 0.0) > deadline - self._clock():
+                left, pause = deadline - self._clock(), error.retry_after
+                # A look is free, and what it looks for is soon gone: nobody can mean that it comes too late.
+                is_meant = create or (pause or 0.0) <= left
+                wait = self.pacer.note_refusal(pause if is_meant else None, create, asked_at=asked_at)
+                if wait > left:
                     raise error
+                self._sleep(wait, stop or self._closed)
+                ends = None
                 continue
             gap = backoff(attempt, jitter=self._rng())
             if not may_repeat or attempt >= TRIES or self._clock() + gap >= deadline or not self._spend_retry():
@@ -187,6 +191,7 @@ class Http:
         if not isinstance(error, ThrottledError):
             self.pacer.note_success(create)
         if error is None:
+            self._has_worked = True
             with self._lock:
                 self._quota = self._quota.refill()
 
@@ -337,6 +342,12 @@ def is_page(error: ProviderError) -> bool:
     return is_success and bool(is_html)
 
 
+def is_wall(reply: Reply) -> bool:
+    """Whether something in front of the API, a firewall say, refuses in its place: the API says why, as JSON."""
+    is_refused = reply.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+    return is_refused and not isinstance(reply.body, Mapping)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _RefusalKind:
     error: type[ProviderError]
@@ -348,6 +359,11 @@ _TOKEN = _RefusalKind(
     AuthenticationError,
     "the provider does not accept the token",
     Hint("Set a valid one{}.", ": %imagen_login, or its variable", " in its variable"),
+)
+_WALL = _RefusalKind(
+    AuthenticationError,
+    "something in front of the provider refuses the request",
+    "Check the network, the base URL and the token; nothing was billed for it.",
 )
 _CREDIT = _RefusalKind(
     CreditError, "no credit or quota is left", "Add credit at the provider, then go on with --resume."
@@ -363,6 +379,9 @@ _REDIRECT = _RefusalKind(
 _UNCLEAR = _RefusalKind(UncertainError, "the provider's reply cannot be used", LATER_HINT)
 _BROKEN = _RefusalKind(UncertainError, "the provider has failed", LATER_HINT)
 _OTHER = _RefusalKind(ProviderError, "the provider refuses the request", "Check the model and the base URL.")
+
+_BUSY = r"capacity|busy|overload|too many|try(ing)? again"
+"""What a provider says that has no room at the moment."""
 
 _BY_STATUS = {
     301: _REDIRECT,
@@ -388,15 +407,18 @@ _BY_STATUS = {
 }
 
 
-def refusal_of(reply: Reply) -> ProviderError | None:
-    """The error that the reply amounts to, or None where it is a usable answer."""
+def refusal_of(reply: Reply, *, has_worked: bool = False) -> ProviderError | None:
+    """The error that the reply amounts to, or None where it is a usable answer.
+
+    After others that worked (`has_worked`) what a firewall refuses is to be waited for, as at a 429.
+    """
     if reply.is_success and isinstance(reply.body, Mapping) and not _is_error_body(reply.body):
         return None
     refusal = _kind_of(reply)
     words = provider_words(reply)
     message = f"{refusal.lead} (HTTP {reply.status}): {words}" if words else f"{refusal.lead} (HTTP {reply.status})"
     raw = reply.body if reply.body is not None else reply.text
-    if refusal is _SLOW:
+    if refusal is _SLOW or (refusal is _WALL and has_worked):
         pause = retry_after(reply.headers, reply.body or reply.text, datetime.now(timezone.utc))
         return ThrottledError(message, refusal.hint, status=reply.status, raw=raw, retry_after=pause)
     if refusal is _INPUT:
@@ -428,11 +450,12 @@ def _kind_of(reply: Reply) -> _RefusalKind:
         return _CREDIT
     if re.search(r"not_exist|not_found", code):
         return _MISSING
-    if known := _BY_STATUS.get(status):
-        return known
-    if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
-        return _OTHER
-    return _BROKEN if status >= HTTPStatus.INTERNAL_SERVER_ERROR else _UNCLEAR
+    if is_wall(reply):
+        return _WALL
+    if status == HTTPStatus.CONFLICT and re.search(_BUSY, f"{code} {provider_words(reply)}", re.IGNORECASE):
+        return _SLOW
+    otherwise = _BROKEN if status >= HTTPStatus.INTERNAL_SERVER_ERROR else _OTHER
+    return _BY_STATUS.get(status, otherwise if status >= HTTPStatus.BAD_REQUEST else _UNCLEAR)
 
 
 def provider_words(reply: Reply) -> str:

@@ -33,6 +33,9 @@ LOCAL_CREATES, LOCAL_OTHERS = 200.0, 2000.0
 SLICE_S = 0.25
 """How long one blocks at most before looking whether it is still worth it, in seconds."""
 
+LOOK_FIRST_S = 1.0
+"""After a pause of all looks creates wait for so much longer: they pass once a look did."""
+
 AT_ONCE_S = 0.001
 """A turn that comes in fewer seconds than this has come."""
 
@@ -127,11 +130,27 @@ class Pacer:
                 return now
             self._sleep(turn - now, stop)
 
-    def note_refusal(self, retry_after: float | None, create: bool, *, asked_at: float | None = None) -> None:
-        """The provider refused a call that passed at `asked_at`, and asks to wait for `retry_after` seconds, if any."""
+    def note_refusal(self, retry_after: float | None, create: bool, *, asked_at: float = math.inf) -> float:
+        """The provider refused a call that passed at `asked_at`, and asks to wait for `retry_after` seconds, if any.
+
+        Gives the seconds that this call is to wait. While nobody may look at what there is, nothing more is created.
+        """
         with self._lock:
-            self._buckets[create] = self._buckets[create].after_refusal(self._clock(), retry_after, asked_at=asked_at)
-            self._epochs[create] += 1
+            before, now = self._buckets[create], self._clock()
+            bucket, wait = before.after_refusal(now, retry_after, asked_at=asked_at)
+            self._set(create, bucket)
+            if not create and bucket.at > now:
+                creates = self._buckets[True]
+                self._set(
+                    True,
+                    replace(creates, at=max(creates.at, bucket.at + LOOK_FIRST_S), tokens=min(1.0, creates.tokens)),
+                )
+            return wait
+
+    def _set(self, create: bool, bucket: Bucket) -> None:
+        """Let another bucket count; where it promises other turns, those already given are void."""
+        before, self._buckets[create] = self._buckets[create], bucket
+        self._epochs[create] += (before.tokens, before.at) != (bucket.tokens, bucket.at)
 
     def note_success(self, create: bool) -> None:
         """The provider took a call, whatever it answered."""
@@ -163,17 +182,26 @@ BURST_S = 1.0
 SLOWEST = 1.0 / 60.0
 """No refusal makes a bucket slower than this, in requests a second."""
 
-FORGET_S = 300.0
-"""What was learned counts no more after this many seconds without a request."""
+REST_S, FORGET_S = 5.0, 300.0
+"""After so many seconds without a request what passed before measures only us, and what was learned counts no more."""
 
 STEADY = 90
 """The learned rate is kept for this many requests before it grows, so that refusals stay rare."""
 
-STEP_DOWN = 0.975
-"""How far below what was measured the learned rate starts."""
+STEP_DOWN, STEP_FURTHER, STEP_CLOSED = 0.975, 0.86, 0.8
+"""How far below what was measured a first and a second trial are, and at least below the rate when the door closes."""
 
-FIRST_STEP_DOWN = 0.7
-"""The same for a first refusal, when nothing has been measured yet."""
+TRIAL = 25
+"""A slower pace helps where it is kept for this many requests without a refusal."""
+
+LEAST = 4
+"""Fewer requests than this measure nothing."""
+
+LENIENCE = 12
+"""Where slowing down did not help, this many refusals are passed over before it is tried again."""
+
+CLOSING, CLOSING_LENIENT = 4.0, 7.0
+"""The door closes for all when so many more were refused than passed: as a rule, and while refusals are passed over."""
 
 LONGEST_GUESS_S = 32.0
 """The longest pause after a refusal that names none, in seconds."""
@@ -181,26 +209,30 @@ LONGEST_GUESS_S = 32.0
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A token bucket that learns the provider's rate from its refusals.
+    """A token bucket that learns the provider's rate from its refusals, and which of them have nothing to do with it.
 
     `tokens` counts the requests that may pass at the time `at`; below zero, that many have been promised a later
-    turn. `at` lies in the future while the door is closed. Between two refusals the provider's own bucket went from
-    empty to empty, so what passed in that time, divided by it, is the provider's rate: the learned rate goes there, a
-    little below, and after a while grows again with what passes, ever faster, since a limit can be lifted.
+    turn. `at` lies in the future while the door is closed. A limit refuses nobody who keeps below what it let pass,
+    and a busy model refuses a part of all at any pace. So a refusal is answered by a trial at the pace that passed
+    lately (`trials` is 1), a refusal in that by a slower one (2); where this is refused too, the first pace comes back
+    and the next refusals are passed over (`trials` is below 0). Where more is refused than passes (`doubt`), the door
+    closes for all. What helped is kept for a while and then grows, ever faster, since a limit can be lifted.
     """
 
     rate: float
     ceiling: float
     tokens: float
     at: float
+    since: float
     passed: int = 0
-    refusals: int = 0
-    refused_at: float | None = None
+    doubt: float = 0.0
+    trials: int = 0
+    refused_at: float = -math.inf
 
     @classmethod
     def fresh(cls, rate: float, now: float) -> Bucket:
         """A full bucket that starts with `rate` requests a second and never exceeds it."""
-        return cls(rate=rate, ceiling=rate, tokens=max(1.0, rate * BURST_S), at=now)
+        return cls(rate=rate, ceiling=rate, tokens=max(1.0, rate * BURST_S), at=now, since=now)
 
     def pause_left(self, now: float) -> float:
         """Seconds until the door opens again; 0 when it is open."""
@@ -208,47 +240,59 @@ class Bucket:
 
     def take(self, now: float) -> tuple[Bucket, float]:
         """The bucket after one more request, and the seconds until that request's turn."""
-        full = self
-        tokens = self.tokens + (now - self.at) * self.rate
-        burst = max(1.0, self.rate * BURST_S)
-        if now - self.at > FORGET_S:
+        full, rest, burst = self, now - self.at, max(1.0, self.rate * BURST_S)
+        if rest > FORGET_S:
             full = replace(Bucket.fresh(self.ceiling, now), tokens=1.0)
-        elif now > self.at and tokens < burst:
-            full = replace(self, tokens=tokens, at=now)
-        elif now > self.at:
-            # A full bucket means that nobody asked for a while: what passed since the last refusal measures only us.
-            full = replace(self, tokens=burst, at=now, refused_at=None)
+        elif rest > 0:
+            full = replace(self, tokens=min(burst, self.tokens + rest * self.rate), at=now)
+            if rest > REST_S and full.tokens == burst:
+                full = replace(full, since=now, passed=0)
         after = replace(full, tokens=full.tokens - 1.0)
         return after, (after.at - now) + max(0.0, -after.tokens) / after.rate
 
-    def after_refusal(self, now: float, pause: float | None = None, *, asked_at: float | None = None) -> Bucket:
-        """The bucket after a refusal that asks for `pause` seconds (None: it did not say).
+    def after_refusal(
+        self, now: float, pause: float | None = None, *, asked_at: float = math.inf
+    ) -> tuple[Bucket, float]:
+        """The bucket after a refusal that asks for `pause` seconds (None: it did not say), and what that call waits.
 
-        Every promised turn is void, and one request passes when the door opens. Refusals of requests that were sent
-        (`asked_at`) before the last refusal was known teach nothing new but a longer pause.
+        Refusals of requests that were sent (`asked_at`) before the last refusal was known teach less.
         """
-        known_at = -math.inf if self.refused_at is None else self.refused_at
-        if self.at > now or (asked_at is not None and asked_at <= known_at):
-            return replace(self, at=max(self.at, now + (pause or 0.0)))
-        refusals = self.refusals + 1
-        wait = pause if pause is not None else min(LONGEST_GUESS_S, 2.0 ** min(refusals - 1, 10))
-        rate = self._rate_after_refusal(now)
-        return replace(self, rate=rate, tokens=1.0, at=now + wait, passed=0, refusals=refusals, refused_at=now)
+        is_new = asked_at > self.refused_at
+        doubt = self.doubt + (1.0 if is_new else 0.5)
+        wait = pause if pause is not None else min(LONGEST_GUESS_S, 2.0 ** min(10.0, max(0.0, doubt - CLOSING)))
+        if self.at > now:
+            return replace(self, at=max(self.at, now + (pause or 0.0))), wait
+        refused = replace(self, doubt=doubt, refused_at=now if is_new else self.refused_at)
+        passing = (self.passed + 1.0) / max(AT_ONCE_S, now - self.since)
+        is_known = self.passed or self.trials
+        if doubt >= (CLOSING_LENIENT if self.trials < 0 else CLOSING) or not is_known:
+            rate = min(STEP_CLOSED * self.rate, max(passing, 1.0 / wait))
+            return replace(refused, **{**_at_rate(rate, now), "tokens": 1.0, "at": now + wait}, trials=0), wait
+        return refused.next_trial(min(passing, self.rate), now) if is_new and self.passed >= LEAST else refused, wait
+
+    def next_trial(self, passing: float, now: float) -> Bucket:
+        """The bucket after a refusal while others pass, `passing` requests a second: slower, or as fast as ever."""
+        if self.trials < 0:
+            return replace(self, trials=self.trials + 1)
+        if self.passed < TRIAL and self.trials == 1:
+            return replace(self, **_at_rate(STEP_FURTHER * passing, now), trials=2)
+        if self.passed < TRIAL and self.trials:
+            return replace(self, rate=self.ceiling, trials=-LENIENCE)
+        if self.passed > STEADY:
+            # A provider that saves up no unused turns makes the measure too low, and a steady rate is close.
+            passing = (passing + self.rate) / 2.0
+        return replace(self, **_at_rate(STEP_DOWN * passing, now), trials=1)
 
     def after_success(self) -> Bucket:
         """The bucket after a request that was not refused."""
         grown = self.rate * (1.0 + 9e-8 * max(0, self.passed - STEADY) ** 2)  # 3 % in 100 requests, sevenfold in 400
-        return replace(self, rate=min(self.ceiling, grown), passed=self.passed + 1, refusals=0)
+        doubt = max(0.0, self.doubt - 1.0)
+        return replace(self, rate=min(self.ceiling, grown), passed=self.passed + 1, doubt=doubt)
 
-    def _rate_after_refusal(self, now: float) -> float:
-        """One refusal never takes the rate below a quarter."""
-        if self.refused_at is None or not self.passed or now <= self.refused_at:
-            return max(SLOWEST, FIRST_STEP_DOWN * self.rate)
-        measured = min(self.rate, (self.passed + 0.5) / (now - self.refused_at))
-        if self.passed > STEADY:
-            # A provider that saves up no unused turns makes the measure too low, and the present rate is close.
-            measured = (measured + self.rate) / 2.0
-        return max(SLOWEST, STEP_DOWN * measured, self.rate / 4.0)
+
+def _at_rate(rate: float, now: float) -> dict[str, Any]:
+    """What changes with the rate: every promised turn is void, and what passes is measured anew."""
+    return {"rate": max(SLOWEST, rate), "tokens": 0.0, "at": now, "since": now, "passed": 0}
 
 
 # -- what a 429 says -------------------------------------------------------------------------------------------------

@@ -225,6 +225,71 @@ def test_a_throttled_sweep_wastes_few_requests(origin: Origin) -> None:
     assert time.monotonic() - began < 15.0
 
 
+def test_a_call_that_was_refused_waits_and_others_do_not(origin: Origin) -> None:
+    """One look's 429 with a wait is obeyed by that look alone where others pass."""
+    client = api_of(origin)
+    created = client.create(fox(), deadline=soon())
+    for _ in range(5):
+        client.get(created.id, deadline=soon())
+    origin.fault("get", instead=lambda _: [throttle(1.5)], times=1)
+    began, refused = time.monotonic(), []
+    slow = threading.Thread(target=lambda: refused.append(client.get(created.id, deadline=soon(60)).id))
+    slow.start()
+    eventually(lambda: len(origin.of("get")) == 6)
+    client.get(created.id, deadline=soon())
+    assert time.monotonic() - began < 1.5
+    slow.join()
+    assert refused == [created.id]
+    assert time.monotonic() - began >= 1.5
+
+
+def test_a_look_is_never_put_off_beyond_its_own_time(origin: Origin) -> None:
+    """Who is told to look again tomorrow, when the picture is gone, looks again in a second."""
+    client = api_of(origin)
+    created = client.create(fox(), deadline=soon())
+    origin.fault("get", instead=[says({"detail": "Tomorrow."}, 429, Retry_After="86400")], times=2)
+    assert client.get(created.id, deadline=soon(30)).id == created.id
+
+
+# -- refusals that pass ------------------------------------------------------------------------------------------------
+
+
+def test_a_firewall_after_others_passed_is_waited_for(origin: Origin) -> None:
+    """A page with 403 is not the API's word about the token: the create is sent again, and billed once."""
+    client = api_of(origin)
+    client.create(fox("first"), deadline=soon())
+    origin.fault("create", instead=[page(403, "Attention required")], times=2)
+    client.create(fox("second"), deadline=soon(60))
+    assert len(origin.bills) == 2
+    assert len(origin.of("create")) == 4
+
+
+def test_a_firewall_from_the_beginning_is_named(origin: Origin) -> None:
+    """After a few tries an error says that it is not the provider who refuses; nothing is billed."""
+    origin.fault("any", instead=[page(403, "Access denied")])
+    with pytest.raises(AuthenticationError, match=r"in front of the provider.*403.*'Access denied'") as caught:
+        api_of(origin, sleep=Naps()).create(fox(), deadline=soon())
+    assert "base URL" in caught.value.hint
+    assert len(origin.seen) == 4
+
+
+def test_a_token_that_the_api_itself_refuses_is_refused(origin: Origin) -> None:
+    """However many calls have passed before."""
+    client = api_of(origin)
+    client.create(fox(), deadline=soon())
+    origin.fault("create", instead=[says({"title": "Unauthenticated", "status": 401}, 401)])
+    with pytest.raises(AuthenticationError, match="does not accept the token"):
+        client.create(fox(), deadline=soon())
+    assert len(origin.of("create")) == 2
+
+
+def test_a_provider_without_room_is_waited_for(origin: Origin) -> None:
+    """409 with "at capacity" is no refused input: the create gets its turn, and is billed once."""
+    origin.fault("create", instead=[says({"detail": "The model is at capacity."}, 409)], times=2)
+    api_of(origin).create(fox(), deadline=soon(60))
+    assert (len(origin.bills), len(origin.of("create"))) == (1, 3)
+
+
 # -- storms ------------------------------------------------------------------------------------------------------------
 
 
