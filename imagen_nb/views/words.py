@@ -98,11 +98,11 @@ def chip(run: Run) -> Chip:
 
 
 def why(run: Run) -> Why | None:
-    """Why the run shows no image, or None where it has one and nothing is amiss."""
-    if run.images and run.status is Status.SUCCEEDED:
-        return None
-    known = _BY_CODE.get(run.error_code or "") or _BY_STATUS[run.status]
+    """Why the run shows no image, or not all of them; None where nothing is amiss."""
     said = (run.error or "").strip()
+    if run.images and run.status is Status.SUCCEEDED:
+        return Why(said, "The others are kept; send it again for new ones.") if said else None
+    known = _BY_CODE.get(run.error_code or "") or _BY_STATUS[run.status]
     return Why(said, known.next) if said else known
 
 

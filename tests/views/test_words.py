@@ -9,6 +9,7 @@ from sample_runs import run, unseen
 
 from imagen_nb.records import Status
 from imagen_nb.views import words
+from imagen_nb.views.cards import render_run
 
 
 @pytest.mark.parametrize(
@@ -102,6 +103,15 @@ def test_a_block_and_a_timeout_are_told_apart_from_a_failure() -> None:
 def test_a_success_with_an_image_needs_no_reason() -> None:
     """Nothing is explained where nothing is amiss."""
     assert words.why(run(images=[unseen()])) is None
+
+
+def test_a_success_says_which_of_its_outputs_are_missing() -> None:
+    """With an image beside it, a missing output is told all the same, and what to do next."""
+    error = "1 of 2 outputs is missing: no. 2 is gone"
+    reason = words.why(run(images=[unseen()], error=error, error_code="gone"))
+    assert reason is not None
+    assert (reason.text, bool(reason.next)) == (error, True)
+    assert error in render_run(run(images=[unseen()], error=error))["text/plain"]
 
 
 def test_refusals_that_differ_in_their_ticket_count_as_one_reason() -> None:
