@@ -233,7 +233,9 @@ def _word(text: str, at: int, ends: re.Pattern[str] = _WORD_ENDS, *, has_bars: b
         if may_quote and text[at] in "\"'":
             quoted = _QUOTED.match(text, at)
             if quoted is None:
-                raise InputError(f"the quote in {brief(text[at:], width=26)} is not closed", "Close it, or leave it out.")
+                raise InputError(
+                    f"the quote in {brief(text[at:], width=26)} is not closed", "Close it, or leave it out."
+                )
             inner, at = _unquote(quoted[0]), quoted.end()
             is_last = text[at : at + 1] != "|"
             is_alternative = quoted.start() > start and (text[quoted.start() - 1] == "|" or not is_last)
