@@ -37,7 +37,8 @@ def wait(
 
     `history` holds how many seconds recent predictions of the same model took; a callable is asked before each look, so
     that what ends meanwhile helps. `typical` is what to expect without it. `watch` is called at each change of status.
-    Raises `NotFoundError` when the prediction stays missing, `AuthenticationError` and the like at once.
+    Raises `NotFoundError` when the prediction stays missing, `AuthenticationError` and the like at once, and
+    `ThrottledError` at the deadline where the last look was refused for the pace: nobody knows what it came to.
     """
     age = 0.0
     if prediction.created_at is not None:
@@ -49,7 +50,10 @@ def wait(
         known = history() if callable(history) else history
         gap = misses.gap() or poll_gap(clock() - began, known, typical)
         sleep(max(0.0, min(gap, deadline - clock())), stop)
-        if clock() >= deadline or (stop is not None and stop.is_set()):
+        is_stopped = stop is not None and stop.is_set()
+        if clock() >= deadline and not is_stopped and isinstance(misses.error, ThrottledError):
+            raise misses.error
+        if clock() >= deadline or is_stopped:
             return seen
         try:
             found = api.get(seen.id, deadline=deadline, stop=stop)
@@ -71,16 +75,17 @@ class _Misses:
     count: int = 0
     missing: int = 0
     missing_since: float = 0.0
-    pause: float = 0.0
+    error: Exception | None = None
 
     def gap(self) -> float | None:
         """Seconds until the next look after failures, or None when there were none."""
-        return max(self.pause, backoff(self.count, cap=15.0, jitter=0.5)) if self.count else None
+        pause = (self.error.retry_after or 0.0) if isinstance(self.error, ThrottledError) else 0.0
+        return max(pause, backoff(self.count, cap=15.0, jitter=0.5)) if self.count else None
 
     def note(self, error: Exception) -> None:
         """One more failure. Raises `NotFoundError` when the prediction has been missing for long enough."""
         self.count += 1
-        self.pause = (error.retry_after or 0.0) if isinstance(error, ThrottledError) else 0.0
+        self.error = error
         if not isinstance(error, NotFoundError):
             return
         self.missing_since = self.missing_since if self.missing else self.clock()
@@ -89,7 +94,7 @@ class _Misses:
             raise error
 
     def clear(self) -> None:
-        self.count = self.missing = 0
+        self.count, self.missing, self.error = 0, 0, None
 
 
 # -- when to look again ----------------------------------------------------------------------------------------------
@@ -101,7 +106,7 @@ EXPECTANT_GAP_S = 0.5
 """The longest gap while the end may come at any moment: what other clients wait each time, so that a slow model is not
 seen much later than by them."""
 
-POLL_WORTH_S = 0.017
+POLL_WORTH_S = 0.02
 """One poll is worth as much as this many seconds of delay.
 
 Where a prediction ends with a chance of h a second, a gap of sqrt(2 * POLL_WORTH_S / h) costs least in sum."""

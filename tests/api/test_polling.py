@@ -22,7 +22,7 @@ from providers import CANARY, api_of, fox, soon
 
 from imagen_nb.api import polling
 from imagen_nb.api.polling import poll_gap, wait
-from imagen_nb.errors import AuthenticationError, NotFoundError
+from imagen_nb.errors import AuthenticationError, NotFoundError, ThrottledError
 from imagen_nb.records import Prediction, Status
 
 
@@ -110,6 +110,15 @@ def test_a_look_that_hangs_ends_by_the_deadline(origin: Origin) -> None:
     assert time.monotonic() - began < 10.0
 
 
+def test_a_wait_whose_looks_are_all_refused_says_so(origin: Origin) -> None:
+    """Told to look again tomorrow until the time is up: the provider's words are the error, and it was asked again."""
+    created = api_of(origin).create(fox(), deadline=soon())
+    origin.fault("get", instead=[says({"detail": "Come back tomorrow."}, 429, Retry_After="86400")])
+    with pytest.raises(ThrottledError, match="Come back tomorrow"):
+        wait(api_of(origin), created, deadline=soon(2.5))
+    assert 2 <= len(origin.of("get")) <= 6
+
+
 @pytest.mark.parametrize("is_hanging", [False, True])
 def test_a_stop_ends_the_wait_at_once(origin: Origin, is_hanging: bool) -> None:
     """Between looks and in the middle of one."""
@@ -186,10 +195,11 @@ def _polled(
     typical: float | None = None,
     wanted: int = 200,
     slots: int = 32,
+    known: int = 0,
 ) -> tuple[float, float]:
-    """Mean lag in seconds and mean number of polls of a sweep whose durations `draw` gives."""
+    """Mean lag in seconds and mean number of polls of a sweep whose durations `draw` gives, `known` of them before."""
     rng = random.Random(1)  # noqa: S311 - reproducible
-    history: list[float] = []
+    history = [draw(rng) for _ in range(known)]
     lags, polls = [], []
     events: list[tuple[float, int, float, float, int]] = []
     order = itertools.count()
@@ -252,6 +262,17 @@ def test_spread_predictions_are_seen_sooner_with_fewer_looks(
     fixed_lag, fixed_polls = _polled(draw, _every_half_second)
     assert lag < fixed_lag
     assert polls < fixed_polls
+
+
+@pytest.mark.parametrize("known", [5, 20, 200])
+def test_what_the_log_knows_saves_looks(known: int) -> None:
+    """Of about 2 s each, after a few in earlier sessions: at most 5.2 looks, and looks times lag near what can be had.
+
+    Their product is at least 0.49 s for that spread, with looks as dense as the square root of the hazard.
+    """
+    lag, polls = _polled(lambda rng: rng.lognormvariate(0.693, 0.25), known=known)
+    assert polls <= 5.2
+    assert polls * lag <= 0.56
 
 
 def test_slow_models_are_asked_half_as_often() -> None:
