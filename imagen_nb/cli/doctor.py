@@ -108,6 +108,7 @@ def writable(home: Path) -> Finding:
     """Whether a log can be kept in `home`, tried out; a folder not there yet is tried beside where it will be."""
     if home.exists():
         with Log(home) as log:
+            log.check_writable()
             problems = log.verify()
             text = f"{home}, writable, {count(log.count(), 'run')}; {journal(log)}"
         return Finding("home", text, not problems, "; ".join(problems[:3]))

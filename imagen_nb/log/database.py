@@ -40,24 +40,30 @@ class Database:
     """The log's connections: `reading()` and `writing()` give one for the length of a transaction.
 
     Opening makes the file and its tables where there are none. Raises `LogError` where that cannot be done, and for
-    a file that is no log, is damaged, or was written by a newer version. Safe to use from several threads.
+    a file that is no log, is damaged, or was written by a newer version. Safe to use from several threads. With a
+    `refusal`, which says why nothing can be written there, it is opened to be read, and writing raises that.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, refusal: LogError | None = None) -> None:
         self.path = path
+        self._refusal = refusal
         self._writer = threading.Lock()
         self._under_way = 0
         self._is_closed = False
         self._file: tuple[int, int] | None = None
-        self._engine = _engine(path)
+        self._engine = _engine(path, is_read_only=refusal is not None)
         self._end = weakref.finalize(self, self._engine.dispose)
         with _transactions:
             _databases.add(self)
         try:
-            with self._use():
-                _leave_wal(self._engine, path)
-            with self.writing() as conn:
-                _ensure_schema(conn, path)
+            if refusal is not None:
+                with self.reading() as conn:
+                    _check_format(conn, path)
+            else:
+                with self._use():
+                    _leave_wal(self._engine, path)
+                with self.writing() as conn:
+                    _ensure_schema(conn, path)
             self._file = _identity(path)
         except BaseException:
             self.close()
@@ -78,6 +84,8 @@ class Database:
     @contextlib.contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """A connection in a transaction that holds the write lock; committed when this ends. Raises `LogError`."""
+        if self._refusal is not None:
+            raise LogError(self._refusal.message, self._refusal.hint)
         with self._use():
             # Not for ever: where a stranger holds the file, each thread in the line would wait for it anew.
             if not self._writer.acquire(timeout=_WAIT_S):
@@ -119,9 +127,12 @@ class Database:
         return self._file is not None and not self.is_there
 
 
-def _engine(path: Path) -> sa.Engine:
+def _engine(path: Path, *, is_read_only: bool) -> sa.Engine:
+    url = sa.URL.create("sqlite+pysqlite", database=str(path))
+    if is_read_only:
+        url = url.set(database=path.as_uri(), query={"mode": "ro", "uri": "true"})
     engine = sa.create_engine(
-        sa.URL.create("sqlite+pysqlite", database=str(path)),
+        url,
         poolclass=pool.QueuePool,
         pool_size=4,
         max_overflow=-1,
@@ -178,18 +189,24 @@ def _leave_wal(engine: sa.Engine, path: Path) -> None:
             cursor.execute(f"PRAGMA busy_timeout = {int(_WAIT_S * 1000)}")
 
 
-def _ensure_schema(conn: sa.Connection, path: Path) -> None:
-    version = conn.exec_driver_sql("PRAGMA user_version").scalar_one()
+def _check_format(conn: sa.Connection, path: Path) -> None:
+    """Raise `LogError` for a file that is no log, and for a log of a newer version."""
     if conn.exec_driver_sql("PRAGMA application_id").scalar_one() != _APPLICATION_ID:
-        if conn.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one():
-            raise LogError(f"this file is not a log: {path}", _MOVE_IT)
-        metadata.create_all(conn)
-        conn.exec_driver_sql(f"PRAGMA application_id = {_APPLICATION_ID}")
-    elif version > SCHEMA_VERSION:
+        raise LogError(f"this file is not a log: {path}", _MOVE_IT)
+    version = conn.exec_driver_sql("PRAGMA user_version").scalar_one()
+    if version > SCHEMA_VERSION:
         raise LogError(
             f"the log was written by a newer imagen-nb (format {version}, this one knows {SCHEMA_VERSION}): {path}",
             Hint("Upgrade imagen-nb, or choose another folder with {}.", "home=", "--home"),
         )
+
+
+def _ensure_schema(conn: sa.Connection, path: Path) -> None:
+    if conn.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one():
+        _check_format(conn, path)
+    else:
+        metadata.create_all(conn)
+        conn.exec_driver_sql(f"PRAGMA application_id = {_APPLICATION_ID}")
     # Written each time, so that a folder in which nothing can be committed is found out now and not at the first run.
     conn.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
 

@@ -11,6 +11,7 @@ Invariants, whatever happens to the process:
 from __future__ import annotations
 
 import operator
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timezone
@@ -19,7 +20,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from imagen_nb.errors import InputError
+from imagen_nb.errors import InputError, LogError
 from imagen_nb.log import queries
 from imagen_nb.log.database import FILE_NAME, Database
 from imagen_nb.log.queries import Leftover, Names, ResumeState, Statuses, among
@@ -46,24 +47,50 @@ def _utc_now() -> datetime:
     return datetime.now(timezone.utc)
 
 
+def may_access(path: Path, mode: int) -> bool:
+    """Whether this process may read (`os.R_OK`) or write what lies there; no for what does not."""
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
+
+
 class Log:
     """The log in a home folder, made there if need be; several processes and threads may use one home at once.
 
     `now` tells the time, as an aware datetime. `session` is this log's claim on the rows it drives. Every method
-    raises `LogError` when the log cannot be read or written, and `InputError` for a run id that is not in it. Close
-    it, or use it as a context manager.
+    raises `LogError` when the log cannot be read or written, and `InputError` for a run id that is not in it. A log
+    that one may read and not write is opened all the same: then what would write raises, and says why. Close it, or
+    use it as a context manager.
     """
 
     def __init__(self, home: Path, *, now: Callable[[], datetime] = _utc_now) -> None:
         self.home = Path(home).absolute()
-        self.session = Session(self.home)
+        self._session: Session | None = None
         self._now = now
         self._driven: dict[str, str | None] = {}  # the rows this log is at work on, and the status last seen
+        path = self.home / FILE_NAME
         try:
-            self._database = Database(self.home / FILE_NAME)
-        except BaseException:
-            self.session.close()
-            raise
+            self._session = Session(self.home)
+            self._database = Database(path)
+        except BaseException as error:
+            if self._session is not None:
+                self._session.close()
+            is_readable = may_access(path, os.R_OK)
+            is_writable = may_access(path, os.W_OK) and may_access(self.home, os.W_OK)
+            if not isinstance(error, LogError) or is_writable or not is_readable:
+                raise
+            self._session, self._database = None, Database(path, error)
+
+    @property
+    def session(self) -> Session:
+        """This log's claim on the rows it drives. Raises `LogError` where the log can only be read."""
+        if self._session is None:
+            self.check_writable()
+        assert self._session is not None  # noqa: S101 - that has raised
+        return self._session
+
+    def check_writable(self) -> None:
+        """Raise `LogError` where the log can only be read, with why."""
+        with self._database.writing():
+            pass
 
     # What happens to a row, in the order in which it happens.
 
@@ -391,7 +418,8 @@ class Log:
     def close(self) -> None:
         """Close the file and end the session: rows that are still its own are leftovers. Closing twice is fine."""
         self._database.close()
-        self.session.close()
+        if self._session is not None:
+            self._session.close()
 
     def __enter__(self) -> Log:  # noqa: PYI034 - Self is younger than Python 3.10
         return self

@@ -333,7 +333,7 @@ ROWS: dict[int, Row] = {
             f"{HOME}test_images_that_cannot_be_kept_now_are_kept_later",
             f"{HOME}test_a_damaged_log_is_said_before_anything_is_sent",
             f"{HOME}test_a_log_that_is_damaged_in_mid_sweep_stops_it",
-            f"{DATABASE}test_a_read_only_log_is_an_error_when_it_is_opened",
+            f"{DATABASE}test_a_read_only_log_is_read_and_says_why_it_is_not_written",
         ),
     ),
     35: Row(
@@ -483,6 +483,46 @@ ROWS: dict[int, Row] = {
             f"{TYPED}test_a_token_in_the_wrong_place_is_not_repeated",
             f"{TYPED}test_a_token_typed_in_a_wrong_place_is_not_repeated",
             f"{TYPED}test_a_token_on_the_command_line_is_not_repeated",
+        ),
+    ),
+    57: Row(
+        "a home one may read and not write; one wrong value in the log",
+        "it can be looked at, and says why it cannot be written; the other rows are there",
+        (
+            f"{HOME}test_a_read_only_home_can_be_looked_at",
+            f"{HOME}test_one_value_that_is_wrong_hides_no_row",
+            f"{DATABASE}test_a_read_only_log_is_read_and_says_why_it_is_not_written",
+        ),
+    ),
+    47: Row(
+        "429 to a part of all creates, whatever the pace",
+        "less than half as long again; limits are kept, and the first pace comes back within seconds",
+        (
+            f"{PACE}test_a_busy_model_costs_little_time",
+            f"{PACING}test_refusals_at_any_pace_cost_little_time",
+            f"{PACING}test_a_pace_that_such_refusals_slowed_comes_back_within_seconds",
+            f"{PACING}test_a_limit_behind_such_refusals_is_kept_all_the_same",
+        ),
+    ),
+    48: Row(
+        "429 to one look or to all, with a wait of a day",
+        "looked at again within its time; else the sweep stops, names it, and makes nothing more",
+        (
+            f"{PACE}test_one_look_put_off_for_a_day_costs_nothing",
+            f"{PACE}test_nothing_more_is_created_while_nothing_can_be_looked_at",
+            f"{PACING}test_while_nobody_may_look_nothing_is_created",
+            "tests/api/test_polling.py::test_a_wait_whose_looks_are_all_refused_says_so",
+        ),
+    ),
+    49: Row(
+        "403 of a firewall, 409 at capacity",
+        "waited for after others passed; the API's own word about the token still stops the sweep",
+        (
+            f"{PACE}test_a_firewall_in_mid_sweep_is_waited_for",
+            "tests/api/test_http.py::test_a_firewall_after_others_passed_is_waited_for",
+            "tests/api/test_http.py::test_a_firewall_from_the_beginning_is_named",
+            "tests/api/test_http.py::test_a_token_that_the_api_itself_refuses_is_refused",
+            "tests/api/test_http.py::test_a_provider_without_room_is_waited_for",
         ),
     ),
 }

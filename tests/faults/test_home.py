@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import sqlite3
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import neighbours
+import pandas as pd
 import pytest
 import sqlalchemy as sa
 from ledger import books, until
 from origin import Origin
 from providers import CANARY
 
-from imagen_nb.errors import LogError
+from imagen_nb.errors import LogError, in_shell
 from imagen_nb.records import Status
 from imagen_nb.simulator import Simulator
 from imagen_nb.workspace import Workspace
@@ -189,3 +194,44 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with Origin() as api, Workspace(home, provider=api.base_url) as ws:
         ws.run(ws.plan("{a fox|an owl|an elk}"), experiment="e", tag="t")
     return home
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become another")
+def test_a_read_only_home_can_be_looked_at(rows: Path, api: Origin) -> None:
+    """Another's home: its frame, its pictures and a report of them are there; a request says why and is not sent."""
+    folder = Path(tempfile.mkdtemp())  # which, unlike that of the tests, others may enter
+    try:
+        folder.chmod(0o755)
+        shutil.copytree(rows, folder / "home", ignore=shutil.ignore_patterns("thumbnails", "temp"))
+        before = sorted(folder.rglob("*"))
+        with Workspace(rows, provider=api.base_url, token=CANARY) as ws:
+            _look_at(ws)  # which imports what it needs: Python's own files may be closed to others
+            ws.reconcile()
+        with Workspace(folder / "home", provider=api.base_url, token=CANARY) as ws, as_nobody():
+            frame = _look_at(ws)
+            for ask in (lambda: ws.generate("a fox"), lambda: ws.rate(frame.index[0], 5), ws.reconcile):
+                with pytest.raises(LogError, match=r"cannot be written: Permission denied|read-only") as caught:
+                    ask()
+                assert "--home" in in_shell(caught.value.hint)
+        assert api.seen == []
+        assert sorted(folder.rglob("*")) == before
+    finally:
+        shutil.rmtree(folder)
+
+
+def _look_at(ws: Workspace) -> pd.DataFrame:
+    frame = ws.frame()
+    assert len(frame) == 3
+    assert frame.imagen.gallery().html.count("data:image/webp") == 3
+    assert ws.log.runs()[0]._repr_mimebundle_()["text/html"].count("data:image/webp") == 1
+    return frame
+
+
+@contextlib.contextmanager
+def as_nobody() -> Iterator[None]:
+    """As a user who owns nothing."""
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)

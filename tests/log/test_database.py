@@ -105,21 +105,23 @@ def test_an_unwritable_home_is_an_error_when_it_is_opened(open_folder: Path, nob
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can make another's file")
-def test_a_read_only_log_is_an_error_when_it_is_opened(open_folder: Path) -> None:
+def test_a_read_only_log_is_read_and_says_why_it_is_not_written(open_folder: Path) -> None:
     """A file one may read but not write, and a folder in which no journal can be made."""
-    Log(open_folder).close()
+    with Log(open_folder) as log:
+        log.intend([request()], provider=PROVIDER)
     (open_folder / "sessions").chmod(0o777)
     os.seteuid(NOBODY)
     try:
-        with pytest.raises(LogError, match="the log is read-only") as raised:
-            Log(open_folder)
-        two_lines(raised)
-        os.seteuid(0)
-        (open_folder / FILE_NAME).chmod(0o666)
-        os.seteuid(NOBODY)
-        with pytest.raises(LogError, match=r"cannot be opened|read-only") as raised:
-            Log(open_folder)
-        two_lines(raised)
+        for match, mode in (("the log is read-only", 0o644), ("cannot be opened|read-only", 0o666)):
+            os.seteuid(0)
+            (open_folder / FILE_NAME).chmod(mode)
+            os.seteuid(NOBODY)
+            with Log(open_folder) as log:
+                assert [run.status for run in log.runs()] == ["intent"]
+                with pytest.raises(LogError, match=match) as raised:
+                    log.intend([request()], provider=PROVIDER)
+                two_lines(raised)
+                assert log.count() == 1
     finally:
         os.seteuid(0)
 
