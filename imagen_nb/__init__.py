@@ -46,6 +46,8 @@ from typing import TYPE_CHECKING, Any
 from imagen_nb.hook import watch_pandas
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
     from imagen_nb.frames.read import read_log
@@ -133,12 +135,14 @@ def frame(experiment: str | None = None, status: str | None = None) -> pd.DataFr
     return _workspace().frame(experiment=experiment, status=status)
 
 
-def reconcile(timeout: float | None = None) -> Runs:
+def reconcile(timeout: float | None = None, *, adopt: Sequence[str] = ()) -> Runs:
     """Settle the rows that a dead kernel or a lost reply left open; nothing is sent. See `Workspace.reconcile`.
 
-    `timeout` is seconds for one prediction, by default as many as a cell's `--timeout`.
+    `timeout` is seconds for one prediction, by default as many as a cell's `--timeout`; `adopt` are ids of predictions
+    to make rows of.
     """
-    return _workspace().reconcile() if timeout is None else _workspace().reconcile(timeout)
+    options = {} if timeout is None else {"timeout": timeout}
+    return _workspace().reconcile(**options, adopt=adopt)
 
 
 def panel() -> Any:

@@ -273,3 +273,5 @@ class Progress:
     state: str = "running"
     """`running`, `waiting` (the provider asks to wait), `canceling`, or `ended`."""
     message: str | None = None
+    strays: str | None = None
+    """Which predictions are billed, seem to be ours, and are no row's."""

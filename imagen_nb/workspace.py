@@ -54,6 +54,9 @@ MOST_AT_ONCE = 64
 SCHEMA_S = 20.0
 """How long asking for a model's schema may take, in seconds."""
 
+STRAYS_S = 20.0
+"""How long `reconcile` looks for predictions that are no row's, in seconds."""
+
 CANCEL_S, CLOSE_S = 3.0, 10.0
 """How long an interrupt, and closing, wait for the rows of what they cancel, in seconds."""
 
@@ -274,9 +277,9 @@ class Workspace:
 
         `budget` is US dollars: each request's estimate is reserved before it is sent, and the sweep stops cleanly
         before the limit would be passed. `resume` skips the requests of `experiment` that already succeeded and picks
-        up those still running. `jobs` is the most predictions in flight, `timeout` seconds for one prediction,
-        `executor` any `concurrent.futures.Executor` to wait and fetch on. `hold` holds each create open for up to 60 s,
-        which saves polling (default: a single request is held, several are not).
+        up those still running. `jobs` is the most predictions in flight, `timeout` seconds for one prediction from
+        its POST to its file, `executor` any `concurrent.futures.Executor` to wait and fetch on. `hold` holds each
+        create open for up to 60 s, which saves polling (default: a single request is held, several are not).
         """
         from imagen_nb.sweeps.one_request import RunOptions
         from imagen_nb.sweeps.resume import jobs_to_resume, new_jobs
@@ -376,18 +379,35 @@ class Workspace:
         """Write a rating (1 to 5) and a note to the row of a run; what is None stays as it is."""
         self.log.rate(str(getattr(run_id, "id", run_id)), rating=rating, note=note)
 
-    def reconcile(self, timeout: float = TIMEOUT_S) -> Runs:
+    def reconcile(self, timeout: float = TIMEOUT_S, *, adopt: Sequence[str] = ()) -> Runs:
         """Settle the rows that a dead kernel or a lost reply left open; safe to repeat, and beside a running sweep.
 
         Nothing is ever sent again by this: predictions are looked for by listing, waited for and fetched. Gives the
-        runs it settled; a row that cannot be settled yet stays `unknown` and says why.
+        runs it settled; a row that cannot be settled yet stays `unknown` and says why. What the provider made of the
+        last hour's requests beyond their rows is named with its id in the runs' message; `adopt` takes such ids, and
+        makes a row of each, tagged `adopted`. `timeout` is seconds for one prediction.
         """
         from imagen_nb.sweeps.one_request import RunOptions
-        from imagen_nb.sweeps.resume import jobs_left_over
+        from imagen_nb.sweeps.recover import LOOK_BACK, ROWS
+        from imagen_nb.sweeps.resume import job_to_adopt, jobs_left_over
 
         options = RunOptions(timeout=timeout, jobs=MOST_AT_ONCE)
-        rows = self.log.leftovers(self.settings.provider.name)
-        return _wait(self._start(jobs_left_over(rows, self.log), len(rows), options))
+        name, ids = self.settings.provider.name, [adopt] if isinstance(adopt, str) else list(adopt)
+        rows = self.log.leftovers(name)
+        api = self.connections.api
+        strays = [api.get(each, deadline=time.monotonic() + timeout) for each in dict.fromkeys(ids)]
+        adopted = [job_to_adopt(len(rows) + place, each, self.log, name) for place, each in enumerate(strays)]
+        jobs = chain(jobs_left_over(rows, self.log), adopted)
+        runs = _wait(self._start(jobs, len(rows) + len(adopted), options))
+        since = datetime.now(timezone.utc) - 2 * LOOK_BACK  # by which clock is not known
+        recent = self.log.runs(limit=ROWS, newest_first=True)
+        mine = [each for each in recent if each.provider == name and (each.created_at or since) >= since]
+        if mine:
+            with suppress(ProviderError):  # what can be settled is, and the rest can be asked for again
+                runs.report_strays(
+                    [each.request for each in mine], LOOK_BACK.total_seconds(), time.monotonic() + STRAYS_S
+                )
+        return runs
 
     # -- how it looks --------------------------------------------------------------------------------------------
 

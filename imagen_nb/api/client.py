@@ -93,15 +93,15 @@ class Api:
         hold: int | None = None,
         cancel_after: float | None = None,
         stop: threading.Event | None = None,
-        on_turn: Callable[[float], None] | None = None,
+        on_turn: Callable[[float], object] = lambda _: None,
     ) -> Prediction:
         """Ask for one prediction: this costs money, and is sent once.
 
         Its turn has to come by the monotonic `deadline`, and `on_turn` is told when it did; then the reply may take
-        60 s, or `HELD_LONGER_S` more than it is held open for, and `patience` seconds at most. `hold` asks the provider to
+        60 s, or `HELD_LONGER_S` more than it is held open for, and `patience` seconds at most. `hold` asks for an
         answer only when the prediction ends, at most so many seconds (1 to 60) later; `cancel_after` asks it to give up
-        by itself after so many seconds. `stop` gives up a request that was not sent yet. Raises `UncertainError` where the prediction may or may not exist now; every
-        other error means that it does not.
+        by itself after so many seconds. `stop` gives up a request that was not sent yet. Raises `UncertainError` where
+        the prediction may or may not exist now; every other error means that it does not.
         """
         name, _, version = request.model.rpartition(":")
         if _VERSION.fullmatch(version):
@@ -122,8 +122,7 @@ class Api:
 
         def note_turn(at: float) -> None:
             turns.append(at)
-            if on_turn is not None:
-                on_turn(at)
+            on_turn(at)
 
         reply = self._http.send(
             "POST",

@@ -70,7 +70,7 @@ def _run_command(given: argparse.Namespace) -> int:  # noqa: PLR0911 - one retur
         case "reconcile":
             from imagen_nb.cli.running import reconcile
 
-            return reconcile(**where)
+            return reconcile(**where, adopt=given.adopt)
         case "log":
             from imagen_nb.cli.logbook import show_log
 
@@ -165,7 +165,10 @@ def _make_parser() -> argparse.ArgumentParser:
     log.add_argument("--parquet", metavar="FILE", help="write a Parquet file, types kept")
     log.add_argument("--html", metavar="FILE", help="write a report with the images, one file that opens offline")
 
-    _add_where(add("reconcile", "settle the rows that a dead process left open"))
+    reconcile = add("reconcile", "settle the rows that a dead process left open")
+    _add_where(reconcile)
+    text = "make a row of a prediction that is none's, as a run or reconcile named it; repeatable"
+    reconcile.add_argument("--adopt", action="append", default=[], metavar="ID", help=text)
 
     usage = "imagen-nb lab [DIR] [--home DIR] [--provider NAME] [JUPYTERLAB...]"
     about = (

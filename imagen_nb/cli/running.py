@@ -59,6 +59,7 @@ def run(words: Sequence[str], *, home: str | None = None, provider: str | None =
             raise
         if ticker is not None:
             ticker.end(runs.progress())
+        _say_strays(runs)
         error = runs.error
         # `main` says the error that ended the sweep, which may be all there is to say of its runs.
         is_all_said = error is not None and all(each.error == error.message for each in runs)
@@ -79,19 +80,25 @@ def _stop(runs: Runs, options: Options) -> None:
         sys.stderr.write("The same command with --resume goes on.\n")
 
 
-def reconcile(*, home: str | None = None, provider: str | None = None) -> int:
-    """Settle the rows left open; 0 if none is left, 1 if some cannot be settled yet."""
+def reconcile(*, home: str | None = None, provider: str | None = None, adopt: Sequence[str] = ()) -> int:
+    """Settle the rows left open, and make rows of the predictions to `adopt`; 0 if none is left, 1 if some are."""
     with Workspace(home=home, provider=provider) as workspace:
-        settled = list(workspace.reconcile())
+        settled = workspace.reconcile(adopt=adopt)
         _say_notices(workspace)
+        _say_strays(settled)
     sys.stdout.write(f"{len(settled)} rows were open.\n" if len(settled) != 1 else "1 row was open.\n")
-    _show(settled)
+    _show(list(settled))
     return int(any(not each.status.is_terminal for each in settled))
 
 
 def _say_notices(workspace: Workspace) -> None:
     while workspace.notices:
         sys.stderr.write(in_shell(workspace.notices.pop(0)) + "\n")
+
+
+def _say_strays(runs: Runs) -> None:
+    if strays := runs.progress().strays:
+        sys.stderr.write(f"{in_shell(strays)}.\n")
 
 
 def _show(runs: Sequence[Run]) -> None:

@@ -206,6 +206,7 @@ def summary(runs: Runs) -> Rendering:
         summary_line(ended, progress) if ended else "",
         f"{unsent:,} not done" if unsent > 0 else "",
         progress.message or "",
+        progress.strays or "",
         *(f"{number:,} {reason}" for number, reason in failures(ended)),
     ]
     lines = [readable(line) for line in lines if line]

@@ -124,6 +124,8 @@ class ImagenMagics(Magics):
         try:
             view = LiveView(runs, None if options.quiet else choose_output(self._shell))
             watch(runs, view)
+            if count == 1 and (strays := runs.progress().strays):  # the display of several says it itself
+                print(f"{strays}.")  # noqa: T201 - a line of the cell's output
             result = runs.only() if count == 1 and len(runs) == 1 else runs
             if not options.quiet and (hook := result_hook(self._shell)):
                 hook.call_before(result, view.leave_nothing)

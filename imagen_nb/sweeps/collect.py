@@ -31,6 +31,10 @@ from imagen_nb.settings import Provider
 DOWNLOAD_S = 180.0
 """How long the outputs of one finished prediction may take to arrive, in seconds."""
 
+REPLY_S, SEARCH_S, END_S = 1.5, 3.0, 4.0
+"""How long after its deadline the reply to a run's create may come, its lost create be looked for, and what there is be
+canceled and fetched, in seconds: 5 s after the deadline the cell goes on."""
+
 RENEWALS = 3
 """How often the provider is asked for new addresses of outputs that are no longer where it said."""
 
@@ -42,6 +46,33 @@ SLICE_S = 0.25
 
 TEXT_SHOWN = 300
 """How many characters of a text that came instead of an image are repeated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """When a run's time is up (`at`, monotonic), and for how much longer it may be ended well; nothing is made then."""
+
+    at: float
+
+    @classmethod
+    def after(cls, seconds: float) -> Deadline:
+        """So many seconds from now."""
+        return cls(time.monotonic() + seconds)
+
+    @property
+    def left(self) -> float:
+        """Seconds until it, 0 when it has passed."""
+        return max(0.0, self.at - time.monotonic())
+
+    @property
+    def search(self) -> float:
+        """Until when a lost create may be looked for."""
+        return self.at + SEARCH_S
+
+    @property
+    def end(self) -> float:
+        """Until when what there is may be canceled and fetched."""
+        return self.at + END_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +98,23 @@ def wait_and_fetch(
     images: Images,
     prediction: Prediction,
     *,
-    deadline: float,
+    deadline: Deadline,
     history: Callable[[], Sequence[float]] = tuple,
     typical: float | None = None,
     stop: threading.Event | None = None,
     watch: Callable[[Prediction], None] | None = None,
     had: Sequence[Image] = (),
 ) -> Outcome:
-    """What became of the prediction; one not terminal by the monotonic `deadline` or at `stop` comes as it is.
+    """What became of the prediction; one not terminal by the deadline or at `stop` comes as it is.
+
+    Outputs may arrive until a little after the deadline; what has not is left for later.
 
     `history` gives how many seconds recent predictions took, `typical` is what to expect without it; `watch` is called
     at each change of status. `had` are images of it that an earlier attempt kept: none of them is lost.
     """
     try:
         last = wait(
-            connections.api, prediction, deadline=deadline, history=history, typical=typical, stop=stop, watch=watch
+            connections.api, prediction, deadline=deadline.at, history=history, typical=typical, stop=stop, watch=watch
         )
     except NotFoundError as error:
         return _outcome_without_outputs(prediction, Status.FAILED, error.message, error.code, had)
@@ -90,7 +123,7 @@ def wait_and_fetch(
     if last.status is not Status.SUCCEEDED:
         return Outcome(last, tuple(had), last.status, last.error, last.error_code)
     if last.output:
-        return _fetch_outputs(connections, images, last, had)
+        return _fetch_outputs(connections, images, last, had, deadline.end)
     if last.data_removed:
         return _outcome_without_outputs(last, Status.EXPIRED, "the provider has deleted the image", "gone", had)
     what = f"text instead of an image: {brief(last.text, width=TEXT_SHOWN)}" if last.text else "no image"
@@ -105,12 +138,14 @@ def _outcome_without_outputs(last: Prediction, status: Status, error: str, code:
     return Outcome(last, tuple(had), status, error, code)
 
 
-def _fetch_outputs(connections: Connections, images: Images, last: Prediction, had: Sequence[Image]) -> Outcome:
+def _fetch_outputs(
+    connections: Connections, images: Images, last: Prediction, had: Sequence[Image], end: float
+) -> Outcome:
     """Each output for itself, whatever becomes of the others; for those that are gone new addresses are asked for.
 
     There is no stop here: what is finished is paid for, and an interrupt keeps it.
     """
-    deadline = time.monotonic() + DOWNLOAD_S
+    deadline = min(end, time.monotonic() + DOWNLOAD_S)
     results: dict[int, Image | ImagenError] = {}
     left = list(range(len(last.output)))
     for renewals in itertools.count():
@@ -190,7 +225,7 @@ def collect(
     `timeout` is in seconds; `history`, `typical` and `had` are as for `wait_and_fetch`.
     """
     connections, images = _open_once(os.getpid(), provider, home)
-    deadline = time.monotonic() + timeout
+    deadline = Deadline.after(timeout)
     return wait_and_fetch(
         connections, images, prediction, deadline=deadline, history=lambda: history, typical=typical, had=had
     )

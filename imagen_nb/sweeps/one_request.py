@@ -2,7 +2,7 @@
 
 A create is money, so it happens in one place (`RequestDriver.create_once`): the row is durable before the POST, the
 prediction's id right after, and a lost reply is looked for, never blindly repeated. Waiting and fetching are free; they
-can be done on any `concurrent.futures.Executor`.
+can be done on any `concurrent.futures.Executor`. One `Deadline` bounds it all, from the POST to the file.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -26,26 +26,33 @@ from imagen_nb.planning.plan import Plan
 from imagen_nb.planning.values import label, positive_number, whole_number
 from imagen_nb.records import Image, Outcome, Prediction, Request, Run, Status
 from imagen_nb.settings import JOBS, TIMEOUT_S, Provider
-from imagen_nb.sweeps.collect import SLICE_S, Connections, collect_on, wait_and_fetch
+from imagen_nb.sweeps.collect import REPLY_S, SLICE_S, Connections, Deadline, collect_on, wait_and_fetch
 from imagen_nb.sweeps.recover import SETTLE_S, CreateSearch, SentCreate, WhyNotFound
 
 HOLD_S = 60
 """How long a single create is held open at the provider, the most the API allows, in seconds."""
 
-CREATE_S = 30.0
-"""How long the reply to a create may take at least, beyond what it is held open for: giving up on it is dear."""
+TURN_S = 1.0
+"""How long a create that is sent anew may wait at the door before it looks at its deadline again, in seconds."""
 
 CANCEL_S = 10.0
 """How long asking the provider to cancel one prediction may take, in seconds."""
+
+UNSEEN_HINT = Hint(
+    "What is made meanwhile is paid for: {} fetches it; go on later with --resume.",
+    "imagen_nb.reconcile()",
+    "imagen-nb reconcile",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """How requests are to be run. Raises `InputError` for what cannot be meant.
 
-    `budget` is US dollars for all of them, `jobs` the most predictions in flight, `timeout` seconds for one prediction.
-    `resume` goes on with `experiment`. `executor` is where to wait and fetch, if not here. `hold` is for how many
-    seconds, at most 60, each create is held open at the provider: 0 for not at all, None for a sweep's only one.
+    `budget` is US dollars for all of them, `jobs` the most predictions in flight, `timeout` seconds for one prediction,
+    from its POST to its file. `resume` goes on with `experiment`. `executor` is where to wait and fetch, if not here.
+    `hold` is for how many seconds, at most 60, each create is held open at the provider: 0 for not at all, None for a
+    sweep's only one.
     """
 
     experiment: str | None = None
@@ -112,6 +119,7 @@ class JobState(Enum):
     ACCEPTED = "its row has its prediction"
     LOST = "it may have been accepted: it is looked for, and sent again where it surely is missing"
     LOST_DO_NOT_SEND = "the same, but it is not sent again"
+    WAITING = "it may have been accepted, and the list shows too little yet: it is looked for again behind the others"
     DONE = "its row is settled, or left as it is"
 
 
@@ -119,8 +127,8 @@ class JobState(Enum):
 class Job:
     """One request under way. `index` is its place in the plan, `reserved` what of the budget is put aside for it.
 
-    `create` says when a lost one was sent, `had` are the images that its row has already, `outcome` is what has been
-    collected by now, `run` what it all came to.
+    `deadline` is there from its POST on. `create` says when a lost one was sent, `had` are the images that its row has
+    already, `outcome` is what has been collected by now, `run` what it all came to.
     """
 
     index: int
@@ -129,6 +137,7 @@ class Job:
     run_id: str | None = None
     prediction: Prediction | None = None
     create: SentCreate | None = None
+    deadline: Deadline | None = None
     had: tuple[Image, ...] = ()
     outcome: Outcome | None = None
     run: Run | None = None
@@ -141,7 +150,11 @@ class Job:
 
 
 class RequestDriver:
-    """Drives requests, one at a time for each thread that asks; `stop` makes it cancel what it drives."""
+    """Drives requests, one at a time for each thread that asks; `stop` makes it cancel what it drives.
+
+    `resolved_until` is there where the fate of a lost create was found out, as there may be a bill that nobody sees
+    then: it is the end of the last such one's time, monotonic.
+    """
 
     def __init__(self, options: RunOptions, context: SweepContext, stop: threading.Event, *, is_single: bool) -> None:
         self._options = options
@@ -157,6 +170,9 @@ class RequestDriver:
             awaited=context.awaited,
             settle_s=context.settle_s,
         )
+        # A budget waits for what others have put aside, so that none of them may wait for it.
+        self._may_wait = not is_single and options.budget is None
+        self.resolved_until: float | None = None
         self._held: dict[str, SentCreate] = {}
         self._durations: dict[str, deque[float]] = {}
 
@@ -183,24 +199,29 @@ class RequestDriver:
             job.state = JobState.WRITTEN
 
     def run(self, job: Job) -> ProviderError | None:
-        """Bring a job that has its row to its end; gives the refusal where the provider would not take the request.
+        """Bring a job that has its row to its end; gives the refusal where the provider would take or show nothing.
 
-        Where the log fails in the middle, the row is let go of, so that `reconcile` finds it.
+        One that is `WAITING` afterwards is to be run again when the others have been. Where the log fails in the
+        middle, the row is let go of, so that `reconcile` finds it.
         """
         log, api, run_id = self._context.log, self._context.connections.api, str(job.run_id)
         try:
             try:
-                now = time.monotonic()
-                create = job.create or SentCreate(
-                    run_id, job.request, datetime.now(timezone.utc), api.provider_time(now), now
+                now, may_wait = time.monotonic(), self._may_wait and job.state is not JobState.WAITING
+                create = job.create = job.create or SentCreate(
+                    run_id, job.request, datetime.now(timezone.utc), api.list_time(now), now
                 )
                 if job.is_to_send:
                     self.create_once(job, create)
+                elif job.state is JobState.WAITING:
+                    job.state = JobState.LOST
                 elif job.state is not JobState.ACCEPTED:
                     # Not waited for any more: whoever looks for an equal one need not leave it a prediction.
                     log.mark_unknown(run_id, create.cause, is_final=False)
                 while job.state in (JobState.LOST, JobState.LOST_DO_NOT_SEND):
-                    self.find_or_send_again(job, create)
+                    self.find_or_send_again(job, create, may_wait=may_wait)
+                if job.state is JobState.WAITING:
+                    return None
             except ProviderError as error:
                 status = Status.CANCELED if self._stop.is_set() else Status.FAILED
                 job.run = log.settle(run_id, status, error=error.message, error_code=error.code)
@@ -209,12 +230,15 @@ class RequestDriver:
                 job.run = log.get(run_id)
             else:
                 job.run = self.record(job, job.outcome or self.collect_or_cancel(job, job.prediction))
+                if job.run.status is Status.UNKNOWN and job.run.error_code == ThrottledError.code:
+                    why = f"nothing more is created while nothing can be looked at: {job.run.error}"
+                    return ThrottledError(why, UNSEEN_HINT)
         except BaseException:
             with suppress(ImagenError):
                 log.release([run_id])
             raise
         finally:
-            job.state = JobState.DONE
+            job.state = job.state if job.state is JobState.WAITING else JobState.DONE
         return None
 
     # -- creating ------------------------------------------------------------------------------------------------
@@ -227,7 +251,7 @@ class RequestDriver:
         job.state = JobState.LOST  # until the log says otherwise: from here on it may have been accepted
         self._held[create.run_id] = self._context.awaited[create.run_id] = create
         try:
-            prediction = self.post(job.request)
+            prediction = self.post(job, create)
         except ProviderError as error:
             if not error.is_uncertain:
                 raise
@@ -239,28 +263,41 @@ class RequestDriver:
         finally:
             self._stop_awaiting(create.run_id)
 
-    def post(self, request: Request) -> Prediction:
+    def post(self, job: Job, create: SentCreate) -> Prediction:
         """The reply to the one POST. One that is refused for the pace alone stands in line again while others pass.
 
-        Where nobody has passed for as long as one prediction may take, the `ThrottledError` comes out.
+        The job's deadline counts from the first POST that is not refused so. Where nobody has passed for as long as one
+        prediction may take, the `ThrottledError` comes out. Nothing is sent after the deadline.
         """
-        api, timeout, began = self._context.connections.api, self._options.timeout, time.monotonic()
+        api, timeout = self._context.connections.api, self._options.timeout
+        began, first = time.monotonic(), job.deadline
+
+        def note_turn(at: float) -> None:
+            create.begin(at, api.list_time(at))
+            job.deadline = first or Deadline(at + timeout)
+
+        def is_over() -> bool:
+            return self._stop.is_set() or (first is not None and not first.left)
+
         while True:
+            left = first.left if first else timeout
             try:
                 return api.create(
-                    request,
-                    deadline=time.monotonic() + timeout,
-                    patience=max(timeout, CREATE_S),
-                    hold=min(self._hold, int(timeout)) or None,
-                    cancel_after=timeout,
+                    job.request,
+                    deadline=time.monotonic() + (min(left, TURN_S) if first else timeout),
+                    patience=left + REPLY_S,
+                    hold=min(self._hold, int(left)) or None,
+                    cancel_after=left,
                     stop=self._stop,
+                    on_turn=note_turn,
                 )
             except ThrottledError:
                 refused_for = min(api.pacer.since_create, time.monotonic() - began)
-                if refused_for + api.pacer.pause_left > timeout:
+                if first is None and refused_for + api.pacer.pause_left > timeout:
                     raise
-            if not api.pacer.stand_in_line(timeout, self._stop.is_set):
-                raise UnreachableError("stopped before the request was sent", "")
+            if not api.pacer.stand_in_line(timeout, is_over) or is_over():
+                why = "stopped" if self._stop.is_set() else "its time was over"
+                raise UnreachableError(f"{why} before the request was sent", "")
 
     def accept(self, job: Job, prediction: Prediction) -> None:
         """Give the row the prediction; the outputs of one that is done are fetched while that is written."""
@@ -269,7 +306,7 @@ class RequestDriver:
 
         def fetch() -> None:
             with suppress(ImagenError):  # then it is tried again, where the error has somebody to go to
-                outcomes.append(self._collect_here(prediction, time.monotonic()))
+                outcomes.append(self._collect_here(job, prediction))
 
         fetching = threading.Thread(target=fetch, name="imagen-fetch", daemon=True)
         if prediction.status is Status.SUCCEEDED:
@@ -285,14 +322,23 @@ class RequestDriver:
             job.prediction, job.state = prediction, JobState.ACCEPTED
             job.outcome = outcomes[0] if outcomes else None
 
-    def find_or_send_again(self, job: Job, create: SentCreate) -> None:
-        """Look for a lost create, and send it again only where it surely is missing; else its row says why it ends."""
-        log, run_id = self._context.log, create.run_id
-        found = self._search.find(create)
+    def find_or_send_again(self, job: Job, create: SentCreate, *, may_wait: bool) -> None:
+        """Look for a lost create, and send it again only where it surely is missing; else its row says why it ends.
+
+        Where the list shows too little and it `may_wait`, others may be accepted meanwhile, and then it shows more.
+        """
+        log, run_id, may_wait = self._context.log, create.run_id, may_wait and job.state is JobState.LOST
+        deadline = job.deadline = job.deadline or Deadline.after(self._options.timeout)
+        found = self._search.find(create, until=deadline.search, is_patient=not may_wait)
+        if isinstance(found, Prediction) or found is WhyNotFound.MISSING:
+            self.resolved_until = max(self.resolved_until or 0.0, deadline.end)
+        may_send = job.state is JobState.LOST and deadline.left > 0
         if isinstance(found, Prediction):
             job.prediction, job.state = found, JobState.ACCEPTED
-        elif found is WhyNotFound.MISSING and job.state is JobState.LOST and log.begin_resubmission(run_id):
+        elif found is WhyNotFound.MISSING and may_send and log.begin_resubmission(run_id):
             self.create_once(job, create)
+        elif found in (WhyNotFound.UNPROVEN, WhyNotFound.UNSURE) and may_wait:
+            job.state = JobState.WAITING
         else:
             job.state = JobState.DONE
             why = f": {create.failure}" if create.failure and found is WhyNotFound.UNSEEN else ""
@@ -310,6 +356,10 @@ class RequestDriver:
         except ImagenError:
             return  # then they end by themselves, and are logged as they end
 
+    def find_strays(self, requests: Iterable[Request], seconds: float, deadline: float) -> list[str]:
+        """The ids of predictions of the last `seconds` that seem to be ours and are no row's; see the search."""
+        return self._search.find_strays(requests, seconds, deadline)
+
     def _stop_awaiting(self, run_id: str) -> None:
         self._held.pop(run_id, None)
         self._context.awaited.pop(run_id, None)
@@ -318,9 +368,8 @@ class RequestDriver:
 
     def collect_or_cancel(self, job: Job, prediction: Prediction) -> Outcome:
         """What became of an accepted prediction; one given up on is canceled first."""
-        timeout, outcome = self._options.timeout, None
-        deadline = time.monotonic() + timeout
-        model = job.request.model
+        outcome, model = None, job.request.model
+        deadline = job.deadline = job.deadline or Deadline.after(self._options.timeout)
         typical = self._context.spec(model).typical_s
         if self._options.executor is not None:
             outcome = collect_on(
@@ -328,7 +377,7 @@ class RequestDriver:
                 self._context.provider,
                 self._context.images.home,
                 prediction,
-                timeout=timeout,
+                timeout=deadline.left,
                 history=tuple(self._history(model)),
                 typical=typical,
                 stop=self._stop,
@@ -346,22 +395,24 @@ class RequestDriver:
                 watch=lambda seen: self._context.log.observe(str(job.run_id), seen),
                 had=job.had,
             )
-        if outcome.status.is_terminal or outcome.status is Status.UNKNOWN:
+        is_unseen = outcome.error_code == ThrottledError.code  # its looks were all refused
+        if outcome.status.is_terminal or (outcome.status is Status.UNKNOWN and not is_unseen):
             return outcome
         by_user = self._stop.is_set()
-        reason = "canceled by the user" if by_user else f"gave up after {timeout:g} s"
+        reason = "canceled by the user" if by_user else f"gave up after {self._options.timeout:g} s"
         code = "canceled" if by_user else "timeout"
-        last = self.cancel(outcome.prediction)
+        last = self.cancel(outcome.prediction, min(deadline.end, time.monotonic() + CANCEL_S))
         if last is None or not last.status.is_terminal:
-            error = f"{reason}; the provider did not confirm the cancellation"
-            return replace(outcome, status=Status.UNKNOWN, error=error, error_code=code)
-        outcome = self._collect_here(last, time.monotonic() + CANCEL_S)
+            why = outcome.error if is_unseen else "the provider did not confirm the cancellation"
+            code = ThrottledError.code if is_unseen and not by_user else code
+            return replace(outcome, status=Status.UNKNOWN, error=f"{reason}; {why}", error_code=code)
+        outcome = self._collect_here(job, last)
         is_canceled = outcome.status in (Status.CANCELED, Status.ABORTED)
         return replace(outcome, error=reason, error_code=code) if is_canceled else outcome
 
-    def cancel(self, prediction: Prediction) -> Prediction | None:
-        """The prediction after asking to cancel it, or None where the provider cannot or will not say."""
-        api, deadline = self._context.connections.api, time.monotonic() + CANCEL_S
+    def cancel(self, prediction: Prediction, deadline: float) -> Prediction | None:
+        """The prediction after asking to cancel it, or None where the provider cannot or will not say in time."""
+        api = self._context.connections.api
         try:
             last = api.cancel(prediction.id, deadline=deadline)
             while last is not None and not last.status.is_terminal and time.monotonic() < deadline:
@@ -397,8 +448,11 @@ class RequestDriver:
             cost_source=source if cost is not None else None,
         )
 
-    def _collect_here(self, prediction: Prediction, deadline: float) -> Outcome:
-        return wait_and_fetch(self._context.connections, self._context.images, prediction, deadline=deadline)
+    def _collect_here(self, job: Job, prediction: Prediction) -> Outcome:
+        """What became of a prediction that has ended."""
+        deadline = job.deadline or Deadline.after(self._options.timeout)
+        context = self._context
+        return wait_and_fetch(context.connections, context.images, prediction, deadline=deadline, had=job.had)
 
     def _history(self, model: str) -> deque[float]:
         """Durations of this model's recent predictions, in seconds: the log's at first, then what ends meanwhile."""

@@ -22,6 +22,7 @@ from typing import Any
 from imagen_nb.api.client import Acceptance, Api
 from imagen_nb.errors import ImagenError, NotFoundError, ProviderError, UncertainError, UnreachableError
 from imagen_nb.log.log import Log
+from imagen_nb.log.sessions import new_id
 from imagen_nb.planning.models import ModelSpec
 from imagen_nb.records import Json, Prediction, Request, Status, canonical
 
@@ -171,10 +172,11 @@ class CreateSearch:
         contested = {wanted.run_id for wanted in look.wanted if look.is_contested(wanted)}
         return {run_id: prediction for run_id, prediction in look.found.items() if run_id not in contested}
 
-    def find_strays(self, requests: Iterable[Request], seconds: float) -> list[str]:
+    def find_strays(self, requests: Iterable[Request], seconds: float, deadline: float) -> list[str]:
         """The ids of listed predictions of the last `seconds` that equal one of the requests, and are no row's.
 
         Nor may they be of a row whose prediction is not known yet. Nothing is claimed; empty where nothing is listed.
+        Reading the list ends by the monotonic `deadline`.
         """
         now = self._api.list_time(time.monotonic()) or datetime.now(timezone.utc)
         since = now - timedelta(seconds=seconds) - SLACK
@@ -183,14 +185,12 @@ class CreateSearch:
             return replace(self._want(SentCreate(run_id, request, now)), since=since)
 
         ours = [want("", each) for each in {(each.model, canonical(each.input)): each for each in requests}.values()]
-        listing = self._read({each.request.prompt for each in ours}, since, self._stop, is_whole=False)
+        listing = self._read({each.request.prompt for each in ours}, since, deadline, self._stop, is_whole=False)
+        # The rows are asked for before what is claimed: what one of them gets meanwhile is not to be reported.
+        rows = self._log.runs(status=[Status.INTENT, Status.UNKNOWN], limit=ROWS, newest_first=True)
         claimed = self._log.find_predictions(self._provider, list(listing.near))
         unclaimed = [each for each in listing.near.values() if each.id not in claimed]
         like = [each for each in unclaimed if any(count_unexplained(one, each) is not None for one in ours)]
-        if not like:
-            return []
-        # The rows are asked for last: what was claimed meanwhile must not count as one that is waited for.
-        rows = self._log.runs(status=[Status.INTENT, Status.UNKNOWN], limit=ROWS, newest_first=True)
         waiting = [want(row.id, row.request) for row in rows if row.provider == self._provider]
         return [each.id for each in _without(like, match(waiting, like).values())]
 
@@ -243,7 +243,7 @@ class CreateSearch:
                 look.listing.failure,
                 may_be_listed=any(may_be(wanted, each) for each in look.rest),
                 is_contested=look.is_contested(wanted, latest),
-                is_proven=look.listing.covers(create, waited),
+                is_proven=look.listing.covers(create, waited, self._settle_s),
                 patience=create.patience,
             )
             if why is not None:
@@ -256,7 +256,8 @@ class CreateSearch:
         """Read the list once, and match it with these creates and those whose replies are awaited."""
         wanted = [self._want(create) for create in creates]
         since = min(each.since for each in wanted)
-        listing = self._read({each.request.prompt for each in wanted}, since, stop, is_whole=is_whole)
+        prompts, deadline = {each.request.prompt for each in wanted}, time.monotonic() + LISTING_S
+        listing = self._read(prompts, since, deadline, stop, is_whole=is_whole)
         # Creates with the same prompts whose replies are awaited, in this workspace and in other sessions. They are
         # asked for before what is claimed: a create that is answered meanwhile has its prediction in the log.
         mine, same = {each.run_id for each in wanted}, {each.request.prompt for each in wanted}
@@ -271,7 +272,7 @@ class CreateSearch:
         return _Look(wanted, found, theirs, _without(unclaimed, [*theirs, *found.values()]), listing)
 
     def _read(
-        self, prompts: Iterable[str], since: datetime, stop: threading.Event | None, *, is_whole: bool
+        self, prompts: Iterable[str], since: datetime, deadline: float, stop: threading.Event | None, *, is_whole: bool
     ) -> _Listing:
         """Read the list back to `since` on the clock of `created_at`, or `is_whole`: as far as anything may be ours."""
         words = {collapse_space(each) for each in prompts}
@@ -279,7 +280,6 @@ class CreateSearch:
         seen: set[str] = set()
         floor, failure, last, is_sorted, reaches = since - LOOK_BACK, None, None, True, False
         try:
-            deadline = time.monotonic() + LISTING_S
             for each in self._api.list(created_after=floor, deadline=deadline, pages=PAGES, stop=stop):
                 seen.add(each.id)
                 if "prompt" not in each.input:
@@ -293,16 +293,19 @@ class CreateSearch:
         except ProviderError as error:
             failure = error
         made = list(self._api.acceptances.items())  # a copy, made in one step
-        ends = is_whole and failure is None and (reaches or all(len(seen) % each for each in CUTS))
-        within = [(each.sent_at, id_) for id_, each in made if each.created_at and each.created_at >= floor]
+        by_age = sorted(made, key=lambda each: each[1].sent_at)
+        first = next((id_ for id_, each in by_age if each.created_at and each.created_at >= floor), None)
+        may_be_cut = not reaches and not all(len(seen) % each for each in CUTS)
         rows = self._log.runs(limit=ROWS, newest_first=True) if is_whole else []
         return _Listing(
             near,
             failure,
             accepted={id_: each for id_, each in made if id_ in seen},
             rows={str(row.prediction_id): row.id for row in rows if row.prediction_id in seen},
-            is_whole=is_whole,
-            has_end=ends and (reaches or not within or min(within)[1] in seen),
+            is_whole=is_whole and failure is None,
+            has_start=is_sorted or not may_be_cut,
+            has_newest=bool(by_age) and by_age[-1][0] in seen,
+            has_end=not may_be_cut and (reaches or first is None or first in seen),
         )
 
     def _want(self, create: SentCreate) -> WantedPrediction:
@@ -327,8 +330,9 @@ class _Listing:
 
     `near` is what has one of the prompts, or no input any more, `failure` what kept it from being read to its end.
     `accepted` are creates of this process and `rows` the run ids of newer rows whose predictions it shows, by
-    prediction id. `is_whole` tells a reading that may say what is missing, `has_end` whether its end is one: it is not
-    where the list may have been cut, or lacks the first create that was accepted.
+    prediction id. `is_whole` tells a reading that may say what is missing. `has_start` and `has_end` tell whether it
+    goes as far as there is anything towards now and towards the past: it does not where it may have been cut there, or
+    lacks the first create that was accepted here; `has_newest`, whether it shows the last one.
     """
 
     near: Mapping[str, Prediction]
@@ -336,6 +340,8 @@ class _Listing:
     accepted: Mapping[str, Acceptance]
     rows: Mapping[str, str]
     is_whole: bool
+    has_start: bool
+    has_newest: bool
     has_end: bool
 
     @property
@@ -343,15 +349,21 @@ class _Listing:
         """When the newest create that it shows was sent; minus infinity where it shows none of this process."""
         return max((each.sent_at for each in self.accepted.values()), default=-math.inf)
 
-    def covers(self, create: SentCreate, waited: float) -> bool:
+    def covers(self, create: SentCreate, waited: float, settle_s: float) -> bool:
         """Whether it would show a create that was lost `waited` seconds before, had it been accepted.
 
-        It does where it is no later than that, and goes back to before the create was sent. A create of another
-        process stands in the order of the log's rows, whatever the clocks said.
+        It does where it shows one that was sent after the loss, or all there is and is no later than that, and one
+        from before the create was sent, or all there is. A create of another process stands in the order of the log's
+        rows, whatever the clocks said: there a row written at most `settle_s` before its own is as good as a later one.
         """
         moment = create.moment
         others = [run_id for id_, run_id in self.rows.items() if moment is None or id_ not in self.accepted]
-        is_recent = create.lag <= waited or (moment is None and max(others, default="") > create.run_id)
+        is_recent = self.newest_sent_at >= (create.lost_at or math.inf)
+        if self.has_start:
+            is_recent = is_recent or (self.has_newest and create.lag <= waited)
+        if moment is None:
+            about = new_id(int((create.posted_at.timestamp() - settle_s) * 1e6))
+            is_recent = is_recent or max(others, default="") > (about if self.has_start else create.run_id)
         reaches = self.has_end or min(others, default=create.run_id) < create.run_id
         if moment is not None:
             reaches = reaches or any(each.answered_at <= moment for each in self.accepted.values())

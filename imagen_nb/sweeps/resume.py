@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from imagen_nb.errors import InputError
 from imagen_nb.log.log import Log
 from imagen_nb.log.queries import Leftover
 from imagen_nb.planning.plan import Plan
 from imagen_nb.records import Prediction, Request, Status
 from imagen_nb.sweeps.one_request import Job, JobState
-from imagen_nb.sweeps.recover import LEFTOVER_SLACK, SentCreate
+from imagen_nb.sweeps.recover import LOOK_BACK, SentCreate
 
 MOST_COUNTED = 100_000
 """Requests of a plan that is looked up in the log before it is confirmed; a larger one is confirmed as a whole."""
@@ -60,8 +61,24 @@ def pick_up(index: int, row: Leftover, log: Log, *, may_send: bool = True) -> Jo
         known, had = Prediction(row.prediction_id, Status.STARTING), log.get(row.run_id).images
         return Job(index, row.request, JobState.ACCEPTED, row.run_id, prediction=known, had=had)
     state = JobState.LOST if may_send else JobState.LOST_DO_NOT_SEND
-    create = SentCreate(row.run_id, row.request, row.intended_at, slack=LEFTOVER_SLACK)
+    create = SentCreate(row.run_id, row.request, row.intended_at, slack=LOOK_BACK)
     return Job(index, row.request, state, row.run_id, create=create)
+
+
+def job_to_adopt(index: int, prediction: Prediction, log: Log, provider: str) -> Job:
+    """A job for a prediction of which there is no row: it gets one, tagged `adopted`.
+
+    Raises `InputError` for one that has its row, or that says too little of itself.
+    """
+    if log.find_predictions(provider, [prediction.id]):
+        raise InputError(f"the log has the prediction {prediction.id} already", "There is nothing to adopt.")
+    prompt, model = prediction.input.get("prompt"), prediction.model
+    if not isinstance(prompt, str) or model is None:
+        raise InputError(f"the prediction {prediction.id} does not say what it was asked for", "It cannot be adopted.")
+    request = Request(model, dict(prediction.input), prompt)
+    (run_id,) = log.intend([request], provider=provider, tag="adopted")
+    log.accept(run_id, prediction)
+    return Job(index, request, JobState.ACCEPTED, run_id, prediction=prediction)
 
 
 def remaining(plan: Plan, log: Log, experiment: str, provider: str) -> Plan:

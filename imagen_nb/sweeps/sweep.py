@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, overload
@@ -23,6 +25,9 @@ from imagen_nb.sweeps.one_request import Job, JobState, RequestDriver, RunOption
 
 if TYPE_CHECKING:
     import pandas as pd
+
+STRAYS_S = 5.0
+"""How long looking for predictions that are no row's may take at the end of a sweep, in seconds."""
 
 _CENT_FRACTION = 1e-9  # sums of prices are floats
 _WHY_NOT_ASKED = {
@@ -53,6 +58,7 @@ class Runs(Sequence[Run]):
         self._stop = threading.Event()
         self._driver = RequestDriver(options, context, self._stop, is_single=total == 1)
         self._source = threading.Lock()
+        self._waiting: deque[Job] = deque()
         self._changed = threading.Condition()
         self._workers = 0
         self._began = time.monotonic()
@@ -264,7 +270,7 @@ class Runs(Sequence[Run]):
             while not self._is_closed():
                 job = next(self._jobs, None)
                 if job is None:
-                    return None
+                    break
                 if job.state is not JobState.DONE:
                     is_ready = self._reserve(job)
                     if is_ready and job.is_to_send:  # wait until its create may pass
@@ -274,16 +280,20 @@ class Runs(Sequence[Run]):
                         self._settle_budget(job, 0.0)
                         if job.run_id is not None:
                             self._context.log.release([job.run_id])
-                        return None
+                        break
                     self._driver.write_row(job)
                 if job.state is not JobState.DONE:
                     return job
                 self._settle_budget(job, 0.0)
                 self._count(job, skipped=1)
-        return None
+            # Last come those for which the list showed too little of ours when it was their turn.
+            waiting = self._waiting.popleft() if self._waiting else None
+            if waiting is not None and self._is_closed():
+                waiting.state = JobState.LOST_DO_NOT_SEND
+        return waiting
 
     def _run(self, job: Job) -> None:
-        """One job, from wherever it stands to a settled row."""
+        """One job, from wherever it stands to a settled row, or to where it has to wait for others."""
         with self._changed:
             self._progress = replace(self._progress, in_flight=self._progress.in_flight + 1)
         try:
@@ -297,7 +307,10 @@ class Runs(Sequence[Run]):
             with self._changed:
                 self._progress = replace(self._progress, in_flight=self._progress.in_flight - 1)
             self._settle_budget(job, spent)
-        self._count(job)
+        if job.state is JobState.WAITING:
+            self._waiting.append(job)
+        else:
+            self._count(job)
 
     def _reserve(self, job: Job) -> bool:
         """Put the job's estimate aside, waiting for others to settle where that may make room; else stop cleanly."""
@@ -359,7 +372,32 @@ class Runs(Sequence[Run]):
         """A worker ends; with the last of them the sweep does."""
         with self._changed:
             self._workers -= 1
-            if self._workers == 0:
+            is_last = self._workers == 0
+            until = self._driver.resolved_until
+        if is_last and until is not None and not self._stop.is_set():
+            now, requests = time.monotonic(), [run.request for _, run in self._ended]
+            with suppress(ImagenError):
+                self.report_strays(requests, now - self._began, min(until, now + STRAYS_S))
+        with self._changed:
+            if is_last:
                 self._progress = replace(self._progress, state="ended")
                 self._ended_at = time.monotonic()
             self._changed.notify_all()
+
+    def report_strays(self, requests: Iterable[Request], seconds: float, deadline: float) -> None:
+        """Say in the message which predictions of the last `seconds` equal one of the requests and are no row's.
+
+        Whatever made one, it is billed: it must not go unseen. Looking for them ends by the monotonic `deadline`.
+        """
+        strays = self._driver.find_strays(requests, seconds, deadline)
+        if not strays:
+            return
+        said = "1 prediction" if len(strays) == 1 else f"{len(strays)} predictions"
+        verb = "seems" if len(strays) == 1 else "seem"
+        note = Hint(
+            f"{said} more than asked for {verb} to be ours: id {comma_list(strays)}; {{}} makes a row of one",
+            "imagen_nb.reconcile(adopt=[id])",
+            "imagen-nb reconcile --adopt ID",
+        )
+        with self._changed:
+            self._progress = replace(self._progress, strays=note)

@@ -101,6 +101,8 @@ def render_sweep(
     if progress is not None and left:
         unsent = f"{left:,} of {progress.total:,} requests were not sent"
         notes.append(f"{unsent}: {progress.message}." if progress.message else f"{unsent}; --resume goes on.")
+    if progress is not None and progress.strays:
+        notes.append(f"{progress.strays}.")
     if limit < len(runs):
         first = f"The first {limit} of {len(runs):,} runs"
         notes.append(f"{first}; .frame().imagen shows them all, as .gallery() or .grid().")

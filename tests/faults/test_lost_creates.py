@@ -15,16 +15,19 @@ from providers import CANARY
 
 from imagen_nb.log.log import RESUBMISSIONS
 from imagen_nb.records import Status
-from imagen_nb.sweeps import one_request, recover
+from imagen_nb.sweeps import recover
 from imagen_nb.workspace import Workspace
 
 RIGHT = b'{"id": "x", "status": "starting"}'
 
 
-@pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Creates are given up on soon, where else they have half a minute at least."""
-    monkeypatch.setattr(one_request, "CREATE_S", 1.0)
+def lose(api: Origin, script: Script, times: int | None = 1) -> None:
+    """Creates for a fox meet the script before anything is made; others are made."""
+
+    def act(seen: Seen) -> Script:
+        return script if seen.json()["input"]["prompt"] == "a fox" else [api.respond(seen)]
+
+    api.fault("create", instead=act, skip=1, times=times)
 
 
 # -- the reply is lost -------------------------------------------------------------------------------------------------
@@ -34,12 +37,12 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_create_dropped_before_it_was_processed_is_sent_again_once(
     ws: Workspace, api: Origin, script: list[Act]
 ) -> None:
-    """Nothing was made, the settled list says so, and one more create makes the one bill."""
-    api.fault("create", instead=script, times=1)
-    run = ws.generate("a fox")
-    assert run.status is Status.SUCCEEDED
-    assert len(api.of("create")) == 2
-    books(ws.log, api).balance(1)
+    """Nothing was made, the settled list shows others and says so, and one more create makes the one bill."""
+    lose(api, script)
+    runs = ws.run(ws.plan(["an owl", "a fox"]), jobs=1)
+    assert {run.status for run in runs} == {Status.SUCCEEDED}
+    assert len(api.of("create")) == 3
+    books(ws.log, api).balance(2)
 
 
 LOST: dict[str, Script] = {
@@ -71,14 +74,14 @@ def test_a_create_whose_reply_cannot_be_used_is_found_and_adopted(ws: Workspace,
 @pytest.mark.parametrize("script", [LOST["500"], LOST["502"], LOST["504 without a body"]], ids=["500", "502", "504"])
 def test_a_server_error_before_anything_was_made_is_one_bill_too(ws: Workspace, api: Origin, script: Script) -> None:
     """A 5xx does not say whether the prediction exists, so that the list decides."""
-    api.fault("create", instead=script, times=1)
-    assert ws.generate("a fox").status is Status.SUCCEEDED
-    assert len(api.of("create")) == 2
-    books(ws.log, api).balance(1)
+    lose(api, script)
+    runs = ws.run(ws.plan(["an owl", "a fox"]), jobs=1)
+    assert {run.status for run in runs} == {Status.SUCCEEDED}
+    assert len(api.of("create")) == 3
+    books(ws.log, api).balance(2)
 
 
 @pytest.mark.parametrize("script", [[hang], [pause(0.4), rst], [pause(0.4), fin]], ids=["timeout", "reset", "closed"])
-@pytest.mark.usefixtures("hasty")
 def test_a_held_create_that_is_lost_is_found_while_it_runs(ws: Workspace, api: Origin, script: list[Act]) -> None:
     """A read that times out, or a drop while the provider holds the create open, costs nothing extra."""
     api.latency = 0.5
@@ -91,17 +94,17 @@ def test_a_held_create_that_is_lost_is_found_while_it_runs(ws: Workspace, api: O
 
 def test_every_repeat_waits_for_a_list_of_its_own_and_there_are_only_so_many(ws: Workspace, api: Origin) -> None:
     """A request that never gets through ends as failed and unbilled; asking for it anew starts over."""
-    api.fault("create", instead=[fin])
-    plan = ws.plan("a fox")
-    (run,) = ws.run(plan, experiment="e")
-    creates, lists = api.of("create"), api.of("list")
+    lose(api, [fin], times=None)
+    plan = ws.plan(["an owl", "a fox"])
+    (_, run) = ws.run(plan, experiment="e", jobs=1)
+    creates, lists = api.of("create")[1:], api.of("list")
     assert (run.status, run.error_code) == (Status.FAILED, "not_sent")
-    assert (len(creates), len(api.bills)) == (1 + RESUBMISSIONS, 0)
+    assert (len(creates), len(api.bills)) == (1 + RESUBMISSIONS, 1)
     for before, after in pairwise(creates):
         assert any(each.at - before.at >= 0.6 and each.at < after.at for each in lists)
     api.heal()
-    assert ws.run(plan, experiment="e", resume=True)[0].id == run.id
-    books(ws.log, api).balance(1)
+    assert ws.run(plan, experiment="e", resume=True)[1].id == run.id
+    books(ws.log, api).balance(2)
 
 
 # -- the list ----------------------------------------------------------------------------------------------------------

@@ -160,12 +160,19 @@ class Origin:
         links: Origin | None = None,
         holds: bool = True,
         skew: float = 0.0,
+        date_skew: float = 0.0,
+        shows: Callable[[list[Bill]], list[Bill]] = lambda listed: listed,
         seed: int = 0,
         tls: Path | None = None,
     ) -> None:
-        """`answer` overrides fields of a finished prediction; `defaults` are filled into the echoed input."""
+        """`answer` overrides fields of a finished prediction; `defaults` are filled into the echoed input.
+
+        The provider's clock is `skew` seconds ahead, that of its Date header `date_skew` more. `shows` makes what the
+        list has of all that there is to list, the newest first.
+        """
         self.token, self.latency, self.lists, self.list_lag = token, latency, lists, list_lag
         self.defaults, self.answer, self.holds, self.skew = dict(defaults or {}), answer, holds, skew
+        self.date_skew, self.shows = date_skew, shows
         self.schemas: dict[str, Mapping[str, Any] | None] = {}
         self.seen: list[Seen] = []
         self.bills: list[Bill] = []
@@ -355,6 +362,7 @@ class Origin:
         query = {name: values[-1] for name, values in parse_qs(seen.query).items()}
         until = time.monotonic() - self.list_lag
         listed = [bill for bill in reversed(self.bills) if bill.created <= until and _is_within(bill, query)]
+        listed = self.shows(listed)
         start = int(query.get("cursor", "0"))
         following = None
         if start + PAGE < len(listed):
@@ -378,7 +386,7 @@ class Origin:
         return self._says({"detail": "The requested resource could not be found.", "status": 404}, 404)
 
     def _says(self, value: Any, status: int = 200, **headers: str) -> Act:
-        date = format_datetime(_utc() + timedelta(seconds=self.skew), usegmt=True)
+        date = format_datetime(_utc() + timedelta(seconds=self.skew + self.date_skew), usegmt=True)
         return says(value, status, **{"Date": date, **headers})
 
     def prediction(self, bill: Bill) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from imagen_nb.records import Prediction, Request, Status
-from imagen_nb.sweeps.recover import WantedPrediction, match, may_be
+from imagen_nb.sweeps.recover import LOOK_BACK, WantedPrediction, match, may_be
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 DEFAULTS = {"aspect_ratio": "1:1", "output_format": "jpg"}
@@ -89,8 +89,9 @@ def test_a_version_is_matched_by_its_hash() -> None:
         Prediction("p", Status.STARTING, model="google/imagen-4", input={"prompt": "a fox"}),
         Prediction("p", Status.STARTING, model="google/imagen-4", created_at=NOON),
         replace(_listed(), input={"prompt": " a  fox\n"}),
+        _listed(at=-3600),
     ],
-    ids=["another value than the default", "another name of the model", "no time", "no input", "other spaces"],
+    ids=["another default", "another name of the model", "no time", "no input", "other spaces", "an hour older"],
 )
 def test_what_cannot_be_ruled_out_may_be_it(near: Prediction) -> None:
     """It is not taken, and the request is not missing."""
@@ -101,7 +102,7 @@ def test_what_cannot_be_ruled_out_may_be_it(near: Prediction) -> None:
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        (_wanted(), _listed(at=-1)),
+        (_wanted(), _listed(at=-1 - int(LOOK_BACK.total_seconds()))),
         (_wanted(), replace(_listed(), input={"prompt": "an owl"})),
         (_wanted(aspect_ratio="1:1"), _listed(aspect_ratio="16:9")),
         (replace(_wanted(), called=frozenset({"google/imagen-4"})), _listed(model="google/imagen-4-fast")),

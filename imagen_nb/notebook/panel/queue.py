@@ -179,13 +179,14 @@ def describe(submission: Submission, state: SubmissionState) -> dict[str, Any]:
         dollars(now.cost),
         submission.experiment or "",
     ]
+    said = [now.message or "", now.strays or ""]
     if state.error is not None:
-        reasons = str(state.error).splitlines()
+        reasons = [*str(state.error).splitlines(), now.strays or ""]
     elif now.total == 1:  # all there is to say, and what to do next
         whys = [reason for run in state.runs if (reason := why(run))]
-        reasons = [now.message or "", *(line for reason in whys for line in (reason.text, reason.next))]
+        reasons = [*said, *(line for reason in whys for line in (reason.text, reason.next))]
     else:
-        reasons = [now.message or "", *(f"{count(number, 'run')} {text}" for number, text in state.reasons)]
+        reasons = [*said, *(f"{count(number, 'run')} {text}" for number, text in state.reasons)]
     return {
         "title": one_line(submission.title, 140),
         "word": word,
