@@ -14,7 +14,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from imagen_nb.errors import AuthenticationError, CreditError, ImagenError, NotFoundError, in_shell
-from imagen_nb.log.database import has_safe_wal
 from imagen_nb.log.log import Log
 from imagen_nb.settings import SIMULATOR
 from imagen_nb.views.words import count
@@ -123,14 +122,9 @@ def writable(home: Path) -> Finding:
 
 
 def journal(log: Log) -> str:
-    """SQLite's journal mode in this log, and why it is that one."""
+    """SQLite's journal mode in this log."""
     with log.reading() as conn:
-        mode = str(conn.exec_driver_sql("PRAGMA journal_mode").scalar_one()).upper()
-    if mode == "WAL":
-        return "journal WAL"
-    if not has_safe_wal(sqlite3.sqlite_version_info):
-        return f"journal {mode}, because SQLite {sqlite3.sqlite_version} can damage a WAL log with several writers"
-    return f"journal {mode}, because it lies on a network filesystem or was begun so"
+        return f"journal {str(conn.exec_driver_sql('PRAGMA journal_mode').scalar_one()).upper()}"
 
 
 def _broken(name: str, error: ImagenError) -> Finding:

@@ -20,12 +20,11 @@ import pandas as pd
 import sqlalchemy as sa
 
 import imagen_nb.accessor  # noqa: F401 - whoever holds a frame of the log has df.imagen
-from imagen_nb.log.database import columns_of
 from imagen_nb.log.log import Log
-from imagen_nb.log.queries import Names, Statuses, among, matching, newest
+from imagen_nb.log.queries import Names, Statuses, among, filters, newest
+from imagen_nb.log.schema import decode_text, load_json, runs
 from imagen_nb.log.schema import events as events_table
 from imagen_nb.log.schema import images as images_table
-from imagen_nb.log.schema import restored_json, restored_text, runs
 from imagen_nb.records import LEADING_COLUMNS, LOG_COLUMNS, TRAILING_COLUMNS, Status
 
 STATUSES = pd.CategoricalDtype([str(status) for status in Status])
@@ -33,6 +32,7 @@ STATUSES = pd.CategoricalDtype([str(status) for status in Status])
 
 _SIZES = ("width", "height", "bytes")
 _MOST_INT = 2**63
+_CHUNK = 100
 _NO_TIME = np.iinfo(np.int64).min
 
 Column = Any
@@ -55,7 +55,7 @@ def frame(
     written to any file. Raises `LogError`, and `InputError` for a status that does not exist.
     """
     chosen = [runs.c.cost.label(name) if name == "cost_usd" else runs.c[name] for name in _READ]
-    conditions = matching(ids=ids, experiment=experiment, status=status)
+    conditions = filters(ids=ids, experiment=experiment, status=status)
     with log.reading() as conn:
         table = _table(conn, newest(sa.select(*chosen).where(*conditions), last))
         pictures = _table(conn, _pictures(table["seq"] if conditions or last is not None else None))
@@ -74,7 +74,7 @@ def events(log: Log, *, experiment: Names = None, ids: Iterable[str] | None = No
     """One row per status change, oldest first: `run_id`, `at`, `status` in the provider's own word, `detail`."""
     told = events_table.c
     query = sa.select(told.run_id, told.at, told.status, told.detail).order_by(told.seq)
-    conditions = matching(ids=ids, experiment=experiment)
+    conditions = filters(ids=ids, experiment=experiment)
     if conditions:
         query = query.where(told.run_id.in_(sa.select(runs.c.run_id).where(*conditions)))
     with log.reading() as conn:
@@ -103,7 +103,17 @@ def _uncollected() -> Iterator[None]:
 
 
 def _table(conn: sa.Connection, query: sa.Select[Any]) -> dict[str, list[Any]]:
-    return dict(zip(query.selected_columns.keys(), columns_of(conn, query), strict=True))
+    """The result by the column, as the driver gives the values.
+
+    A `Row` and typed values cost too much for very many rows; and not all come at once, because so many tuples would
+    only keep the garbage collector busy.
+    """
+    cursor: Any = conn.execute(query).cursor
+    columns: list[list[Any]] = [[] for _ in query.selected_columns]
+    while rows := cursor.fetchmany(_CHUNK):
+        for column, values in zip(columns, zip(*rows, strict=True), strict=True):
+            column.extend(values)
+    return dict(zip(query.selected_columns.keys(), columns, strict=True))
 
 
 # -- one column of one kind ------------------------------------------------------------------------------------------
@@ -123,7 +133,7 @@ def _statuses(values: list[Any]) -> Column:
 
 def _texts(values: list[Any]) -> Column:
     if bytes in set(map(type, values)):
-        values = [_clean(restored_text(value)) if type(value) is bytes else value for value in values]
+        values = [_clean(decode_text(value)) if type(value) is bytes else value for value in values]
     return pd.array(values, dtype="string")
 
 
@@ -211,7 +221,7 @@ def _parsed(texts: list[Any]) -> list[dict[str, Any]]:
         maps = []
     if len(maps) == len(texts) and set(map(type, maps)) <= {dict}:
         return list(maps)
-    return [restored_json(text) for text in texts]
+    return [load_json(text) for text in texts]
 
 
 def _column_name(name: str, kind: str) -> str:

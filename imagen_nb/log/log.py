@@ -21,26 +21,25 @@ import sqlalchemy as sa
 
 from imagen_nb.errors import InputError
 from imagen_nb.log import queries
-from imagen_nb.log import queries as transitions
 from imagen_nb.log.database import FILE_NAME, Database
-from imagen_nb.log.queries import (
-    Leftover,
-    Names,
-    ResumeState,
-    Statuses,
-    keyed,
-    leftovers,
-    open_rows,
-    read_owners,
-    resume_state,
-    take_over,
+from imagen_nb.log.queries import Leftover, Names, ResumeState, Statuses, among
+from imagen_nb.log.schema import (
+    OPEN,
+    cut_long_texts,
+    experiments,
+    image_values,
+    load_json,
+    replies,
+    request_values,
+    runs,
 )
-from imagen_nb.log.schema import OPEN, cut_long_texts, image_values, request_values, runs
 from imagen_nb.log.sessions import Session
 from imagen_nb.records import Image, Prediction, Request, Run, Status
 
 RESUBMISSIONS = 3
 """How often a create that was lost, and then found missing, may be repeated for one row."""
+
+_BATCH = 500  # old SQLites take 999 parameters
 
 
 def _utc_now() -> datetime:
@@ -87,13 +86,13 @@ class Log:
         names = {"provider": provider, "experiment": experiment or None, "tag": tag or None}
         with self._driving() as driven, self._database.writing() as conn:
             mine = [runs.c.experiment == experiment, runs.c.provider == provider, runs.c.key == request.key]
-            if taken := keyed(conn, *mine, runs.c.status.in_([*OPEN, str(Status.SUCCEEDED)])):
+            if taken := queries.read_keys(conn, *mine, runs.c.status.in_([*OPEN, str(Status.SUCCEEDED)])):
                 return taken[-1][1], False
             self._insert(conn, driven, [request_values(request)], names)
         return driven[0], True
 
     def _insert(self, conn: Any, driven: list[str], asked: list[dict[str, Any]], names: dict[str, Any]) -> None:
-        driven.extend(transitions.insert_intents(conn, self._now(), asked, names | {"owner": self.session.id}))
+        driven.extend(queries.insert_intents(conn, self._now(), asked, names | {"owner": self.session.id}))
         self._driven.update(dict.fromkeys(driven))
 
     def accept(self, run_id: str, prediction: Prediction) -> bool:
@@ -104,29 +103,29 @@ class Log:
         came to.
         """
         with self._database.writing() as conn:
-            row, now = transitions.row_of(conn, run_id), self._now()
-            holder = transitions.holder(conn, row.provider, prediction.id)
+            row, now = queries.find_row(conn, run_id), self._now()
+            holder = queries.find_holder(conn, row.provider, prediction.id)
             if holder not in (None, run_id) or row.prediction_id not in (None, prediction.id):
                 detail = f"not taken: prediction {prediction.id}{f' of run {holder}' if holder else ''}"
-                transitions.tell(conn, now, [run_id], row.seen, detail)
+                queries.write_events(conn, now, [run_id], row.seen, detail)
                 return False
             if row.status in OPEN:
                 owner, detail = row.owner or self.session.id, f"prediction {prediction.id}"
-                transitions.see(conn, now, row, prediction, owner=owner, detail=detail)
-                self._driven[run_id] = transitions.seen_word(prediction)
+                queries.record_reply(conn, now, row, prediction, owner=owner, detail=detail)
+                self._driven[run_id] = queries.status_word(prediction)
             elif row.prediction_id is None:
-                transitions.note_late(conn, now, row, prediction)
+                queries.record_late_reply(conn, now, row, prediction)
         return True
 
     def observe(self, run_id: str, prediction: Prediction) -> None:
         """Record the status of a prediction that is under way; nothing is written when it is the one already seen."""
-        word = transitions.seen_word(prediction)
+        word = queries.status_word(prediction)
         if self._driven.get(run_id) == word:
             return
         with self._database.writing() as conn:
-            row = transitions.row_of(conn, run_id)
+            row = queries.find_row(conn, run_id)
             if row.status in OPEN and row.seen != word:
-                transitions.see(conn, self._now(), row, prediction, owner=row.owner)
+                queries.record_reply(conn, self._now(), row, prediction, owner=row.owner)
         if run_id in self._driven:
             self._driven[run_id] = word
 
@@ -157,10 +156,10 @@ class Log:
             "cost_source": cost_source or None,
         }
         with self._database.writing() as conn:
-            row = transitions.row_of(conn, run_id)
+            row = queries.find_row(conn, run_id)
             if row.status in OPEN:
-                transitions.end(conn, self._now(), row, status, prediction=prediction, values=values)
-                transitions.keep_images(conn, row.seq, image_values(row.seq, images, self.home))
+                queries.record_end(conn, self._now(), row, status, prediction=prediction, values=values)
+                queries.keep_images(conn, row.seq, image_values(row.seq, images, self.home))
             run = queries.read_run(conn, run_id, self.home)
         self._driven.pop(run_id, None)
         return run
@@ -177,9 +176,9 @@ class Log:
             return
         values = {"error": cut_long_texts(error) or None, "error_code": error_code}
         with self._database.writing() as conn:
-            row = transitions.row_of(conn, run_id)
+            row = queries.find_row(conn, run_id)
             if row.status in OPEN:
-                transitions.end(conn, self._now(), row, Status.UNKNOWN, values=values | {"owner": row.owner})
+                queries.record_end(conn, self._now(), row, Status.UNKNOWN, values=values | {"owner": row.owner})
 
     def reopen(self, run_ids: Iterable[str]) -> list[str]:
         """Take rows that are done, but never became a prediction, back to `intent`; those that were, in log order."""
@@ -203,9 +202,9 @@ class Log:
         self, run_ids: Iterable[str], conditions: list[sa.ColumnElement[bool]], *, detail: str, **values: Any
     ) -> list[str]:
         with self._driving() as driven, self._database.writing() as conn:
-            unsent = [queries.among(runs.c.run_id, run_ids), runs.c.prediction_id.is_(None), *conditions]
-            driven.extend(run_id for _, run_id in keyed(conn, *unsent))
-            transitions.send_again(conn, self._now(), driven, {"owner": self.session.id} | values, detail)
+            unsent = [among(runs.c.run_id, run_ids), runs.c.prediction_id.is_(None), *conditions]
+            driven.extend(run_id for _, run_id in queries.read_keys(conn, *unsent))
+            queries.send_again(conn, self._now(), driven, {"owner": self.session.id} | values, detail)
             self._driven.update(dict.fromkeys(driven))
         return driven
 
@@ -215,27 +214,30 @@ class Log:
         """The rows, oldest first, that are not done and that no living session drives."""
         conditions = [] if provider is None else [runs.c.provider == provider]
         with self._database.reading() as conn:
-            rows = open_rows(conn, *conditions)
+            rows = queries.read_open_rows(conn, *conditions)
         return [each for each in self._leftovers(rows) if each.is_free]
 
     def adopt_rows(self, run_ids: Iterable[str]) -> list[Leftover]:
         """Own those leftovers, and return which one got, as they are now: of two who ask, one gets a row."""
         wanted = list(run_ids)
         with self._database.reading() as conn:
-            owners = read_owners(conn, wanted)
-        dead = owners - self.session.alive(owners)
+            rows = queries.read_open_rows(conn, among(runs.c.run_id, wanted))
+        owners = {row.owner for row in rows if row.owner is not None}
+        dead = owners - self.session.alive(owners)  # asked before the transaction, for it takes time
         with self._driving() as driven, self._database.writing() as conn:
-            free = [run_id for run_id in wanted if run_id not in self._driven]
-            driven.extend(take_over(conn, self.session.id, free, dead))
-            rows = open_rows(conn, queries.among(runs.c.run_id, driven))
+            idle = among(runs.c.run_id, [run_id for run_id in wanted if run_id not in self._driven])
+            free = sa.or_(runs.c.owner.is_(None), among(runs.c.owner, [self.session.id, *dead]))
+            rows = queries.read_open_rows(conn, idle, free)
+            driven.extend(row.run_id for row in rows)
+            conn.execute(sa.update(runs).where(among(runs.c.run_id, driven)).values(owner=self.session.id))
             self._driven.update(dict.fromkeys(driven))
         return self._leftovers(rows)
 
-    def awaited(self, provider: str) -> list[Leftover]:
+    def pending_creates(self, provider: str) -> list[Leftover]:
         """The rows of other living sessions that wait for the reply to a create, oldest first."""
         pending = [runs.c.status == str(Status.INTENT), runs.c.prediction_id.is_(None), runs.c.owner.is_not(None)]
         with self._database.reading() as conn:
-            rows = open_rows(conn, runs.c.provider == provider, *pending, runs.c.owner != self.session.id)
+            rows = queries.read_open_rows(conn, runs.c.provider == provider, *pending, runs.c.owner != self.session.id)
         return [each for each in self._leftovers(rows) if not each.is_free]
 
     def release(self, run_ids: Iterable[str]) -> None:
@@ -245,7 +247,7 @@ class Log:
         """
         let_go = list(run_ids)
         self._forget(let_go)
-        mine = sa.and_(queries.among(runs.c.run_id, let_go), runs.c.owner == self.session.id)
+        mine = sa.and_(among(runs.c.run_id, let_go), runs.c.owner == self.session.id)
         with self._database.writing() as conn:
             conn.execute(sa.update(runs).where(mine).values(owner=None))
 
@@ -256,13 +258,21 @@ class Log:
         mine = [runs.c.experiment == experiment] + ([] if provider is None else [runs.c.provider == provider])
         mine += [] if request is None else [runs.c.key == request.key]
         with self._database.reading() as conn:
-            succeeded = keyed(conn, *mine, runs.c.status == str(Status.SUCCEEDED))
-            rows = open_rows(conn, *mine)
-            unsent = keyed(conn, *mine, runs.c.status.not_in(OPEN), runs.c.prediction_id.is_(None))
-        return resume_state(succeeded, self._leftovers(rows), unsent)
+            succeeded = queries.read_keys(conn, *mine, runs.c.status == str(Status.SUCCEEDED))
+            rows = queries.read_open_rows(conn, *mine)
+            unsent = queries.read_keys(conn, *mine, runs.c.status.not_in(OPEN), runs.c.prediction_id.is_(None))
+        # One place for each key: what succeeded counts before what is under way, and that before what failed unsent.
+        done = dict(succeeded)
+        under_way = {row.key: row for row in self._leftovers(rows) if row.key not in done}
+        never_sent = {key: run_id for key, run_id in unsent if key not in done and key not in under_way}
+        return ResumeState(succeeded=done, open=under_way, unsent=never_sent)
 
-    def _leftovers(self, rows: Iterable[Any]) -> list[Leftover]:
-        return leftovers(rows, self.session, self._driven)
+    def _leftovers(self, rows: Sequence[Any]) -> list[Leftover]:
+        """What open rows are to this session. It asks whether their owners still live: not for within a transaction."""
+        alive = self.session.alive(row.owner for row in rows if row.owner) - {self.session.id}
+        return [
+            queries.leftover_of(row, is_free=row.owner not in alive and row.run_id not in self._driven) for row in rows
+        ]
 
     @contextmanager
     def _driving(self) -> Iterator[list[str]]:
@@ -285,6 +295,14 @@ class Log:
         """Whether the file is still where it was opened, and has not been moved or deleted."""
         return self._database.is_there
 
+    @property
+    def is_inherited(self) -> bool:
+        """Whether a fork brought this log here: its session and its rows are the parent's, so open one of your own.
+
+        Such a log can be dropped as it is; nothing of the parent's is closed with it.
+        """
+        return self.session.is_inherited
+
     def get(self, run_id: str) -> Run:
         """One run."""
         with self._database.reading() as conn:
@@ -305,36 +323,57 @@ class Log:
 
         `before` is a run id, for pages: the rows older than it. `text` is looked for in the prompt.
         """
-        conditions = queries.matching(ids=ids, experiment=experiment, status=status, text=text, before=before)
+        conditions = queries.filters(ids=ids, experiment=experiment, status=status, text=text, before=before)
         query = queries.newest(sa.select(runs).where(*conditions), limit, newest_first=newest_first)
         with self._database.reading() as conn:
             return queries.read_runs(conn, query, self.home)
 
     def count(self, *, experiment: Names = None, status: Statuses = None, text: str | None = None) -> int:
         """How many runs meet all filters."""
-        conditions = queries.matching(experiment=experiment, status=status, text=text)
+        conditions = queries.filters(experiment=experiment, status=status, text=text)
         with self._database.reading() as conn:
             return conn.execute(sa.select(sa.func.count()).select_from(runs).where(*conditions)).scalar_one()
 
-    def claimed(self, provider: str, prediction_ids: Iterable[str]) -> set[str]:
+    def find_predictions(self, provider: str, prediction_ids: Iterable[str]) -> set[str]:
         """Those of the prediction ids that a row of this provider has."""
+        wanted = list(prediction_ids)
+        found: set[str] = set()
         with self._database.reading() as conn:
-            return queries.read_claimed(conn, provider, list(prediction_ids))
+            for start in range(0, len(wanted), _BATCH):
+                some = runs.c.prediction_id.in_(wanted[start : start + _BATCH])
+                query = sa.select(runs.c.prediction_id).where(runs.c.provider == provider, some)
+                found.update(conn.execute(query).scalars())
+        return found
 
-    def called(self, provider: str, model: str) -> set[str]:
+    def model_aliases(self, provider: str, model: str) -> set[str]:
         """What the provider called this model in its newest reply; empty where no reply said."""
+        newest_reply = (
+            sa.select(replies.c.raw)
+            .join(runs, runs.c.run_id == replies.c.run_id)
+            .where(runs.c.provider == provider, runs.c.model == model)
+            .order_by(runs.c.seq.desc())
+            .limit(1)
+        )
         with self._database.reading() as conn:
-            return queries.read_called(conn, provider, model)
+            name = load_json(conn.execute(newest_reply).scalar()).get("model")
+        return {name} if isinstance(name, str) and name else set()
 
     def latencies(self, model: str, provider: str, limit: int = 200) -> list[float]:
         """Seconds from creation to completion of the newest runs that succeeded, newest first."""
+        query = (
+            sa.select(runs.c.total_s)
+            .where(runs.c.provider == provider, runs.c.model == model, runs.c.status == str(Status.SUCCEEDED))
+            .where(runs.c.total_s.is_not(None))
+            .order_by(runs.c.seq.desc())
+            .limit(limit)
+        )
         with self._database.reading() as conn:
-            return queries.read_latencies(conn, model, provider, limit)
+            return list(conn.execute(query).scalars())
 
     def experiments(self) -> list[str]:
         """The names of all experiments, in the order of their first run."""
         with self._database.reading() as conn:
-            return queries.read_experiments(conn)
+            return list(conn.execute(sa.select(experiments.c.name).order_by(experiments.c.seq)).scalars())
 
     def rate(self, run_id: str, *, rating: int | None = None, note: str | None = None) -> None:
         """Set a rating of 1 to 5, or a note; None leaves it as it is, 0 and "" take it away.
@@ -344,17 +383,17 @@ class Log:
         values: dict[str, Any] = {} if rating is None else {"rating": _rating(rating)}
         values |= {} if note is None else {"note": str(note) or None}
         with self._database.writing() as conn:
-            transitions.row_of(conn, run_id)
+            queries.find_row(conn, run_id)
             if values:
                 conn.execute(sa.update(runs).where(runs.c.run_id == run_id).values(**values))
 
     def verify(self) -> list[str]:
         """What is wrong with the file, its rows and the images they name, one line each; empty when all is well."""
         with self._database.reading() as conn:
-            return queries.problems(conn, self.home)
+            return queries.find_problems(conn, self.home)
 
     def reading(self) -> AbstractContextManager[sa.Connection]:
-        """A connection in a transaction that only reads, for `store.frame`."""
+        """A connection in a transaction that only reads, for `log.frame`."""
         return self._database.reading()
 
     def close(self) -> None:

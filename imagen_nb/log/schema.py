@@ -29,7 +29,7 @@ def micros(moment: datetime) -> int:
     return ((moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)) - EPOCH) // _MICROSECOND
 
 
-def stored_text(text: str) -> str | bytes:
+def encode_text(text: str) -> str | bytes:
     """The text as SQLite can hold it: half a surrogate pair has no UTF-8, so such a text becomes a blob."""
     try:
         text.encode()
@@ -38,17 +38,17 @@ def stored_text(text: str) -> str | bytes:
     return text
 
 
-def restored_text(value: Any) -> Any:
-    """The text that `stored_text` was given."""
+def decode_text(value: Any) -> Any:
+    """The text that `encode_text` was given."""
     return value.decode("utf-8", "surrogatepass") if isinstance(value, bytes) else value
 
 
-def stored_json(value: Any) -> str:
+def dump_json(value: Any) -> str:
     """Compact JSON in plain ASCII, key order kept."""
     return json.dumps(value, separators=(",", ":"), default=str)
 
 
-def restored_json(text: Any) -> dict[str, Any]:
+def load_json(text: Any) -> dict[str, Any]:
     """The map in a JSON text; empty where the text is null, damaged, or no map."""
     try:
         value = json.loads(text)
@@ -70,17 +70,17 @@ class Moment(sa.types.TypeDecorator[datetime]):
         return None if value is None else EPOCH + timedelta(microseconds=value)
 
 
-class Words(sa.types.TypeDecorator[str]):
+class AnyText(sa.types.TypeDecorator[str]):
     """Any Python string, also one that has no UTF-8."""
 
     impl = sa.Text
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Any) -> Any:  # noqa: ARG002 - SQLAlchemy's signature
-        return None if value is None else stored_text(value)
+        return None if value is None else encode_text(value)
 
     def process_result_value(self, value: Any, dialect: Any) -> Any:  # noqa: ARG002 - SQLAlchemy's signature
-        return restored_text(value)
+        return decode_text(value)
 
 
 class JsonMap(sa.types.TypeDecorator[Mapping[str, Any]]):
@@ -90,10 +90,10 @@ class JsonMap(sa.types.TypeDecorator[Mapping[str, Any]]):
     cache_ok = True
 
     def process_bind_param(self, value: Mapping[str, Any] | None, dialect: Any) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
-        return None if value is None else stored_json(dict(value))
+        return None if value is None else dump_json(dict(value))
 
     def process_result_value(self, value: Any, dialect: Any) -> dict[str, Any]:  # noqa: ARG002 - SQLAlchemy's signature
-        return restored_json(value)
+        return load_json(value)
 
 
 metadata = sa.MetaData()
@@ -102,7 +102,7 @@ experiments = sa.Table(
     "experiments",
     metadata,
     sa.Column("seq", sa.Integer, primary_key=True),
-    sa.Column("name", Words, nullable=False, unique=True),
+    sa.Column("name", AnyText, nullable=False, unique=True),
     sa.Column("created_at", Moment, nullable=False),
 )
 
@@ -111,22 +111,22 @@ runs = sa.Table(
     metadata,
     sa.Column("seq", sa.Integer, primary_key=True),
     sa.Column("run_id", sa.Text, nullable=False, unique=True),
-    sa.Column("experiment", Words, sa.ForeignKey("experiments.name")),
-    sa.Column("tag", Words),
-    sa.Column("provider", Words, nullable=False),
+    sa.Column("experiment", AnyText, sa.ForeignKey("experiments.name")),
+    sa.Column("tag", AnyText),
+    sa.Column("provider", AnyText, nullable=False),
     sa.Column("key", sa.Text, nullable=False, comment="of the request: equal for equal requests"),
-    sa.Column("model", Words, nullable=False),
-    sa.Column("prompt", Words, comment="null where the input has no prompt that is text"),
-    sa.Column("template", Words, nullable=False),
+    sa.Column("model", AnyText, nullable=False),
+    sa.Column("prompt", AnyText, comment="null where the input has no prompt that is text"),
+    sa.Column("template", AnyText, nullable=False),
     sa.Column("slots", JsonMap, nullable=False),
     sa.Column("params", JsonMap, nullable=False, comment="every other input, as sent"),
     sa.Column("echo", JsonMap, comment="the input as the reply repeats it, defaults filled in, without the prompt"),
     sa.Column("repeat", sa.Integer, nullable=False),
     sa.Column("status", sa.Text, nullable=False),
-    sa.Column("seen", Words, nullable=False, comment="the status in the provider's own word, as last logged"),
-    sa.Column("error", Words),
-    sa.Column("error_code", Words),
-    sa.Column("prediction_id", Words),
+    sa.Column("seen", AnyText, nullable=False, comment="the status in the provider's own word, as last logged"),
+    sa.Column("error", AnyText),
+    sa.Column("error_code", AnyText),
+    sa.Column("prediction_id", AnyText),
     sa.Column("owner", sa.Text),
     sa.Column("attempts", sa.Integer, nullable=False, comment="creates since last asked for, the coming one included"),
     sa.Column("intended_at", Moment, nullable=False),
@@ -136,9 +136,9 @@ runs = sa.Table(
     sa.Column("total_s", sa.Float),
     sa.Column("predict_s", sa.Float),
     sa.Column("cost", sa.Float, comment="US dollars"),
-    sa.Column("cost_source", Words),
+    sa.Column("cost_source", AnyText),
     sa.Column("rating", sa.Integer),
-    sa.Column("note", Words),
+    sa.Column("note", AnyText),
     sa.UniqueConstraint("provider", "prediction_id"),
     sa.Index("runs_by_experiment", "experiment", "key"),
     sa.Index("runs_by_status", "status"),
@@ -151,8 +151,8 @@ events = sa.Table(
     sa.Column("seq", sa.Integer, primary_key=True),
     sa.Column("run_id", sa.Text, sa.ForeignKey("runs.run_id"), nullable=False, index=True),
     sa.Column("at", Moment, nullable=False),
-    sa.Column("status", Words, nullable=False),
-    sa.Column("detail", Words),
+    sa.Column("status", AnyText, nullable=False),
+    sa.Column("detail", AnyText),
 )
 
 images = sa.Table(
@@ -161,12 +161,12 @@ images = sa.Table(
     sa.Column("run", sa.Integer, sa.ForeignKey("runs.seq"), primary_key=True),
     sa.Column("position", sa.Integer, primary_key=True),
     sa.Column("sha256", sa.Text, nullable=False),
-    sa.Column("file", Words, nullable=False, comment="relative to the home, with forward slashes"),
+    sa.Column("file", AnyText, nullable=False, comment="relative to the home, with forward slashes"),
     sa.Column("width", sa.Integer, nullable=False),
     sa.Column("height", sa.Integer, nullable=False),
     sa.Column("bytes", sa.Integer, nullable=False),
     sa.Column("mime", sa.Text, nullable=False),
-    sa.Column("url", Words),
+    sa.Column("url", AnyText),
     sqlite_with_rowid=False,
 )
 
@@ -225,13 +225,11 @@ def prediction_values(prediction: Prediction) -> dict[str, Any]:
 
 def reply_text(raw: Json) -> str:
     """The reply as JSON text of at most about 200,000 characters: long texts shortened, then large fields left out."""
-    text = stored_json(cut_long_texts(raw))
+    text = dump_json(cut_long_texts(raw))
     if len(text) <= _LONGEST_REPLY:
         return text
     fields = {str(name): cut_long_texts(value) for name, value in list(raw.items())[:100]}
-    return stored_json(
-        {name: value for name, value in fields.items() if len(stored_json(value)) < _LONGEST_REPLY / 100}
-    )
+    return dump_json({name: value for name, value in fields.items() if len(dump_json(value)) < _LONGEST_REPLY / 100})
 
 
 def cut_long_texts(value: Any, depth: int = 0) -> Any:

@@ -38,6 +38,7 @@ class Session:
                 Hint("Choose another folder with {} or IMAGEN_NB_HOME, or change its permissions.", "home=", "--home"),
             ) from None
         _held.add(lock)
+        self._pid = os.getpid()
         self._end = weakref.finalize(self, _let_go, lock, self._path(self.id), os.getpid())
         self.sweep()
 
@@ -50,6 +51,11 @@ class Session:
         for path in self.folder.glob("*.lock"):
             if is_id(path.stem) and path.stem != self.id:
                 _removed_if_dead(path)
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether a fork brought this session here, and it is the parent's."""
+        return self._pid != os.getpid()
 
     def close(self) -> None:
         """End the session: rows it still owns are leftovers from now on. Closing twice is fine."""

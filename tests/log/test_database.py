@@ -6,7 +6,6 @@ import os
 import shutil
 import sqlite3
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,12 +19,10 @@ from logged import PROVIDER, prediction, request
 
 from imagen_nb.errors import LogError
 from imagen_nb.log import database
-from imagen_nb.log import database as journal
-from imagen_nb.log.database import FILE_NAME, SCHEMA_VERSION, has_safe_wal, is_network
+from imagen_nb.log.database import FILE_NAME, SCHEMA_VERSION
 from imagen_nb.log.log import Log
 
 NOBODY = 65534
-SAFE = "imagen_nb.log.database.has_safe_wal"
 
 
 @pytest.fixture
@@ -60,60 +57,10 @@ def two_lines(raised: pytest.ExceptionInfo[LogError]) -> str:
     return raised.value.message
 
 
-@pytest.mark.parametrize(
-    ("version", "is_safe"),
-    [
-        ((3, 31, 1), False),
-        ((3, 40, 1), False),
-        ((3, 44, 5), False),
-        ((3, 44, 6), True),
-        ((3, 45, 0), False),
-        ((3, 50, 6), False),
-        ((3, 50, 7), True),
-        ((3, 51, 2), False),
-        ((3, 51, 3), True),
-        ((3, 52, 0), True),
-        ((4, 0, 0), True),
-    ],
-)
-def test_wal_only_without_the_reset_bug(version: tuple[int, ...], is_safe: bool) -> None:
-    """The fixed releases and what comes after them are safe, everything else is not."""
-    assert has_safe_wal(version) is is_safe
-
-
-MOUNTS = r"""
-proc /proc proc rw 0 0
-/dev/vda / ext4 rw,relatime 0 0
-server:/export /home nfs4 rw 0 0
-/dev/vdb /home/local xfs rw 0 0
-//host/share /mnt/a\040share cifs rw 0 0
-me@host: /mnt/ssh fuse.sshfs rw 0 0
-broken
-"""
-
-
-@pytest.mark.parametrize(
-    ("path", "is_remote"),
-    [
-        ("/srv/imagen_runs", False),
-        ("/home/me/imagen_runs", True),
-        ("/home/local/imagen_runs", False),
-        ("/homeless/imagen_runs", False),
-        ("/mnt/a share/runs", True),
-        ("/mnt/ssh", True),
-        (r"\\host\share\runs", True),
-    ],
-)
-def test_network_filesystems_are_told_apart(path: str, is_remote: bool) -> None:
-    """The longest mount point that holds the path decides."""
-    assert is_network(Path(path), MOUNTS) is is_remote
-
-
 def test_a_commit_is_on_the_disk(log: Log) -> None:
-    """A rollback journal here, synced beyond FULL, foreign keys checked, other writers waited for."""
-    expected = "wal" if has_safe_wal(sqlite3.sqlite_version_info) else "delete"
-    assert pragma(log, "journal_mode") == expected
-    assert pragma(log, "synchronous") >= 2
+    """A rollback journal that is deleted, synced beyond FULL, foreign keys checked, other writers waited for."""
+    assert pragma(log, "journal_mode") == "delete"
+    assert pragma(log, "synchronous") == 3
     assert pragma(log, "foreign_keys") == 1
     assert pragma(log, "busy_timeout") == 30_000
     log.intend([request()], provider=PROVIDER)
@@ -121,43 +68,22 @@ def test_a_commit_is_on_the_disk(log: Log) -> None:
         assert conn.exec_driver_sql("PRAGMA busy_timeout").scalar() == 30_000
 
 
-def test_a_new_log_uses_wal_where_it_is_safe(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And keeps it; a log that began otherwise stays as it began."""
+def test_a_log_in_wal_mode_is_brought_back(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that an earlier version keeps so loses nothing; while another program has it open, opening is refused."""
     with Log(home) as log:
-        before = pragma(log, "journal_mode")
-    monkeypatch.setattr(SAFE, lambda _version: True)
-    with Log(home) as log:
-        assert pragma(log, "journal_mode") == before
-    with Log(home / "new") as log:
         log.intend([request()], provider=PROVIDER)
-        assert pragma(log, "journal_mode") == "wal"
-        assert pragma(log, "synchronous") >= 2
-    assert not (home / "new" / f"{FILE_NAME}-wal").exists()
-
-
-def test_a_network_filesystem_gets_no_wal(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Even where SQLite is safe."""
-    monkeypatch.setattr(SAFE, lambda _version: True)
-    monkeypatch.setattr(journal, "_mounts", lambda: "server:/x / nfs4 rw 0 0")
-    with Log(home) as log:
-        assert pragma(log, "journal_mode") == "delete"
-
-
-def test_an_sqlite_with_the_bug_leaves_wal(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A log made by a newer SQLite is brought back; while another has it open so, opening is refused."""
-    with monkeypatch.context() as patched:
-        patched.setattr(SAFE, lambda _version: True)
-        log = Log(home)
-        log.intend([request()], provider=PROVIDER)
-    monkeypatch.setattr(SAFE, lambda _version: False)
-    monkeypatch.setattr(journal, "_SWITCH_WAIT_MS", 50)
+    other = sqlite3.connect(home / FILE_NAME, isolation_level=None)
+    other.execute("PRAGMA journal_mode = WAL")
+    other.execute("UPDATE runs SET note = 'in the -wal file'")
+    monkeypatch.setattr(database, "_LEAVE_WAL_S", 0.05)
     with pytest.raises(LogError, match="WAL") as raised:
         Log(home)
     two_lines(raised)
-    log.close()
+    other.close()
     with Log(home) as log:
         assert pragma(log, "journal_mode") == "delete"
-        assert log.count() == 1
+        assert [run.note for run in log.runs()] == ["in the -wal file"]
+    assert not (home / f"{FILE_NAME}-wal").exists()
 
 
 def test_a_file_in_the_way_is_an_error(tmp_path: Path) -> None:
@@ -263,7 +189,7 @@ def test_a_full_disk_is_said_before_anything_is_sent(log: Log) -> None:
 
 
 def test_when_the_disk_fills_up_only_what_was_promised_is_there(log: Log) -> None:
-    """Of many threads that share commits, the rows of those that were told so are in the log, and no others."""
+    """Of many threads, the rows of those that were told so are in the log, and no others."""
 
     @sa.event.listens_for(log._database._engine, "begin")
     def shrink(conn: sa.Connection) -> None:
@@ -324,41 +250,17 @@ def test_a_log_deleted_while_it_is_open_is_an_error(log: Log) -> None:
     two_lines(raised)
 
 
-def test_an_interrupted_commit_is_a_success_for_nobody(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A KeyboardInterrupt while the transaction of several threads is committed: none of them may go on and send."""
-    entered, queued = threading.Event(), threading.Event()
-    outcomes: list[type[BaseException]] = []
+def test_an_interrupted_commit_is_no_success(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A KeyboardInterrupt while a row is committed: whoever asked may not go on and send, and others can write."""
 
-    def write_slowly() -> None:
-        with log._database.writing():
-            entered.set()
-            assert queued.wait(10)
-
-    def first() -> None:
-        with pytest.raises(LogError) as raised:
-            write_slowly()
-        outcomes.append(raised.type)
-
-    def last() -> None:
-        with pytest.raises(KeyboardInterrupt) as raised, log._database.writing():
-            pass
-        outcomes.append(raised.type)
-
-    def interrupted(_self: object) -> None:
+    def interrupt(_self: object) -> None:
         raise KeyboardInterrupt
 
-    thread, second = threading.Thread(target=first), threading.Thread(target=last)
-    thread.start()
-    assert entered.wait(10)
-    monkeypatch.setattr(sa.engine.RootTransaction, "commit", interrupted)
-    second.start()
-    while not log._database._queueing:
-        time.sleep(0.001)
-    queued.set()
-    thread.join()
-    second.join()
-    monkeypatch.undo()
-    assert set(outcomes) == {LogError, KeyboardInterrupt}
+    with monkeypatch.context() as patched:
+        patched.setattr(sa.engine.RootTransaction, "commit", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            log.intend([request()], provider=PROVIDER)
+    assert log.count() == 0
     assert len(log.intend([request()], provider=PROVIDER)) == 1
 
 

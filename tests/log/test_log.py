@@ -104,8 +104,8 @@ def test_a_prediction_belongs_to_one_row(log: Log) -> None:
     assert not log.accept(second, prediction("p1"))
     assert log.get(second).prediction_id is None
     assert told(log, second)[-1] == ("intent", f"not taken: prediction p1 of run {first}")
-    assert log.claimed(PROVIDER, ["p1", "p2"]) == {"p1"}
-    assert log.claimed("another", ["p1"]) == set()
+    assert log.find_predictions(PROVIDER, ["p1", "p2"]) == {"p1"}
+    assert log.find_predictions("another", ["p1"]) == set()
 
 
 def test_a_row_has_one_prediction(log: Log) -> None:
@@ -336,7 +336,7 @@ def test_any_text_comes_back_as_it_was(log: Log, text: str) -> None:
     assert run.request.key == asked.key
     assert {run.provider, run.experiment, run.tag, run.prediction_id, run.error, run.error_code, run.note} == {text}
     assert log.experiments() == [text]
-    assert log.claimed(text, [text]) == {text}
+    assert log.find_predictions(text, [text]) == {text}
     assert log.resume_state(text, text).unsent == {}
 
 
