@@ -86,7 +86,7 @@ class Database:
                 with self._engine.begin() as conn:
                     _begin_writing(conn.connection.dbapi_connection)
                     if self._is_lost:
-                        raise _lost(self.path)
+                        raise _missing_log(self.path)
                     yield conn
             finally:
                 self._writer.release()
@@ -108,7 +108,7 @@ class Database:
         try:
             yield
         except (exc.SQLAlchemyError, sqlite3.Error) as error:
-            raise (_lost(self.path) if self._is_lost else _log_error(error, self.path)) from None
+            raise (_missing_log(self.path) if self._is_lost else _log_error(error, self.path)) from None
         finally:
             with _transactions:
                 self._under_way -= 1
@@ -234,7 +234,7 @@ _MEANINGS = (
 )
 
 
-def _lost(path: Path) -> LogError:
+def _missing_log(path: Path) -> LogError:
     return LogError(
         f"the log was moved or deleted while it was open: {path}",
         "Run the cell again, or open a new Workspace: either begins a new log there.",

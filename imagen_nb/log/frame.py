@@ -30,7 +30,6 @@ from imagen_nb.records import LEADING_COLUMNS, LOG_COLUMNS, TRAILING_COLUMNS, St
 STATUSES = pd.CategoricalDtype([str(status) for status in Status])
 """The type of the column `status`."""
 
-_SIZES = ("width", "height", "bytes")
 _MOST_INT = 2**63
 _CHUNK = 100
 _NO_TIME = np.iinfo(np.int64).min
@@ -58,9 +57,12 @@ def frame(
     conditions = filters(ids=ids, experiment=experiment, status=status)
     with log.reading() as conn:
         table = _table(conn, newest(sa.select(*chosen).where(*conditions), last))
-        pictures = _table(conn, _pictures(table["seq"] if conditions or last is not None else None))
-    with _uncollected():
-        found = {name: _typed(name, values) for name, values in table.items() if name in LOG_COLUMNS}
+        of = images_table.c
+        images = sa.select(of.run, of.file, of.width, of.height, of.bytes, of.sha256).order_by(of.run, of.position)
+        is_part = conditions or last is not None
+        pictures = _table(conn, images.where(among(of.run, table["seq"])) if is_part else images)
+    with _without_collector():
+        found = {name: _column_of(name, values) for name, values in table.items() if name in LOG_COLUMNS}
         found |= _image_columns(table["seq"], pictures, log.home)
         inputs = _input_columns(table["slots"], table["echo"], table["params"])
     ordered = (
@@ -91,7 +93,7 @@ _READ = (
 
 
 @contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
+def _without_collector() -> Iterator[None]:
     """Without the garbage collector, which so many small values that all stay would only set to work in vain."""
     is_on = gc.isenabled()
     gc.disable()
@@ -119,8 +121,8 @@ def _table(conn: sa.Connection, query: sa.Select[Any]) -> dict[str, list[Any]]:
 # -- one column of one kind ------------------------------------------------------------------------------------------
 
 
-def _typed(name: str, values: list[Any]) -> Column:
-    kind = _KINDS.get(name, _texts)
+def _column_of(name: str, values: list[Any]) -> Column:
+    kind = _KINDS[LOG_COLUMNS[name]]
     if len(values) > 1 and values.count(values[0]) == len(values):  # an empty or unvaried column costs next to nothing
         return kind(values[:1]).take(np.zeros(len(values), dtype="int64"))
     return kind(values)
@@ -155,10 +157,11 @@ def _integers(values: list[Any]) -> Column:
 
 
 _KINDS: Mapping[str, Callable[[list[Any]], Column]] = {
+    "text": _texts,
+    "whole": _integers,
+    "number": _floats,
+    "time": _moments,
     "status": _statuses,
-    **dict.fromkeys(("created_at", "started_at", "completed_at"), _moments),
-    **dict.fromkeys(("total_s", "predict_s", "cost_usd"), _floats),
-    **dict.fromkeys(("repeat", "rating", "width", "height", "bytes"), _integers),
 }
 
 
@@ -206,14 +209,14 @@ def _distinct(values: Iterable[Any]) -> tuple[list[Any], np.ndarray]:
 def _read_maps(texts: list[Any], kind: str) -> list[dict[str, Any]]:
     """The JSON maps in these texts, their keys named as columns; a text that many share is read once."""
     distinct, rows = _distinct(texts)
-    maps = _parsed(distinct)
+    maps = _load_maps(distinct)
     columns = {name: _column_name(name, kind) for name in set(chain.from_iterable(maps))}
     if any(name != column for name, column in columns.items()):
         maps = [{columns[name]: value for name, value in each.items()} for each in maps]
     return [maps[row] for row in rows.tolist()]
 
 
-def _parsed(texts: list[Any]) -> list[dict[str, Any]]:
+def _load_maps(texts: list[Any]) -> list[dict[str, Any]]:
     """The JSON maps in the texts, all in one go, or one by one where some text is missing or damaged."""
     try:
         maps = json.loads(f"[{','.join(texts)}]")
@@ -237,7 +240,10 @@ def narrowest(values: list[Any]) -> Column:
         return pd.array(values, dtype="Int64")
     if kinds in ({float}, {int, float}):
         return np.array(values, dtype="float64")
-    words = values if kinds == {str} else [value if value is None else _worded(value) for value in values]
+    words = values
+    if kinds != {str}:
+        is_plain = (str, type(None))
+        words = [each if isinstance(each, is_plain) else json.dumps(each, ensure_ascii=False) for each in values]
     try:
         "".join(filter(None, words)).encode()
     except UnicodeEncodeError:
@@ -245,47 +251,26 @@ def narrowest(values: list[Any]) -> Column:
     return pd.array(words, dtype="string")
 
 
-def _worded(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
 # -- images ----------------------------------------------------------------------------------------------------------
-
-
-def _pictures(places: list[int] | None) -> sa.Select[Any]:
-    """The image rows of the runs at these places of the log, or of all."""
-    of = images_table.c
-    query = sa.select(of.run, of.file, of.width, of.height, of.bytes, of.sha256).order_by(of.run, of.position)
-    return query if places is None else query.where(among(of.run, places))
 
 
 def _image_columns(places: list[int], pictures: dict[str, list[Any]], home: Path) -> dict[str, Column]:
     """The first image of each run, and the paths of all."""
     owners, first, count = np.unique(np.array(pictures["run"], dtype="int64"), return_index=True, return_counts=True)
-    paths = _paths(pictures["file"], home)
+    # Absolute, in this system's form; a file outside the home is so already.
+    base = os.path.join(home, "")  # noqa: PTH118 - it ends in a separator, which a Path does not
+    paths = [file if file[0] == "/" or file[1:2] == ":" else base + file for file in pictures["file"]]
+    paths = paths if os.sep == "/" else [path.replace("/", os.sep) for path in paths]
     where = np.searchsorted(owners, places)
     has_any = np.isin(places, owners)
     takes = np.full(len(places), -1)
     takes[has_any] = first[where[has_any]]
-    columns = {"image": _texts(paths)} | {name: _typed(name, pictures[name]) for name in (*_SIZES, "sha256")}
+    columns = {"image": _texts(paths)} | {
+        name: _column_of(name, pictures[name]) for name in ("width", "height", "bytes", "sha256")
+    }
     found = {name: column.take(takes, allow_fill=True) for name, column in columns.items()}
+    several = np.empty(len(first), dtype=object)
+    several[:] = [tuple(paths[start : start + length]) for start, length in zip(first, count, strict=True)]
     tuples = np.full(len(places), pd.NA, dtype=object)
-    tuples[has_any] = _tuples(paths, first, count)[where[has_any]]
+    tuples[has_any] = several[where[has_any]]
     return found | {"images": tuples}
-
-
-def _tuples(paths: list[str], first: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """For each run with images, the paths of all of them."""
-    found = np.empty(len(first), dtype=object)
-    if len(first) == len(paths):
-        found[:] = list(zip(paths, strict=True))
-    else:
-        found[:] = [tuple(paths[start : start + length]) for start, length in zip(first, count, strict=True)]
-    return found
-
-
-def _paths(files: list[str], home: Path) -> list[str]:
-    """Absolute paths in this system's form; a file outside the home has one already."""
-    base = os.path.join(home, "")  # noqa: PTH118 - it ends in a separator, which a Path does not
-    paths = [file if file[0] == "/" or file[1:2] == ":" else base + file for file in files]
-    return paths if os.sep == "/" else [path.replace("/", os.sep) for path in paths]

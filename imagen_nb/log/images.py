@@ -42,10 +42,14 @@ class Images:
 
         Raises `LogError` where it cannot be made.
         """
-        with self._lock, _mapped(self.home):
+        with self._lock, _write_errors(self.home):
             if self._session is None:
                 self._session = Session(self.home)
-                self._sweep(self._session)
+                folders = list((self.home / "temp").glob("*"))
+                alive = self._session.alive(folder.name for folder in folders)
+                for folder in folders:
+                    if folder.name not in alive:
+                        shutil.rmtree(folder, ignore_errors=True)
             folder = self.home / "temp" / self._session.id
             folder.mkdir(parents=True, exist_ok=True)
             return folder
@@ -56,7 +60,7 @@ class Images:
         A file that is there already, with the same size, stays. Raises `LogError` when the disk is full or read-only.
         """
         target = self.place(sha256, mime)
-        with _mapped(self.home):
+        with _write_errors(self.home):
             if target.is_file() and target.stat().st_size == path.stat().st_size:
                 path.unlink()
                 return target
@@ -72,12 +76,7 @@ class Images:
 
     def place(self, sha256: str, mime: str) -> Path:
         """Where the file with these bytes lies, or would lie."""
-        return self.home / "images" / _checked(sha256)[:2] / f"{sha256}{_SUFFIXES.get(mime, '.bin')}"
-
-    def sweep(self) -> None:
-        """Remove the unfinished files of dead sessions; done by itself before the first download."""
-        if (self.home / "temp").is_dir():
-            _ = self.folder
+        return self.home / "images" / _check_hash(sha256)[:2] / f"{sha256}{_SUFFIXES.get(mime, '.bin')}"
 
     def close(self) -> None:
         """Remove this session's unfinished files. The rest can go on being read."""
@@ -87,16 +86,9 @@ class Images:
             shutil.rmtree(self.home / "temp" / session.id, ignore_errors=True)
             session.close()
 
-    def _sweep(self, session: Session) -> None:
-        folders = list((self.home / "temp").glob("*"))
-        alive = session.alive(folder.name for folder in folders)
-        for folder in folders:
-            if folder.name not in alive:
-                shutil.rmtree(folder, ignore_errors=True)
-
 
 @contextlib.contextmanager
-def _mapped(home: Path) -> Iterator[None]:
+def _write_errors(home: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -106,7 +98,7 @@ def _mapped(home: Path) -> Iterator[None]:
         ) from None
 
 
-def _checked(sha256: str) -> str:
+def _check_hash(sha256: str) -> str:
     if not _HASH.fullmatch(sha256):
         raise ImageError(f"{sha256!r} is no SHA-256", "It is the file's hash in 64 lower-case hexadecimal digits.")
     return sha256

@@ -295,14 +295,6 @@ class Log:
         """Whether the file is still where it was opened, and has not been moved or deleted."""
         return self._database.is_there
 
-    @property
-    def is_inherited(self) -> bool:
-        """Whether a fork brought this log here: its session and its rows are the parent's, so open one of your own.
-
-        Such a log can be dropped as it is; nothing of the parent's is closed with it.
-        """
-        return self.session.is_inherited
-
     def get(self, run_id: str) -> Run:
         """One run."""
         with self._database.reading() as conn:

@@ -31,14 +31,13 @@ class Session:
         self.folder = Path(home) / "sessions"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self.id, lock = self._claimed()
+            self.id, lock = self._claim()
         except OSError as error:
             raise LogError(
                 f"the home {home} cannot be written: {error.strerror or type(error).__name__}",
                 Hint("Choose another folder with {} or IMAGEN_NB_HOME, or change its permissions.", "home=", "--home"),
             ) from None
         _held.add(lock)
-        self._pid = os.getpid()
         self._end = weakref.finalize(self, _let_go, lock, self._path(self.id), os.getpid())
         self.sweep()
 
@@ -50,12 +49,7 @@ class Session:
         """Remove the lock files of dead sessions."""
         for path in self.folder.glob("*.lock"):
             if is_id(path.stem) and path.stem != self.id:
-                _removed_if_dead(path)
-
-    @property
-    def is_inherited(self) -> bool:
-        """Whether a fork brought this session here, and it is the parent's."""
-        return self._pid != os.getpid()
+                _remove_if_dead(path)
 
     def close(self) -> None:
         """End the session: rows it still owns are leftovers from now on. Closing twice is fine."""
@@ -63,12 +57,12 @@ class Session:
 
     def _answers(self, word: str) -> bool:
         path = self._path(word)
-        return path.exists() and not _removed_if_dead(path, patience_s=_PATIENCE_S)
+        return path.exists() and not _remove_if_dead(path, patience_s=_PATIENCE_S)
 
     def _path(self, word: str) -> Path:
         return self.folder / f"{word}.lock"
 
-    def _claimed(self) -> tuple[str, FileLock]:
+    def _claim(self) -> tuple[str, FileLock]:
         for _ in range(_TRIES):
             word = new_id(time.time_ns() // 1000)
             lock = FileLock(self._path(word), thread_local=False)
@@ -81,7 +75,7 @@ class Session:
         raise OSError(0, "lock files in it do not stay")
 
 
-def _removed_if_dead(path: Path, *, patience_s: float = 0.0) -> bool:
+def _remove_if_dead(path: Path, *, patience_s: float = 0.0) -> bool:
     """Remove the lock file if nobody holds it. One that cannot be asked counts as held: its rows stay its own.
 
     Patience is for a neighbour that is asking the same at this moment, and so holds the file for a blink.
@@ -129,8 +123,7 @@ def _unlink(path: Path) -> None:
         path.unlink()
 
 
-# ----------------------------------------------------------------------------------------------------
-# Run ids: short words whose order is the order in which the runs were asked for.
+# -- run ids: short words whose order is the order in which the runs were asked for -----------------------------------
 
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's: no i, l, o, u
 _LENGTH = 16
@@ -144,13 +137,13 @@ def is_id(text: str) -> bool:
     return _WORD.fullmatch(text) is not None
 
 
-def encoded(number: int) -> str:
+def encode_id(number: int) -> str:
     """The 16 base32 digits of an 80-bit number; the order of the words is the order of the numbers."""
     return "".join(_DIGITS[number >> shift & 31] for shift in range((_LENGTH - 1) * 5, -1, -5))
 
 
-def decoded(word: str) -> int:
-    """The number that `encoded` made the word from; 0 for a word of any other form."""
+def decode_id(word: str) -> int:
+    """The number that `encode_id` made the word from; 0 for a word of any other form."""
     if not is_id(word):
         return 0
     number = 0
@@ -161,7 +154,7 @@ def decoded(word: str) -> int:
 
 def new_id(now_us: int) -> str:
     """One id for a moment in µs since 1970: 45 bits of milliseconds, then 35 random bits."""
-    return encoded(_number(now_us))
+    return encode_id(_number(now_us))
 
 
 def ids_after(newest: str | None, now_us: int) -> Iterator[str]:
@@ -169,10 +162,10 @@ def ids_after(newest: str | None, now_us: int) -> Iterator[str]:
 
     A clock that jumps back, or many ids in one millisecond, only make the steps smaller.
     """
-    last = decoded(newest or "")
+    last = decode_id(newest or "")
     while True:
         last = max(_number(now_us), last + 1 + secrets.randbits(_STEP_BITS))
-        yield encoded(last)
+        yield encode_id(last)
 
 
 def _number(now_us: int) -> int:

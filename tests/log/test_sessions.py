@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagen_nb.log.sessions import Session, decoded, encoded, ids_after, is_id, new_id
+from imagen_nb.log.sessions import Session, decode_id, encode_id, ids_after, is_id, new_id
 
 
 def test_a_session_is_alive_until_it_is_closed(home: Path) -> None:
@@ -45,15 +45,15 @@ def test_a_forgotten_session_ends_with_its_owner(home: Path) -> None:
 @given(st.integers(0, 2**80 - 1), st.integers(0, 2**80 - 1))
 def test_ids_sort_as_their_numbers(one: int, other: int) -> None:
     """Sixteen safe letters and digits, in the same order as what they stand for."""
-    assert is_id(encoded(one))
-    assert decoded(encoded(one)) == one
-    assert (encoded(one) < encoded(other)) == (one < other)
+    assert is_id(encode_id(one))
+    assert decode_id(encode_id(one)) == one
+    assert (encode_id(one) < encode_id(other)) == (one < other)
 
 
-@given(st.none() | st.text() | st.integers(0, 2**79).map(encoded), st.integers(-(10**6), 10**16))
+@given(st.none() | st.text() | st.integers(0, 2**79).map(encode_id), st.integers(-(10**6), 10**16))
 def test_ids_go_up(newest: str | None, now_us: int) -> None:
     """Whatever the clock says, and whatever the newest id is."""
     made = list(islice(ids_after(newest, now_us), 20))
     assert made == sorted(set(made))
     assert all(map(is_id, made))
-    assert decoded(newest or "") < decoded(made[0])
+    assert decode_id(newest or "") < decode_id(made[0])

@@ -149,7 +149,7 @@ def test_the_unfinished_files_of_a_killed_process_are_swept(home: Path) -> None:
         go(started)
         started.wait(30)
         other = Images(home)
-        other.sweep()
+        _ = other.folder
         assert not theirs.exists()
         assert mine.is_dir()
         assert len(list((home / "sessions").glob("*.lock"))) == 2
