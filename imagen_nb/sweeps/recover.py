@@ -2,28 +2,25 @@
 
 One thread lists for all lost creates of a sweep at once. A prediction found is claimed in the log, which gives each
 prediction to one row only; identical requests are interchangeable, so it does not matter which of them gets which.
-What belongs to a create whose reply is still awaited, here or in another notebook on the same home, is left to that
-one. That a list does not show a create says nothing by itself: it may be cut, late, sorted the other way or of another
-account. A create counts as missing only when a listing that began `settle_s` after the loss shows nothing that may be
-it, and shows by accepted predictions of ours that it reaches from before the create to its loss.
+A create counts as missing only when a listing that began `settle_s` after the loss shows nothing that may be it. What
+belongs to a create whose reply is still awaited, here or in another notebook on the same home, is left to that one.
 """
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from imagen_nb.api.client import Acceptance, Api
+from imagen_nb.api.client import Api
 from imagen_nb.errors import ImagenError, NotFoundError, ProviderError, UncertainError, UnreachableError
 from imagen_nb.log.log import Log
 from imagen_nb.planning.models import ModelSpec
-from imagen_nb.records import Json, Prediction, Request, Status, canonical
+from imagen_nb.records import Json, Prediction, Request, canonical
 
 SETTLE_S = 20.0
 """How long a list may lag behind the creates, in seconds."""
@@ -31,24 +28,14 @@ SETTLE_S = 20.0
 PATIENCE_S = 120.0
 """How long listing may fail, or another create claim the same, before a lost create is left for later, in seconds."""
 
-WITNESS_S = 60.0
-"""How long after its loss a create is looked for in a list that shows too little of ours, in seconds."""
-
 LISTING_S, PAGES = 180.0, 1000
 """How long reading the whole list may take, in seconds, and how many of its pages are read at most."""
 
 SLACK = timedelta(seconds=10)
-"""How far the provider's clock may differ from what is known of it."""
+"""How far the provider's clock may differ from what its Date headers said."""
 
-LOOK_BACK = timedelta(minutes=65)
-"""The same for rows of a process that is gone, as its clock may have been set since; and for what is never taken for a
-lost create, but keeps it from being missing: clocks that are an hour apart are met."""
-
-ROWS = 1000
-"""How many of the newest rows may be witnesses of what a list shows."""
-
-CUTS = (20, 25)
-"""A list that ends with a multiple of these may have been cut there: 20, 50 and 100 are usual."""
+LEFTOVER_SLACK = timedelta(minutes=65)
+"""The same for rows of a process that is gone: its clock may have been set since."""
 
 
 class WhyNotFound(Enum):
@@ -58,8 +45,6 @@ class WhyNotFound(Enum):
     UNLISTED = "the provider does not list predictions"
     UNSEEN = "the list of predictions could not be read"
     UNSURE = "the list of predictions shows one that may be it"
-    UNPROVEN = "the list of predictions shows neither it, nor enough of ours to say that it is missing"
-    OVERDUE = "its time was over before the list of predictions could tell"
     HELD = "it has its prediction by now"
     STOPPED = "the search was stopped"
 
@@ -69,9 +54,7 @@ class SentCreate:
     """A create whose reply is awaited, or was lost.
 
     `posted_at` is when it was sent by our clock, UTC; `provider_at` the same by the provider's, where that was known,
-    and `moment` by the monotonic one, for a create of this process. The rest is about the search for a lost one:
-    `lost_at` is monotonic, `patience` the seconds from then on for which a list may show too little, and `lag` how many
-    seconds the list is late at most, by what it has shown since.
+    and `moment` by the monotonic one, for a create of this process. The rest is about the search for a lost one.
     """
 
     run_id: str
@@ -81,24 +64,16 @@ class SentCreate:
     moment: float | None = None
     slack: timedelta = SLACK
     cause: str = "the reply was lost"
-    lost_at: float | None = None
-    patience: float = WITNESS_S
-    lag: float = math.inf
+    lost_at: float = 0.0
     found: Prediction | WhyNotFound | None = None
     failure: str | None = None
     """Why the list could not be read, where it could not."""
     is_settled: threading.Event = field(default_factory=threading.Event)
 
     def settle(self, found: Prediction | WhyNotFound) -> None:
-        """End the search for it; the first to say so counts."""
-        if not self.is_settled.is_set():
-            self.found = found
-            self.is_settled.set()
-
-    def begin(self, moment: float, provider_at: datetime | None) -> None:
-        """It is sent now, for the first time or anew; `moment` is monotonic."""
-        self.posted_at, self.provider_at, self.moment = datetime.now(timezone.utc), provider_at, moment
-        self.slack, self.lost_at, self.lag = SLACK, None, math.inf
+        """End the search for it."""
+        self.found = found
+        self.is_settled.set()
 
 
 class CreateSearch:
@@ -131,18 +106,9 @@ class CreateSearch:
         self._lost: list[SentCreate] = []
         self._thread: threading.Thread | None = None
 
-    def find(
-        self, create: SentCreate, *, until: float | None = None, is_patient: bool = True
-    ) -> Prediction | WhyNotFound:
-        """Wait until the lost create is found and claimed, or surely missing, or cannot be looked for.
-
-        The monotonic `until` ends that in any case. One that is not patient learns at once that the list shows too
-        little: so does one that nothing can be a witness for, as no create was accepted here.
-        """
-        if create.lost_at is None:
-            create.lost_at = time.monotonic()
-        patience = WITNESS_S if is_patient and self._api.acceptances else 0.0
-        entry = replace(create, patience=patience, found=None, is_settled=threading.Event())
+    def find(self, create: SentCreate) -> Prediction | WhyNotFound:
+        """Wait until the lost create is found and claimed, or surely missing, or cannot be looked for."""
+        entry = replace(create, lost_at=time.monotonic(), found=None, is_settled=threading.Event())
         with self._lock:
             self._lost.append(entry)
             if self._thread is None:
@@ -153,10 +119,9 @@ class CreateSearch:
                     self._lost.remove(entry)
                     return WhyNotFound.UNSEEN
                 self._thread = thread
-        if not entry.is_settled.wait(None if until is None else max(0.0, until - time.monotonic())):
-            entry.settle(WhyNotFound.OVERDUE)
+        entry.is_settled.wait()
         assert entry.found is not None  # noqa: S101 - settle() sets it before the event
-        create.failure, create.lag = entry.failure, entry.lag
+        create.failure = entry.failure
         return entry.found
 
     def look_once(self, creates: Iterable[SentCreate]) -> dict[str, Prediction]:
@@ -171,29 +136,6 @@ class CreateSearch:
         contested = {wanted.run_id for wanted in look.wanted if look.is_contested(wanted)}
         return {run_id: prediction for run_id, prediction in look.found.items() if run_id not in contested}
 
-    def find_strays(self, requests: Iterable[Request], seconds: float) -> list[str]:
-        """The ids of listed predictions of the last `seconds` that equal one of the requests, and are no row's.
-
-        Nor may they be of a row whose prediction is not known yet. Nothing is claimed; empty where nothing is listed.
-        """
-        now = self._api.list_time(time.monotonic()) or datetime.now(timezone.utc)
-        since = now - timedelta(seconds=seconds) - SLACK
-
-        def want(run_id: str, request: Request) -> WantedPrediction:
-            return replace(self._want(SentCreate(run_id, request, now)), since=since)
-
-        ours = [want("", each) for each in {(each.model, canonical(each.input)): each for each in requests}.values()]
-        listing = self._read({each.request.prompt for each in ours}, since, self._stop, is_whole=False)
-        claimed = self._log.find_predictions(self._provider, list(listing.near))
-        unclaimed = [each for each in listing.near.values() if each.id not in claimed]
-        like = [each for each in unclaimed if any(count_unexplained(one, each) is not None for one in ours)]
-        if not like:
-            return []
-        # The rows are asked for last: what was claimed meanwhile must not count as one that is waited for.
-        rows = self._log.runs(status=[Status.INTENT, Status.UNKNOWN], limit=ROWS, newest_first=True)
-        waiting = [want(row.id, row.request) for row in rows if row.provider == self._provider]
-        return [each.id for each in _without(like, match(waiting, like).values())]
-
     def _search(self) -> None:
         """The thread: look again and again, until nothing is lost any more."""
         gap = 0.25
@@ -204,13 +146,12 @@ class CreateSearch:
                     if not self._lost:
                         self._thread = None
                         return
-                    creates, began = list(self._lost), time.monotonic()
+                    creates = list(self._lost)
                 try:
                     self._settle_found(creates)
                 except ImagenError:
                     _settle_all(creates, WhyNotFound.UNSEEN)
-                # A long list takes its time: it is not to be read without a pause.
-                if self._stop.wait(max(gap, time.monotonic() - began)):
+                if self._stop.wait(gap):
                     _settle_all(creates, WhyNotFound.STOPPED)
                 gap = min(2.0, gap * 1.5)
         except BaseException:  # a mistake of ours must not leave anybody waiting, now or later
@@ -223,10 +164,8 @@ class CreateSearch:
         """Look once, claim what is found, and end the search for what is surely missing or cannot be looked for."""
         began = time.monotonic()
         self._names = {model: names for model, names in self._names.items() if names}  # others may be known by now
-        waits = [began - (create.lost_at or began) for create in creates]
-        look = self._look(creates, self._stop, is_whole=max(waits) >= self._settle_s)
-        for create, wanted, waited in zip(creates, look.wanted, waits, strict=True):
-            create.lag = min(create.lag, began - look.listing.newest_sent_at)
+        look = self._look(creates, self._stop)
+        for create, wanted in zip(creates, look.wanted, strict=True):
             prediction = look.found.get(create.run_id)
             if prediction is not None:
                 if self._log.accept(create.run_id, prediction):
@@ -235,28 +174,34 @@ class CreateSearch:
                     create.settle(WhyNotFound.HELD)
                 continue
             # What was made when the create had long been lost is another's; in a long sweep there always is some.
-            lost_at = self._api.list_time(began - waited)
+            lost_at = self._api.provider_time(create.lost_at)
             latest = None if lost_at is None else lost_at + SLACK + timedelta(seconds=self._settle_s)
             why = _why_not_found(
-                waited,
+                began - create.lost_at,
                 self._settle_s,
-                look.listing.failure,
+                look.failure,
                 may_be_listed=any(may_be(wanted, each) for each in look.rest),
                 is_contested=look.is_contested(wanted, latest),
-                is_proven=look.listing.covers(create, waited),
-                patience=create.patience,
             )
             if why is not None:
-                create.failure = None if look.listing.failure is None else look.listing.failure.message
+                create.failure = None if look.failure is None else look.failure.message
                 create.settle(why)
 
-    def _look(
-        self, creates: Sequence[SentCreate], stop: threading.Event | None = None, *, is_whole: bool = False
-    ) -> _Look:
+    def _look(self, creates: Sequence[SentCreate], stop: threading.Event | None = None) -> _Look:
         """Read the list once, and match it with these creates and those whose replies are awaited."""
         wanted = [self._want(create) for create in creates]
-        since = min(each.since for each in wanted)
-        listing = self._read({each.request.prompt for each in wanted}, since, stop, is_whole=is_whole)
+        prompts = {collapse_space(each.request.prompt) for each in wanted}
+        listed: dict[str, Prediction] = {}  # the rest of a long list is not kept in memory
+        failure: ProviderError | None = None
+        try:
+            since, deadline = min(each.since for each in wanted), time.monotonic() + LISTING_S
+            for each in self._api.list(created_after=since, deadline=deadline, pages=PAGES, stop=stop):
+                if "prompt" not in each.input:
+                    listed[each.id] = replace(each, input={}, raw={})  # removed: there may be very many
+                elif collapse_space(each.input["prompt"]) in prompts:
+                    listed[each.id] = each
+        except ProviderError as error:
+            failure = error
         # Creates with the same prompts whose replies are awaited, in this workspace and in other sessions. They are
         # asked for before what is claimed: a create that is answered meanwhile has its prediction in the log.
         mine, same = {each.run_id for each in wanted}, {each.request.prompt for each in wanted}
@@ -264,112 +209,41 @@ class CreateSearch:
         others = list(self._awaited.values())  # a copy, made in one step: other threads add and take away
         others += [SentCreate(row.run_id, row.request, row.intended_at) for row in rows]
         awaited = [self._want(each) for each in others if each.request.prompt in same and each.run_id not in mine]
-        claimed = self._log.find_predictions(self._provider, list(listing.near))
-        unclaimed = [each for each in listing.near.values() if each.id not in claimed]
+        claimed = self._log.find_predictions(self._provider, list(listed))
+        unclaimed = [each for each in listed.values() if each.id not in claimed]
         theirs = list(match(awaited, unclaimed).values())
         found = match(wanted, _without(unclaimed, theirs))
-        return _Look(wanted, found, theirs, _without(unclaimed, [*theirs, *found.values()]), listing)
-
-    def _read(
-        self, prompts: Iterable[str], since: datetime, stop: threading.Event | None, *, is_whole: bool
-    ) -> _Listing:
-        """Read the list back to `since` on the clock of `created_at`, or `is_whole`: as far as anything may be ours."""
-        words = {collapse_space(each) for each in prompts}
-        near: dict[str, Prediction] = {}  # the rest of a long list is not kept in memory
-        seen: set[str] = set()
-        floor, failure, last, is_sorted, reaches = since - LOOK_BACK, None, None, True, False
-        try:
-            deadline = time.monotonic() + LISTING_S
-            for each in self._api.list(created_after=floor, deadline=deadline, pages=PAGES, stop=stop):
-                seen.add(each.id)
-                if "prompt" not in each.input:
-                    near[each.id] = replace(each, input={}, raw={})  # removed: there may be very many
-                elif collapse_space(each.input["prompt"]) in words:
-                    near[each.id] = each
-                if each.created_at is not None:
-                    is_sorted, last = is_sorted and (last is None or each.created_at <= last), each.created_at
-                    if reaches := is_sorted and last < (floor if is_whole else since):
-                        break  # the newest stand first, and the others are too old
-        except ProviderError as error:
-            failure = error
-        made = list(self._api.acceptances.items())  # a copy, made in one step
-        ends = is_whole and failure is None and (reaches or all(len(seen) % each for each in CUTS))
-        within = [(each.sent_at, id_) for id_, each in made if each.created_at and each.created_at >= floor]
-        rows = self._log.runs(limit=ROWS, newest_first=True) if is_whole else []
-        return _Listing(
-            near,
-            failure,
-            accepted={id_: each for id_, each in made if id_ in seen},
-            rows={str(row.prediction_id): row.id for row in rows if row.prediction_id in seen},
-            is_whole=is_whole,
-            has_end=ends and (reaches or not within or min(within)[1] in seen),
-        )
+        return _Look(wanted, found, theirs, _without(unclaimed, [*theirs, *found.values()]), failure)
 
     def _want(self, create: SentCreate) -> WantedPrediction:
         """What the create's prediction must look like, by what is known now.
 
-        It was made after the create was sent, on the clock of `created_at`. A clock of ours may be set between the
-        create and now, or the machine sleep; of what the clocks say, the earliest is safe.
+        It was made after the create was sent. A clock of ours may be set between the create and now, or the machine
+        sleep; of what the clocks say, the earliest is safe, as it only makes the list longer.
         """
         model = create.request.model
         if model not in self._names:
             self._names[model] = frozenset(self._log.model_aliases(self._provider, model))
-        moments = [create.posted_at + timedelta(seconds=self._api.list_skew), create.provider_at]
+        moments = [create.posted_at + timedelta(seconds=self._api.clock_skew), create.provider_at]
         if create.moment is not None:
-            moments.append(self._api.list_time(create.moment))
+            moments.append(self._api.provider_time(create.moment))
         since = min(each for each in moments if each is not None) - create.slack
         return WantedPrediction(create.run_id, create.request, since, self._spec(model).defaults, self._names[model])
 
 
 @dataclass(frozen=True, slots=True)
-class _Listing:
-    """What one reading of the list showed, and what that says about the list.
-
-    `near` is what has one of the prompts, or no input any more, `failure` what kept it from being read to its end.
-    `accepted` are creates of this process and `rows` the run ids of newer rows whose predictions it shows, by
-    prediction id. `is_whole` tells a reading that may say what is missing, `has_end` whether its end is one: it is not
-    where the list may have been cut, or lacks the first create that was accepted.
-    """
-
-    near: Mapping[str, Prediction]
-    failure: ProviderError | None
-    accepted: Mapping[str, Acceptance]
-    rows: Mapping[str, str]
-    is_whole: bool
-    has_end: bool
-
-    @property
-    def newest_sent_at(self) -> float:
-        """When the newest create that it shows was sent; minus infinity where it shows none of this process."""
-        return max((each.sent_at for each in self.accepted.values()), default=-math.inf)
-
-    def covers(self, create: SentCreate, waited: float) -> bool:
-        """Whether it would show a create that was lost `waited` seconds before, had it been accepted.
-
-        It does where it is no later than that, and goes back to before the create was sent. A create of another
-        process stands in the order of the log's rows, whatever the clocks said.
-        """
-        moment = create.moment
-        others = [run_id for id_, run_id in self.rows.items() if moment is None or id_ not in self.accepted]
-        is_recent = create.lag <= waited or (moment is None and max(others, default="") > create.run_id)
-        reaches = self.has_end or min(others, default=create.run_id) < create.run_id
-        if moment is not None:
-            reaches = reaches or any(each.answered_at <= moment for each in self.accepted.values())
-        return self.is_whole and is_recent and reaches
-
-
-@dataclass(frozen=True, slots=True)
 class _Look:
-    """How one reading of the list matches.
+    """What one reading of the list showed.
 
-    `found` is by run id, `theirs` what creates whose replies are awaited may be given, `rest` what is nobody's.
+    `found` is by run id, `theirs` what creates whose replies are awaited may be given, `rest` what is nobody's, and
+    `failure` what kept the list from being whole.
     """
 
     wanted: Sequence[WantedPrediction]
     found: Mapping[str, Prediction]
     theirs: Sequence[Prediction]
     rest: Sequence[Prediction]
-    listing: _Listing
+    failure: ProviderError | None
 
     def is_contested(self, wanted: WantedPrediction, latest: datetime | None = None) -> bool:
         """Whether an awaited create may be given what matches this one too, made by `latest` if that is known."""
@@ -378,14 +252,7 @@ class _Look:
 
 
 def _why_not_found(
-    waited: float,
-    settle_s: float,
-    failure: ProviderError | None,
-    *,
-    may_be_listed: bool,
-    is_contested: bool,
-    is_proven: bool,
-    patience: float,
+    waited: float, settle_s: float, failure: ProviderError | None, *, may_be_listed: bool, is_contested: bool
 ) -> WhyNotFound | None:
     """What it means that a create lost `waited` seconds before is not in the list, or None while that is too early."""
     if isinstance(failure, NotFoundError):
@@ -397,9 +264,7 @@ def _why_not_found(
         return WhyNotFound.UNSURE if waited >= settle_s else None
     if is_contested:
         return WhyNotFound.UNSURE if waited >= max(settle_s, PATIENCE_S) else None
-    if is_proven and waited >= settle_s:
-        return WhyNotFound.MISSING
-    return WhyNotFound.UNPROVEN if waited >= max(settle_s, patience) else None
+    return WhyNotFound.MISSING if waited >= settle_s else None
 
 
 def _settle_all(creates: Iterable[SentCreate], why: WhyNotFound) -> None:
@@ -465,8 +330,8 @@ def count_unexplained(one: WantedPrediction, candidate: Prediction) -> int | Non
 
 
 def may_be(one: WantedPrediction, candidate: Prediction) -> bool:
-    """Whether nothing that is known of the prediction rules the request out; clocks may be an hour apart."""
-    if candidate.created_at is not None and candidate.created_at < one.since - LOOK_BACK:
+    """Whether nothing that is known of the prediction rules the request out."""
+    if candidate.created_at is not None and candidate.created_at < one.since:
         return False
     if not _is_same_model(one, candidate) and (one.called or "/" not in one.request.model):
         return False

@@ -335,9 +335,9 @@ ROWS: dict[int, Row] = {
         "an SQLite with the WAL-reset bug, a network's disk",
         "a rollback journal, every commit synced",
         (
-            f"{HOME}test_the_journal_fits_the_sqlite_at_hand",
-            f"{DATABASE}test_wal_only_without_the_reset_bug",
-            f"{DATABASE}test_a_network_filesystem_gets_no_wal",
+            f"{HOME}test_the_journal_is_the_same_whatever_the_sqlite",
+            f"{DATABASE}test_a_commit_is_on_the_disk",
+            f"{DATABASE}test_a_log_in_wal_mode_is_brought_back",
         ),
     ),
     36: Row(
