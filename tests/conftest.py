@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,8 @@ VARIABLES = (
     "KKIAI_API_KEY",
     "REPLICATE_API_TOKEN",
 )
+# Whatever starts the tests in its background may have them ignore an interrupt, and so all processes they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # A shell puts its own module in this place, and leaves it there, emptied; new processes then cannot start.
 MAIN = sys.modules["__main__"]
 

@@ -174,8 +174,10 @@ def test_quick_second_interrupt_loses_nothing(kernel: Kernel) -> None:
     kernel.interrupt()
     kernel.interrupt()
     ended = kernel.end(cell)
-    (error,) = ended.of("error")
-    assert error["ename"] == "Interrupted"
+    first, *others = ended.of("error")
+    assert first["ename"] == "Interrupted"
+    # On a busy machine the second one may come while IPython is printing what the first one led to.
+    assert {each["ename"] for each in others} <= {"KeyboardInterrupt"}
     assert "3 of 4 finished and logged" in ended.traceback[0]
     assert left(ended)[0]["text/html"].count("data:image") == 3
     assert value(kernel, "[str(run.status) for run in part][:3]") == ["succeeded"] * 3
