@@ -10,6 +10,7 @@ from imagen_nb.frames.runs import Names, column, names_of, need, values
 from imagen_nb.records import Status
 
 _TERMINAL = [str(status) for status in Status if status.is_terminal]
+_UNHASHABLE = (list, dict, set)
 
 
 def summary(frame: pd.DataFrame, by: Names = "model") -> pd.DataFrame:
@@ -33,9 +34,15 @@ def summary(frame: pd.DataFrame, by: Names = "model") -> pd.DataFrame:
             "cost": _numbers(frame, "cost_usd"),
         }
     )
-    keys = [_groupable(column(frame, name)).rename(name) for name in names]
-    alone = [pd.Series(["all"] * len(frame), name="group")]
-    groups = measures.groupby(keys or alone, observed=True, dropna=False, sort=False)
+    keys = [] if names else [pd.Series(["all"] * len(frame), name="group")]
+    for name in names:
+        key = column(frame, name)
+        if isinstance(key.dtype, pd.CategoricalDtype):
+            key = key.astype(object)
+        elif key.dtype == object:  # one cannot group by lists and the like, but by their text
+            key = key.map(lambda item: str(item) if isinstance(item, _UNHASHABLE) or hasattr(item, "shape") else item)
+        keys.append(key.rename(name))
+    groups = measures.groupby(keys, observed=True, dropna=False, sort=False)
     sums = groups[["ended", "succeeded", "blocked"]].sum()
     of_ended = sums["ended"].where(sums["ended"] > 0)
     table: pd.DataFrame = pd.DataFrame(
@@ -55,12 +62,3 @@ def summary(frame: pd.DataFrame, by: Names = "model") -> pd.DataFrame:
 
 def _numbers(frame: pd.DataFrame, name: str) -> Any:
     return pd.to_numeric(pd.Series(values(frame, name), dtype=object), errors="coerce").astype("float64")
-
-
-def _groupable(series: pd.Series[Any]) -> pd.Series[Any]:
-    """The column as one can group by it: lists and the like as their text."""
-    if isinstance(series.dtype, pd.CategoricalDtype):
-        return series.astype(object)
-    if series.dtype != object:
-        return series
-    return series.map(lambda item: str(item) if isinstance(item, list | dict | set) or hasattr(item, "shape") else item)

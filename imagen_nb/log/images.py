@@ -1,8 +1,9 @@
-"""The image files of a home: each under the hash of its bytes, there whole or not at all.
+"""The image files of a home, as they came: each under the hash of its bytes, there whole or not at all.
 
-images/ab/abcdef….jpg    originals
-thumbnails/              what `views.thumbnails` makes of them
-temp/<session>/          downloads under way; the folders of dead sessions are swept
+images/ab/abcdef….jpg    the originals
+temp/<session>/          downloads under way; those of dead sessions are removed
+
+Beside them, `thumbnails/` is what `views.thumbnails` makes of them.
 """
 
 from __future__ import annotations
@@ -16,11 +17,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from imagen_nb.errors import ImageError, LogError
-from imagen_nb.files import write_hint
 from imagen_nb.log.sessions import Session
-from imagen_nb.records import IMAGE_MIMES
 
-_SUFFIXES = {mime: ".jpg" if name == "JPEG" else f".{name.lower()}" for name, mime in IMAGE_MIMES.items()}
+_SUFFIXES = {
+    "image/jpeg": ".jpg",
+    "image/png": ".png",
+    "image/webp": ".webp",
+    "image/gif": ".gif",
+    "image/avif": ".avif",
+}
 _HASH = re.compile("[0-9a-f]{64}")
 
 
@@ -34,11 +39,11 @@ class Images:
 
     @property
     def folder(self) -> Path:
-        """Where to put a file that is not whole yet; on the same disk, and swept when the process is dead.
+        """Where to put a file that is not whole yet: on the same disk, and removed when the process is dead.
 
-        Raises `LogError` where it cannot be made.
+        The first use removes what dead sessions left. Raises `LogError` where the folder cannot be made.
         """
-        with self._lock, _write_errors(self.home):
+        with self._lock, _disk_errors(self.home):
             if self._session is None:
                 self._session = Session(self.home)
                 folders = list((self.home / "temp").glob("*"))
@@ -56,7 +61,7 @@ class Images:
         A file that is there already, with the same size, stays. Raises `LogError` when the disk is full or read-only.
         """
         target = self.place(sha256, mime)
-        with _write_errors(self.home):
+        with _disk_errors(self.home):
             if target.is_file() and target.stat().st_size == path.stat().st_size:
                 path.unlink()
                 return target
@@ -71,8 +76,10 @@ class Images:
         return target
 
     def place(self, sha256: str, mime: str) -> Path:
-        """Where the file with these bytes lies, or would lie."""
-        return self.home / "images" / _check_hash(sha256)[:2] / f"{sha256}{_SUFFIXES.get(mime, '.bin')}"
+        """Where the file with these bytes lies, or would lie. Raises `ImageError` for what is no SHA-256."""
+        if not _HASH.fullmatch(sha256):
+            raise ImageError(f"{sha256!r} is no SHA-256", "It is the file's hash in 64 lower-case hexadecimal digits.")
+        return self.home / "images" / sha256[:2] / f"{sha256}{_SUFFIXES.get(mime, '.bin')}"
 
     def close(self) -> None:
         """Remove this session's unfinished files. The rest can go on being read."""
@@ -84,20 +91,14 @@ class Images:
 
 
 @contextlib.contextmanager
-def _write_errors(home: Path) -> Iterator[None]:
+def _disk_errors(home: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise LogError(
             f"the image files in {home} cannot be written: {error.strerror or type(error).__name__}",
-            write_hint(error),
+            "Free some space or check the folder's permissions, then try again.",
         ) from None
-
-
-def _check_hash(sha256: str) -> str:
-    if not _HASH.fullmatch(sha256):
-        raise ImageError(f"{sha256!r} is no SHA-256", "It is the file's hash in 64 lower-case hexadecimal digits.")
-    return sha256
 
 
 def _sync(path: Path) -> None:

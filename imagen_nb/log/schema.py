@@ -195,9 +195,7 @@ replies = sa.Table(
 )
 
 
-# ----------------------------------------------------------------------------------------------------
-# Nouns to rows and back: what a request, a prediction and an image put into the log, and the `Run` that comes
-# out.
+# -- nouns to rows and back: what a request, a prediction and an image put into the log, and the `Run` that comes out --
 
 _LONGEST_TEXT = 10_000
 _LONGEST_REPLY = 200_000
@@ -233,11 +231,12 @@ def request_of(row: Any) -> Request:
 
 def prediction_values(prediction: Prediction) -> dict[str, Any]:
     """The columns that a reply fills; None for what it does not say."""
+    total_s = prediction.total_s
     return {
         "created_at": prediction.created_at,
         "started_at": prediction.started_at,
         "completed_at": prediction.completed_at,
-        "total_s": _first(prediction.total_s, seconds_between(prediction.created_at, prediction.completed_at)),
+        "total_s": seconds_between(prediction.created_at, prediction.completed_at) if total_s is None else total_s,
         "predict_s": prediction.predict_s,
         "echo": cut_long_texts({name: value for name, value in prediction.input.items() if name != "prompt"}) or None,
     }
@@ -278,7 +277,7 @@ def image_values(place: int, images: Sequence[Image], home: Path) -> list[dict[s
             "run": place,
             "position": position,
             "sha256": image.sha256,
-            "file": _relative(image.path, home),
+            "file": (image.path.relative_to(home) if image.path.is_relative_to(home) else image.path).as_posix(),
             "width": image.width,
             "height": image.height,
             "bytes": image.bytes,
@@ -325,11 +324,3 @@ def run_of(row: Any, images: Iterable[Image] = ()) -> Run:
         rating=to_number(row.rating),
         note=row.note,
     )
-
-
-def _first(value: float | None, other: float | None) -> float | None:
-    return other if value is None else value
-
-
-def _relative(path: Path, home: Path) -> str:
-    return (path.relative_to(home) if path.is_relative_to(home) else path).as_posix()

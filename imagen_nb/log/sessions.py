@@ -1,4 +1,7 @@
-"""Who is alive in a home: one locked file per open log, which the system frees even after a SIGKILL."""
+"""Who is alive in a home: one locked file per open log, which the system frees even after a SIGKILL.
+
+And the ids of sessions and runs: short words whose order is the order in which they were asked for.
+"""
 
 from __future__ import annotations
 
@@ -37,25 +40,21 @@ class Session:
                 f"the home {home} cannot be written: {error.strerror or type(error).__name__}",
                 Hint("Choose another folder with {} or IMAGEN_NB_HOME, or change its permissions.", "home=", "--home"),
             ) from None
-        _held.add(lock)
-        self._end = weakref.finalize(self, _let_go, lock, self._path(self.id), os.getpid())
-        self.sweep()
-
-    def alive(self, ids: Iterable[str]) -> set[str]:
-        """Those of the given session ids whose session is still open, in this process or another."""
-        return {word for word in set(ids) if word == self.id or (is_id(word) and self._answers(word))}
-
-    def sweep(self) -> None:
-        """Remove the lock files of dead sessions."""
+        _locks.add(lock)
+        self._end = weakref.finalize(self, _release, lock, self._path(self.id), os.getpid())
         for path in self.folder.glob("*.lock"):
             if is_id(path.stem) and path.stem != self.id:
                 _remove_if_dead(path)
+
+    def alive(self, ids: Iterable[str]) -> set[str]:
+        """Those of the given session ids whose session is still open, in this process or another."""
+        return {word for word in set(ids) if word == self.id or (is_id(word) and self._is_alive(word))}
 
     def close(self) -> None:
         """End the session: rows it still owns are leftovers from now on. Closing twice is fine."""
         self._end()
 
-    def _answers(self, word: str) -> bool:
+    def _is_alive(self, word: str) -> bool:
         path = self._path(word)
         return path.exists() and not _remove_if_dead(path, patience_s=_PATIENCE_S)
 
@@ -68,7 +67,7 @@ class Session:
             lock = FileLock(self._path(word), thread_local=False)
             with contextlib.suppress(Timeout):
                 lock.acquire(timeout=0)
-                # A neighbour's sweep may have removed the file between its creation and its locking.
+                # A neighbour that looks for the dead may have removed the file between its creation and its locking.
                 if self._path(word).exists():
                     return word, lock
                 lock.release()
@@ -93,29 +92,11 @@ def _remove_if_dead(path: Path, *, patience_s: float = 0.0) -> bool:
     return True
 
 
-def _let_go(lock: FileLock, path: Path, pid: int) -> None:
+def _release(lock: FileLock, path: Path, pid: int) -> None:
     if os.getpid() == pid:  # a forked child ends, but its parent's session goes on
         _unlink(path)
         lock.release()
         _unlink(path)
-
-
-def _disown() -> None:
-    """In a forked child: close its copies of the locks.
-
-    Otherwise the parent's session would seem alive for as long as the child is, and an older filelock would unlock it
-    when the child ends. A newer one has seen to it already, and then there is nothing left to close.
-    """
-    for lock in list(_held):
-        context: Any = lock._context  # noqa: SLF001 - there is no public way to the descriptor
-        if (descriptor := context.lock_file_fd) is not None:
-            os.close(descriptor)
-            context.lock_file_fd = None
-
-
-_held: weakref.WeakSet[FileLock] = weakref.WeakSet()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_disown)
 
 
 def _unlink(path: Path) -> None:
@@ -123,7 +104,27 @@ def _unlink(path: Path) -> None:
         path.unlink()
 
 
-# -- run ids: short words whose order is the order in which the runs were asked for -----------------------------------
+_locks: weakref.WeakSet[FileLock] = weakref.WeakSet()
+
+
+def _close_inherited_locks() -> None:
+    """In a forked child: close its copies of the locks.
+
+    Otherwise the parent's session would seem alive for as long as the child is, and its end with the child's. A
+    filelock from 4.0 on, which needs Python 3.11, has seen to it already, and there is nothing left to close.
+    """
+    for lock in list(_locks):
+        context: Any = lock._context  # noqa: SLF001 - there is no public way to the descriptor
+        if (descriptor := context.lock_file_fd) is not None:
+            os.close(descriptor)
+            context.lock_file_fd = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_inherited_locks)
+
+
+# -- ids -------------------------------------------------------------------------------------------------------------
 
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's: no i, l, o, u
 _LENGTH = 16

@@ -1,7 +1,8 @@
 """A log that an earlier version wrote opens with nothing lost.
 
 `tests/data/home-0.1.0` was written by imagen-nb 0.1.0, each kind of row once, and `home-0.1.0.json` beside it is what
-that version read from it: the frame with its types, and the events.
+that version read from it: the frame with its types, and the events. Both stay as they are; a version that changes the
+tables gets a home of its own.
 """
 
 from __future__ import annotations
@@ -54,6 +55,22 @@ def test_a_log_of_0_1_0_is_read_as_that_version_read_it(old_home: Path, mode: st
             assert str(table.dtypes[name]) == kind, name
         assert plain(events(log), old_home) == EXPECTED["events"]
         assert log.verify() == []
+
+
+def test_what_a_killed_process_of_0_1_0_left_in_its_wal_file_is_kept(old_home: Path, tmp_path: Path) -> None:
+    """A change that was committed, but never came into the file itself, is there, and the `-wal` file goes."""
+    other = sqlite3.connect(old_home / FILE_NAME, isolation_level=None)
+    other.execute("PRAGMA journal_mode = WAL")
+    other.execute("UPDATE runs SET note = 'only in the -wal file' WHERE seq = 1")
+    killed = tmp_path / "killed"
+    shutil.copytree(old_home, killed)
+    other.close()
+    assert (killed / f"{FILE_NAME}-wal").stat().st_size > 0
+    with Log(killed) as log:
+        assert log.runs()[0].note == "only in the -wal file"
+        with log.reading() as conn:
+            assert conn.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "delete"
+    assert [path.name for path in killed.glob(f"{FILE_NAME}*")] == [FILE_NAME]
 
 
 def test_the_open_rows_of_a_log_of_0_1_0_can_be_taken_up(old_home: Path) -> None:

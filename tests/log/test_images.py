@@ -93,7 +93,7 @@ def test_a_missing_download_is_an_error(images: Images) -> None:
 
 
 def test_nothing_is_made_before_it_is_needed(home: Path) -> None:
-    """Opening, sweeping and closing an empty home leaves no trace."""
+    """Opening and closing an empty home leaves no trace."""
     images = Images(home)
     images.close()
     assert not home.exists()
