@@ -120,10 +120,11 @@ class Http:
             return self._closed.is_set() or (stop is not None and stop.is_set())
 
         body, headers = _encode(json, headers)
-        ends = None
+        ends: float | None = None
+        error: ProviderError | None = None
         for attempt in itertools.count(1):
             is_late = self._clock() >= deadline
-            asked_at = self.pacer.acquire(create=create, deadline=deadline, stop=stop)
+            asked_at = self.pacer.acquire(create=create, deadline=deadline, stop=stop, why=error)
             if ends is None or not create:
                 ends = asked_at + patience if create and not is_late else min(deadline, asked_at + patience)
                 on_turn(asked_at)

@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeAlias
 
-from imagen_nb.errors import ThrottledError, UnreachableError
+from imagen_nb.errors import ProviderError, ThrottledError, UnreachableError
 from imagen_nb.settings import Provider
 
 Sleep: TypeAlias = Callable[[float, threading.Event | None], None]
@@ -103,11 +103,18 @@ class Pacer:
             self._line.release()
         return False
 
-    def acquire(self, *, create: bool, deadline: float, stop: threading.Event | None = None) -> float:
+    def acquire(
+        self,
+        *,
+        create: bool,
+        deadline: float,
+        stop: threading.Event | None = None,
+        why: ProviderError | None = None,
+    ) -> float:
         """Wait for this call's turn and give the time it came, which `note_refusal` wants to know.
 
-        Raises `ThrottledError` at once where the turn comes after the monotonic `deadline`, and `UnreachableError`
-        when `stop` is set before the turn came.
+        Where the turn comes after the monotonic `deadline`, raises at once `why` it has to wait, else `ThrottledError`;
+        and `UnreachableError` when `stop` is set before the turn came.
         """
         epoch, turn = -1, 0.0
         while True:
@@ -118,7 +125,7 @@ class Pacer:
                 if epoch != self._epochs[create]:
                     bucket, wait = self._buckets[create].take(now)
                     if wait and now + wait > deadline:
-                        raise ThrottledError(
+                        raise why or ThrottledError(
                             f"the provider lets this request through in {wait:.0f} s, "
                             f"and it may wait for {max(0.0, deadline - now):.0f} s",
                             THROTTLED_HINT,
@@ -264,9 +271,10 @@ class Bucket:
             return replace(self, at=max(self.at, now + (pause or 0.0))), wait
         refused = replace(self, doubt=doubt, refused_at=now if is_new else self.refused_at)
         passing = (self.passed + 1.0) / max(AT_ONCE_S, now - self.since)
-        is_known = self.passed or self.trials
-        if doubt >= (CLOSING_LENIENT if self.trials < 0 else CLOSING) or not is_known:
-            rate = min(STEP_CLOSED * self.rate, max(passing, 1.0 / wait))
+        is_closing = doubt >= (CLOSING_LENIENT if self.trials < 0 else CLOSING)
+        if is_closing or not (self.passed or self.trials):
+            slower = STEP_CLOSED * self.rate
+            rate = min(slower, max(passing, 1.0 / wait)) if is_closing else slower
             return replace(refused, **{**_at_rate(rate, now), "tokens": 1.0, "at": now + wait}, trials=0), wait
         return refused.next_trial(min(passing, self.rate), now) if is_new and self.passed >= LEAST else refused, wait
 

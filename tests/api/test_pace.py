@@ -286,7 +286,7 @@ def test_a_limit_behind_such_refusals_is_kept_all_the_same(noise: float) -> None
 def test_what_was_learned_is_forgotten_after_a_rest() -> None:
     """Five minutes without a request, and the bucket starts with its own rate again, one request at a time."""
     slow, _ = Bucket.fresh(10.0, 0.0).after_refusal(1.0, 10.0)
-    assert slow.rate == pytest.approx(1.0)
+    assert slow.rate == pytest.approx(8.0)
     rested, wait = slow.take(1000.0)
     assert (rested.rate, wait) == (10.0, 0.0)
     assert rested.take(1000.0)[1] == pytest.approx(0.1)

@@ -408,6 +408,37 @@ ROWS: dict[int, Row] = {
             f"{IMAGES}test_an_image_that_is_gone_is_expired_and_its_request_kept",
         ),
     ),
+    47: Row(
+        "429 to a part of all creates, whatever the pace",
+        "less than half as long again; limits are kept, and the first pace comes back within seconds",
+        (
+            f"{PACE}test_a_busy_model_costs_little_time",
+            f"{PACING}test_refusals_at_any_pace_cost_little_time",
+            f"{PACING}test_a_pace_that_such_refusals_slowed_comes_back_within_seconds",
+            f"{PACING}test_a_limit_behind_such_refusals_is_kept_all_the_same",
+        ),
+    ),
+    48: Row(
+        "429 to one look or to all, with a wait of a day",
+        "looked at again within its time; else the sweep stops, names it, and makes nothing more",
+        (
+            f"{PACE}test_one_look_put_off_for_a_day_costs_nothing",
+            f"{PACE}test_nothing_more_is_created_while_nothing_can_be_looked_at",
+            f"{PACING}test_while_nobody_may_look_nothing_is_created",
+            "tests/api/test_polling.py::test_a_wait_whose_looks_are_all_refused_says_so",
+        ),
+    ),
+    49: Row(
+        "403 of a firewall, 409 at capacity",
+        "waited for after others passed; the API's own word about the token still stops the sweep",
+        (
+            f"{PACE}test_a_firewall_in_mid_sweep_is_waited_for",
+            "tests/api/test_http.py::test_a_firewall_after_others_passed_is_waited_for",
+            "tests/api/test_http.py::test_a_firewall_from_the_beginning_is_named",
+            "tests/api/test_http.py::test_a_token_that_the_api_itself_refuses_is_refused",
+            "tests/api/test_http.py::test_a_provider_without_room_is_waited_for",
+        ),
+    ),
     50: Row(
         "a picture of 38 bytes that needs a gigabyte, of 1 MB that needs 20 s, of a million crumbs",
         "its structure is read first: refused, or judged by that alone, within 80 MB and the deadline",
@@ -492,37 +523,6 @@ ROWS: dict[int, Row] = {
             f"{HOME}test_a_read_only_home_can_be_looked_at",
             f"{HOME}test_one_value_that_is_wrong_hides_no_row",
             f"{DATABASE}test_a_read_only_log_is_read_and_says_why_it_is_not_written",
-        ),
-    ),
-    47: Row(
-        "429 to a part of all creates, whatever the pace",
-        "less than half as long again; limits are kept, and the first pace comes back within seconds",
-        (
-            f"{PACE}test_a_busy_model_costs_little_time",
-            f"{PACING}test_refusals_at_any_pace_cost_little_time",
-            f"{PACING}test_a_pace_that_such_refusals_slowed_comes_back_within_seconds",
-            f"{PACING}test_a_limit_behind_such_refusals_is_kept_all_the_same",
-        ),
-    ),
-    48: Row(
-        "429 to one look or to all, with a wait of a day",
-        "looked at again within its time; else the sweep stops, names it, and makes nothing more",
-        (
-            f"{PACE}test_one_look_put_off_for_a_day_costs_nothing",
-            f"{PACE}test_nothing_more_is_created_while_nothing_can_be_looked_at",
-            f"{PACING}test_while_nobody_may_look_nothing_is_created",
-            "tests/api/test_polling.py::test_a_wait_whose_looks_are_all_refused_says_so",
-        ),
-    ),
-    49: Row(
-        "403 of a firewall, 409 at capacity",
-        "waited for after others passed; the API's own word about the token still stops the sweep",
-        (
-            f"{PACE}test_a_firewall_in_mid_sweep_is_waited_for",
-            "tests/api/test_http.py::test_a_firewall_after_others_passed_is_waited_for",
-            "tests/api/test_http.py::test_a_firewall_from_the_beginning_is_named",
-            "tests/api/test_http.py::test_a_token_that_the_api_itself_refuses_is_refused",
-            "tests/api/test_http.py::test_a_provider_without_room_is_waited_for",
         ),
     ),
 }

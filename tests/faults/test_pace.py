@@ -101,6 +101,59 @@ def test_a_provider_that_lets_nobody_pass_is_given_up(ws: Workspace, api: Origin
     assert len(ws.frame()) <= 3
 
 
+@pytest.mark.parametrize("share", [0.05, 0.15])
+def test_a_busy_model_costs_little_time(ws: Workspace, api: Origin, share: float) -> None:
+    """With a part of all creates refused at any pace, 120 pictures take less than half as long again, and 3 s."""
+    api.latency = 0.5
+    api.fault("create", instead=[says({"detail": "The model is busy."}, 429, Retry_After="1")], chance=share)
+    began = time.monotonic()
+    runs = ws.run(ws.plan("a fox", repeat=120), jobs=16)
+    assert {run.status for run in runs} == {Status.SUCCEEDED}
+    assert refused(api)
+    # Each refused create holds its worker up for a second.
+    assert time.monotonic() - began < 1.5 * (120 * 0.8 + refused(api)) / 16 + 3.0
+    books(ws.log, api).balance(120)
+
+
+def test_one_look_put_off_for_a_day_costs_nothing(ws: Workspace, api: Origin) -> None:
+    """The others look on, and so does the one that was told to look again tomorrow."""
+    api.latency = 0.3
+    api.fault("get", instead=[says({"detail": "slow"}, 429, Retry_After="86400")], times=1)
+    began = time.monotonic()
+    runs = ws.run(ws.plan("a fox", repeat=20), jobs=4)
+    assert time.monotonic() - began < 20.0
+    assert {run.status for run in runs} == {Status.SUCCEEDED}
+    books(ws.log, api).balance(20)
+
+
+def test_nothing_more_is_created_while_nothing_can_be_looked_at(ws: Workspace, api: Origin) -> None:
+    """Where all looks are put off for a day the sweep stops, names it, and what was made is fetched later."""
+    api.latency = 0.3
+    for kind in ("get", "cancel"):
+        api.fault(kind, instead=[says({"detail": "Come back tomorrow."}, 429, Retry_After="86400")])
+    with pytest.raises(ThrottledError, match=r"nothing more is created.*Come back tomorrow") as caught:
+        ws.run(ws.plan("a fox", repeat=20), jobs=4, timeout=2.0, hold=0)
+    assert "reconcile" in caught.value.hint
+    assert len(api.bills) == len(ws.frame()) == 4
+    assert {*ws.frame().status, *ws.frame().error_code} == {"unknown", "throttled"}
+    with pytest.raises(ThrottledError):
+        ws.run(ws.plan("an owl", repeat=20), jobs=4, timeout=2.0, hold=0)
+    assert len(api.bills) <= 8
+    api.heal()
+    ws.reconcile()
+    assert set(ws.frame().status) == {"succeeded"}
+    books(ws.log, api).balance(len(api.bills))
+
+
+def test_a_firewall_in_mid_sweep_is_waited_for(ws: Workspace, api: Origin) -> None:
+    """One 403 page after others had succeeded is nobody's word about the token: all is made, and billed once."""
+    api.fault("create", instead=[page(403, "Attention required")], skip=6, times=2)
+    api.fault("create", instead=[says({"detail": "This model is at capacity."}, 409)], skip=9, times=1)
+    runs = ws.run(ws.plan("a fox", repeat=20), jobs=4)
+    assert {run.status for run in runs} == {Status.SUCCEEDED}
+    books(ws.log, api).balance(20)
+
+
 def test_an_outage_is_outwaited_without_a_storm(ws: Workspace, api: Origin) -> None:
     """While everything answers 503, requests stay few; afterwards every row reaches its end, billed once."""
     api.latency = 1.0
