@@ -253,12 +253,13 @@ def collect_on(
 
     None where the executor takes no more work, or its worker died: then it is to be collected elsewhere.
     """
-    deadline = Deadline.after(timeout).end
+    deadline = Deadline.after(timeout)
     try:
         future = executor.submit(
             collect, provider.for_worker(), home, prediction, timeout=timeout, history=history, typical=typical, had=had
         )
-        while not stop.is_set() and time.monotonic() < deadline:
+        # One that is still in a queue then is canceled from here, and so is one that hangs, while there is time for it.
+        while not stop.is_set() and time.monotonic() < (deadline.search if future.running() else deadline.at):
             with suppress(FutureTimeoutError, TimeoutError):
                 return future.result(SLICE_S)
             if future.done():

@@ -47,10 +47,17 @@ class LedgerMachine(RuleBasedStateMachine):
         self.api = Origin(token=CANARY, list_lag=LIST_LAG_S, latency=0.02)
         self.experiments: dict[str, Plan] = {}
         self.ws = self.opened()
+        self.witnesses = 0
+        self.make_witness()
 
     def opened(self) -> Workspace:
         home = Path(self.folder.name) / "home"
         return Workspace(home, provider=self.api.base_url, token=CANARY, settle_s=SETTLE_S)
+
+    def make_witness(self) -> None:
+        """A prediction of ours in the list, without which nothing is known to be missing."""
+        self.ws.run(self.ws.plan("a witness"))
+        self.witnesses += 1
 
     def planned(self, prompt: str, count: int) -> tuple[Plan, str]:
         name = f"experiment {len(self.experiments)}"
@@ -108,6 +115,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule()
     def reconcile(self) -> None:
+        self.make_witness()
         self.ws.reconcile()
         assert len(self.ws.log.leftovers()) == 0 or not self.api.lists
 
@@ -123,10 +131,11 @@ class LedgerMachine(RuleBasedStateMachine):
         """In the end everything asked for is there, and paid for once."""
         self.api.heal()
         self.api.lists = True
+        self.make_witness()
         for name, plan in self.experiments.items():
             runs = self.ws.run(plan, experiment=name, resume=True)
             assert {run.status for run in runs} == {Status.SUCCEEDED}
-        books(self.ws.log, self.api).balance(sum(map(len, self.experiments.values())))
+        books(self.ws.log, self.api).balance(self.witnesses + sum(map(len, self.experiments.values())))
         assert self.ws.log.verify() == []
         self.ws.close()
         self.api.close()

@@ -16,7 +16,7 @@ from imagen_nb.api import client, downloads
 from imagen_nb.errors import AuthenticationError, CreditError, ProviderError, RejectedError
 from imagen_nb.log.schema import replies
 from imagen_nb.records import Run, Status
-from imagen_nb.sweeps import collect, one_request, recover
+from imagen_nb.sweeps import collect, recover
 from imagen_nb.workspace import Workspace
 
 QUOTA = {
@@ -234,7 +234,6 @@ def test_a_body_that_drips_ends_by_the_clock(
     ws: Workspace, api: Origin, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One byte at a time keeps no call beyond its time, and what was paid for is had afterwards."""
-    monkeypatch.setattr(one_request, "CREATE_S", 0.5)
     monkeypatch.setattr(collect, "DOWNLOAD_S", 1.0)
     monkeypatch.setattr(downloads, "PATIENCE_S", 0.5)
     monkeypatch.setattr(client, "LOOK_S", 0.5)
@@ -260,11 +259,8 @@ def test_a_body_that_drips_ends_by_the_clock(
 _dripping = drip(b"HTTP/1.1 200 OK\r\nContent-Length: 90000\r\n\r\n" + b" " * 90000, every=0.05)
 
 
-def test_a_reply_that_is_only_headers_without_end_ends_by_the_clock(
-    ws: Workspace, api: Origin, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_reply_that_is_only_headers_without_end_ends_by_the_clock(ws: Workspace, api: Origin) -> None:
     """Headers count like bodies."""
-    monkeypatch.setattr(one_request, "CREATE_S", 0.5)
 
     def script(seen: Seen) -> Script:  # noqa: ARG001 - a script's signature
         return [drip(b"HTTP/1.1 200 OK\r\n" + b"X-More: yes\r\n" * 10_000, every=0.01)]
