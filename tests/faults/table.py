@@ -27,6 +27,9 @@ CANARY = "tests/faults/test_canary.py::"
 MONEY = "tests/faults/test_money.py::"
 MEMORY = "tests/faults/test_memory.py::"
 TYPED = "tests/faults/test_typed.py::"
+EVIDENCE = "tests/faults/test_evidence.py::"
+STRAYS = "tests/faults/test_strays.py::"
+DEADLINES = "tests/faults/test_deadlines.py::"
 MACHINE = "tests/faults/test_ledger_machine.py::TestLedger::runTest"
 PACING = "tests/api/test_pace.py::"
 DATABASE = "tests/log/test_database.py::"
@@ -372,6 +375,37 @@ ROWS: dict[int, Row] = {
             f"{CANARY}test_no_byte_of_the_token_is_in_any_file_output_or_foreign_header",
         ),
     ),
+    39: Row(
+        "the list is empty, cut without saying so, oldest first, or later than the settling time",
+        "a create is missing only where the same listing shows accepted ones around it; else the row stays unknown",
+        (
+            f"{EVIDENCE}test_what_a_list_does_not_show_is_not_sent_again_for_that",
+            f"{EVIDENCE}test_a_list_that_is_oldest_first_and_whole_is_as_good_as_any",
+            f"{EVIDENCE}test_a_list_later_than_it_may_be_is_found_out",
+            f"{EVIDENCE}test_the_first_create_of_all_waits_for_a_witness",
+            f"{EVIDENCE}test_a_create_alone_in_the_world_stays_unknown_until_there_is_a_witness",
+        ),
+    ),
+    40: Row(
+        "`created_at` and the Date header disagree by seconds or an hour",
+        "accepted predictions say by how much; what may be ours is looked for an hour back",
+        (
+            f"{EVIDENCE}test_two_clocks_of_a_provider_are_told_apart",
+            f"{EVIDENCE}test_the_first_create_of_all_waits_for_a_witness",
+            f"{EVIDENCE}test_the_list_is_asked_for_an_hour_at_least",
+            f"{EVIDENCE}test_an_equal_one_of_the_last_hour_keeps_a_lost_one_from_being_missing",
+        ),
+    ),
+    41: Row(
+        "a prediction of ours in the list that no row has",
+        "named with its id by the sweep's end and by reconcile(), which makes it a row on demand",
+        (
+            f"{STRAYS}test_a_prediction_more_than_asked_for_is_named_and_can_be_made_a_row",
+            f"{STRAYS}test_the_command_line_names_it_and_adopts_it",
+            f"{STRAYS}test_what_an_open_row_may_be_given_is_not_named",
+            f"{STRAYS}test_nothing_is_listed_for_nothing",
+        ),
+    ),
     42: Row(
         "a look or a cancel answers with another prediction's id",
         "not believed, asked again",
@@ -406,6 +440,16 @@ ROWS: dict[int, Row] = {
             f"{IMAGES}test_an_expired_address_is_renewed",
             f"{IMAGES}test_an_expired_address_is_no_end_while_the_provider_does_not_answer",
             f"{IMAGES}test_an_image_that_is_gone_is_expired_and_its_request_kept",
+        ),
+    ),
+    46: Row(
+        "silence after a POST, closed connections, drips, no cancel, with a short timeout",
+        "over by 5 s after the timeout; one POST, and nothing billable after it",
+        (
+            f"{DEADLINES}test_a_run_is_over_soon_after_its_timeout",
+            f"{DEADLINES}test_nothing_is_sent_again_when_the_time_is_over",
+            f"{DEADLINES}test_silence_is_not_waited_for_as_long_as_a_run_may_take",
+            f"{DEADLINES}test_a_connection_that_is_not_taken_does_not_outlast_the_timeout",
         ),
     ),
     47: Row(
