@@ -74,7 +74,7 @@ class _TwoLines(BaseException):
             self.hint = mask_tokens(hint)
 
     def __str__(self) -> str:
-        return f"{self.message}\n{self.hint}" if self.hint else self.message
+        return readable(f"{self.message}\n{self.hint}" if self.hint else self.message)
 
     def _render_traceback_(self) -> list[str]:
         first = readable(f"{type(self).__name__}: {self.message}")

@@ -17,15 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from imagen_nb.errors import ImageError, LogError
+from imagen_nb.files import write_hint
 from imagen_nb.log.sessions import Session
+from imagen_nb.records import IMAGE_MIMES
 
-_SUFFIXES = {
-    "image/jpeg": ".jpg",
-    "image/png": ".png",
-    "image/webp": ".webp",
-    "image/gif": ".gif",
-    "image/avif": ".avif",
-}
+_SUFFIXES = {mime: ".jpg" if name == "JPEG" else f".{name.lower()}" for name, mime in IMAGE_MIMES.items()}
 _HASH = re.compile("[0-9a-f]{64}")
 
 
@@ -97,7 +93,7 @@ def _disk_errors(home: Path) -> Iterator[None]:
     except OSError as error:
         raise LogError(
             f"the image files in {home} cannot be written: {error.strerror or type(error).__name__}",
-            "Free some space or check the folder's permissions, then try again.",
+            write_hint(error),
         ) from None
 
 

@@ -190,6 +190,7 @@ def _shown(ws: Workspace, frame: pd.DataFrame, bad: Any, error: Any, folder: Pat
     }.items():
         yield from ((f"{name} as {kind}", text) for kind, text in bundle.items())
     yield "error", "\n".join(error._render_traceback_())
+    yield "error as a script shows it", str(error)
     yield "repr", repr(bad)
     yield "report", frame.imagen.report(folder / "report.html").read_bytes().decode()
 
