@@ -51,20 +51,28 @@ BODIES: dict[str, Callable[[int], Act]] = {
     "token": lambda status: says({"detail": f"token {CANARY} is wrong\n\n\x1b[31m"}, status),
     "long": lambda status: says({"detail": "why " * 5000}, status),
 }
+PASSING = {403, 409}
+"""A firewall's page and a lack of room may be what they stand for: then the create is sent again."""
 STATUSES = [400, 401, 402, 403, 404, 405, 409, 410, 413, 418, 422, 451, 501, 307]
 
 
 @pytest.mark.parametrize("body", BODIES)
 def test_every_refusal_reads_well(ws: Workspace, api: Origin, body: str) -> None:
     """Whatever stands in a refusal, or does not, the error and the row have one readable line each."""
+    refused = 0
     for status in STATUSES:
         api.fault("create", instead=[BODIES[body](status)], times=1)
-        with pytest.raises(ImagenError) as caught:
+        try:
             ws.generate("a fox")
-        check_error(caught.value)
-    for text in ws.frame().error:
+        except ImagenError as error:
+            refused += 1
+            check_error(error)
+        else:
+            assert status in PASSING, status  # it was waited for, and the create was taken
+    errors = ws.frame().error.dropna()
+    for text in errors:
         check(text)
-    assert len(ws.frame()) == len(STATUSES)
+    assert len(errors) == refused >= len(STATUSES) - len(PASSING)
 
 
 LOSSES: dict[str, Act] = {
