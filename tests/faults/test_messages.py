@@ -51,8 +51,8 @@ BODIES: dict[str, Callable[[int], Act]] = {
     "token": lambda status: says({"detail": f"token {CANARY} is wrong\n\n\x1b[31m"}, status),
     "long": lambda status: says({"detail": "why " * 5000}, status),
 }
-PASSING = {403, 409}
-"""A firewall's page and a lack of room may be what they stand for: then the create is sent again."""
+PASSING = {401, 403, 409}
+"""What the API itself does not say of a token that has worked, and a lack of room: then the create is sent again."""
 STATUSES = [400, 401, 402, 403, 404, 405, 409, 410, 413, 418, 422, 451, 501, 307]
 
 
