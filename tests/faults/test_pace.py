@@ -101,18 +101,17 @@ def test_a_provider_that_lets_nobody_pass_is_given_up(ws: Workspace, api: Origin
     assert len(ws.frame()) <= 3
 
 
-@pytest.mark.parametrize("share", [0.05, 0.15])
-def test_a_busy_model_costs_little_time(ws: Workspace, api: Origin, share: float) -> None:
-    """With a part of all creates refused at any pace, 120 pictures take less than half as long again, and 3 s."""
-    api.latency = 0.5
-    api.fault("create", instead=[says({"detail": "The model is busy."}, 429, Retry_After="1")], chance=share)
+def test_a_busy_model_costs_little_time(ws: Workspace, api: Origin) -> None:
+    """With 15 % of all creates refused at any pace, 80 pictures take less than half as long again, and 3 s."""
+    api.latency = 0.4
+    api.fault("create", instead=[says({"detail": "The model is busy."}, 429, Retry_After="1")], chance=0.15)
     began = time.monotonic()
-    runs = ws.run(ws.plan("a fox", repeat=120), jobs=16)
+    runs = ws.run(ws.plan("a fox", repeat=80), jobs=16)
     assert {run.status for run in runs} == {Status.SUCCEEDED}
-    assert refused(api)
+    assert refused(api) >= 5
     # Each refused create holds its worker up for a second.
-    assert time.monotonic() - began < 1.5 * (120 * 0.8 + refused(api)) / 16 + 3.0
-    books(ws.log, api).balance(120)
+    assert time.monotonic() - began < 1.5 * (80 * 0.7 + refused(api)) / 16 + 3.0
+    books(ws.log, api).balance(80)
 
 
 def test_one_look_put_off_for_a_day_costs_nothing(ws: Workspace, api: Origin) -> None:
