@@ -105,11 +105,13 @@ def test_a_file_that_moved_within_its_host_is_found(ws: Workspace, api: Origin) 
     ],
 )
 def test_an_output_that_lies_where_none_may_is_not_asked_for(ws: Workspace, api: Origin, output: str) -> None:
-    """Addresses of this network, files of this machine and other protocols are refused, and said."""
+    """Addresses of this network are refused, and said; a file of this machine or another protocol is mere text."""
     api.answer = lambda _: {"output": output}
     run = ws.generate(PROMPT)
-    assert (run.status, run.error_code) == (Status.FAILED, "image")
-    assert "refused" in str(run.error) or "cannot be used" in str(run.error)
+    is_address = output.startswith("http")
+    assert (run.status, run.error_code) == (Status.FAILED, "image" if is_address else "no_output")
+    assert ("refused" in str(run.error) or "cannot be used" in str(run.error)) if is_address else output in str(run.error)
+    assert not api.of("file")
 
 
 def test_the_links_of_a_reply_are_never_followed(home: Path, elsewhere: Origin) -> None:
