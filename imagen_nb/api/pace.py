@@ -210,7 +210,7 @@ LENIENCE = 12
 CLOSING, CLOSING_LENIENT = 4.0, 7.0
 """The door closes for all when so many more were refused than passed: as a rule, and while refusals are passed over."""
 
-LONGEST_GUESS_S = 32.0
+LONGEST_GUESS_S = 15.0
 """The longest pause after a refusal that names none, in seconds."""
 
 
@@ -265,8 +265,8 @@ class Bucket:
         Refusals of requests that were sent (`asked_at`) before the last refusal was known teach less.
         """
         is_new = asked_at > self.refused_at
-        doubt = self.doubt + (1.0 if is_new else 0.5)
-        wait = pause if pause is not None else min(LONGEST_GUESS_S, 2.0 ** min(10.0, max(0.0, doubt - CLOSING)))
+        doubt = min(2.0 * CLOSING, self.doubt + (1.0 if is_new else 0.5))
+        wait = pause if pause is not None else min(LONGEST_GUESS_S, 2.0 ** max(0.0, doubt - CLOSING))
         if self.at > now:
             return replace(self, at=max(self.at, now + (pause or 0.0))), wait
         refused = replace(self, doubt=doubt, refused_at=now if is_new else self.refused_at)

@@ -110,7 +110,9 @@ def test_an_output_that_lies_where_none_may_is_not_asked_for(ws: Workspace, api:
     run = ws.generate(PROMPT)
     is_address = output.startswith("http")
     assert (run.status, run.error_code) == (Status.FAILED, "image" if is_address else "no_output")
-    assert ("refused" in str(run.error) or "cannot be used" in str(run.error)) if is_address else output in str(run.error)
+    assert (
+        ("refused" in str(run.error) or "cannot be used" in str(run.error)) if is_address else output in str(run.error)
+    )
     assert not api.of("file")
 
 

@@ -140,8 +140,9 @@ def test_nothing_more_is_created_while_nothing_can_be_looked_at(ws: Workspace, a
     assert len(api.bills) <= 8
     api.heal()
     ws.reconcile()
-    assert set(ws.frame().status) == {"succeeded"}
-    books(ws.log, api).balance(len(api.bills))
+    now = books(ws.log, api)
+    now.check()
+    assert now.images == now.statuses["succeeded"] == len(api.bills)
 
 
 def test_a_firewall_in_mid_sweep_is_waited_for(ws: Workspace, api: Origin) -> None:
