@@ -274,7 +274,8 @@ class Bucket:
         is_closing = doubt >= (CLOSING_LENIENT if self.trials < 0 else CLOSING)
         if is_closing or not (self.passed or self.trials):
             slower = STEP_CLOSED * self.rate
-            rate = min(slower, max(passing, 1.0 / wait)) if is_closing else slower
+            is_measured = self.passed > 0 or (is_closing and pause is not None)
+            rate = min(slower, max(passing, 1.0 / wait)) if is_measured else slower
             return replace(refused, **{**_at_rate(rate, now), "tokens": 1.0, "at": now + wait}, trials=0), wait
         return refused.next_trial(min(passing, self.rate), now) if is_new and self.passed >= LEAST else refused, wait
 
