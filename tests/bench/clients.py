@@ -36,7 +36,7 @@ def lag(path: Path, completed_at: str | datetime) -> float:
 
 
 def official(base_url: str, count: int, in_flight: int, held: bool, folder: Path) -> list[float]:
-    client = replicate.Client(api_token="benchmark", base_url=base_url)
+    client = replicate.Client(api_token="benchmark", base_url=base_url, headers={"User-Agent": "benchmark"})
 
     def one(number: int) -> float:
         options: dict[str, Any] = {"wait": 60} if held else {"wait": False}
