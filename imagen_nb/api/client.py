@@ -57,15 +57,6 @@ class Api:
         """The creates that were accepted here, by prediction id: of nothing else the list is known to show it."""
         self._list_clock: tuple[datetime, float, datetime] | None = None
 
-    @property
-    def clock_skew(self) -> float:
-        """What the provider's clock is ahead of ours, in seconds; 0.0 while unknown."""
-        return self._http.clock_skew
-
-    def provider_time(self, at: float) -> datetime | None:
-        """What the provider's clock says at the monotonic moment `at`; None while unknown."""
-        return self._http.provider_time(at)
-
     def list_time(self, at: float) -> datetime | None:
         """What `created_at` is of a prediction made at the monotonic moment `at`, or a little less; None while unknown.
 

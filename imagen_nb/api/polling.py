@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 
 from imagen_nb.api.client import Api
 from imagen_nb.api.pace import Sleep, backoff, sleep_or_stop
@@ -40,9 +39,9 @@ def wait(
     Raises `NotFoundError` when the prediction stays missing, `AuthenticationError` and the like at once, and
     `ThrottledError` at the deadline where the last look was refused for the pace: nobody knows what it came to.
     """
-    age = 0.0
-    if prediction.created_at is not None:
-        age = (datetime.now(timezone.utc) - prediction.created_at).total_seconds() + api.clock_skew
+    age, now = 0.0, api.list_time(time.monotonic())
+    if prediction.created_at is not None and now is not None:
+        age = (now - prediction.created_at).total_seconds()
     began = clock() - (age if age > FRESH_S else 0.0)
     misses = _Misses(clock)
     seen = prediction

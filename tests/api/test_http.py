@@ -8,6 +8,7 @@ import time
 import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -329,13 +330,20 @@ def test_brackets_without_end_are_unreadable(origin: Origin) -> None:
 
 
 @pytest.mark.parametrize("skew", [0.0, 3600.0, -86400.0])
-def test_the_providers_clock_is_known_from_its_replies(skew: float) -> None:
-    """However wrong either clock is, the difference is known to a second."""
-    with Origin(token=CANARY, skew=skew) as origin:
+@pytest.mark.parametrize("date_skew", [0.0, 3600.0, -15.0])
+def test_the_providers_clock_is_known_from_its_replies(skew: float, date_skew: float) -> None:
+    """However wrong any clock is, that of `created_at` is known to a second: by a create, until then by the Date."""
+    with Origin(token=CANARY, skew=skew, date_skew=date_skew) as origin:
         client = api_of(origin)
-        assert client.clock_skew == 0.0
+        assert (client.list_skew, client.list_time(time.monotonic())) == (0.0, None)
+        next(client.list(deadline=soon()), None)
+        assert client.list_skew == pytest.approx(skew + date_skew, abs=1.0)
         client.create(fox(), deadline=soon())
-        assert client.clock_skew == pytest.approx(skew, abs=1.0)
+        assert client.list_skew == pytest.approx(skew, abs=1.0)
+        now = client.list_time(time.monotonic())
+        assert now is not None
+        assert (now - datetime.now(timezone.utc)).total_seconds() == pytest.approx(skew, abs=1.0)
+        assert client.acceptances.keys() == {origin.bills[0].id}
 
 
 def test_many_threads_share_one_client(origin: Origin) -> None:

@@ -315,3 +315,14 @@ def test_what_is_overdue_is_looked_at_less_and_less() -> None:
 def test_a_gap_is_always_within_its_bounds(elapsed: float, history: list[float], typical: float | None) -> None:
     """Any history gives a gap between 0.05 and 5 seconds."""
     assert polling.SHORTEST_GAP_S <= poll_gap(elapsed, history, typical) <= polling.LONGEST_GAP_S
+
+
+@pytest.mark.parametrize("date_skew", [3600.0, -3600.0])
+def test_a_predictions_age_goes_by_the_clock_that_says_when_it_was_made(date_skew: float) -> None:
+    """A Date header an hour off does not make it look overdue, or not begun: its end is seen as soon as ever."""
+    with Origin(token=CANARY, latency=0.5, date_skew=date_skew) as origin:
+        client = api_of(origin)
+        began = time.monotonic()
+        last = wait(client, client.create(fox(), deadline=soon()), deadline=soon(30), history=[0.4, 0.5, 0.6])
+        assert last.status is Status.SUCCEEDED
+        assert time.monotonic() - began < 3.0

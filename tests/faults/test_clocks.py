@@ -30,7 +30,7 @@ def jump(monkeypatch: pytest.MonkeyPatch) -> Jump:
         def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override] # a plain datetime comes out
             return datetime.now(tz) + shift
 
-    for module in ("sweeps.one_request", "sweeps.recover", "api.client", "api.http", "api.polling", "log.log"):
+    for module in ("sweeps.one_request", "sweeps.recover", "api.client", "api.http", "log.log"):
         monkeypatch.setattr(f"imagen_nb.{module}.datetime", Set)
 
     def set_by(amount: timedelta) -> None:
