@@ -16,7 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.errors import InputError, ProviderError, SettingsError
+from imagen_nb.errors import InputError, NotFoundError, ProviderError, SettingsError, brief
 from imagen_nb.planning.values import label, mapping, positive_number, whole_number
 from imagen_nb.settings import (
     JOBS,
@@ -395,7 +395,15 @@ class Workspace:
         name, ids = self.settings.provider.name, [adopt] if isinstance(adopt, str) else list(adopt)
         rows = self.log.leftovers(name)
         api = self.connections.api
-        strays = [api.get(each, deadline=time.monotonic() + timeout) for each in dict.fromkeys(ids)]
+        strays = []
+        for each in dict.fromkeys(ids):
+            try:
+                strays.append(api.get(each, deadline=time.monotonic() + timeout))
+            except NotFoundError:
+                raise InputError(
+                    f"the provider has no prediction {brief(each)}",
+                    "The ids to adopt stand in what a sweep or reconcile says; is this the right provider?",
+                ) from None
         adopted = [job_to_adopt(len(rows) + place, each, self.log, name) for place, each in enumerate(strays)]
         jobs = chain(jobs_left_over(rows, self.log), adopted)
         runs = _wait(self._start(jobs, len(rows) + len(adopted), options))

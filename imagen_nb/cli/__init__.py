@@ -144,9 +144,8 @@ def _make_parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="imagen-nb", description=about)
     parser.add_argument("--version", action="version", version=f"imagen-nb {__version__}")
     _add_where(parser, default=None)
-    commands = parser.add_subparsers(
-        title="commands", metavar="COMMAND", dest="command", required=True, parser_class=_Parser
-    )
+    titles = {"title": "commands", "metavar": "COMMAND", "dest": "command"}
+    commands = parser.add_subparsers(**titles, required=True, parser_class=_Parser)
 
     def add(name: str, text: str, **options: Any) -> argparse.ArgumentParser:
         options.setdefault("description", f"{text[0].upper()}{text[1:]}.")

@@ -58,6 +58,9 @@ def test_a_prediction_more_than_asked_for_is_named_and_can_be_made_a_row(
     books(ws.log, api).balance(3)
     with pytest.raises(InputError, match="already"):
         ws.reconcile(adopt=[doubled])
+    with pytest.raises(InputError, match="the provider has no prediction 'nobodys'"):
+        ws.reconcile(adopt=["nobodys"])
+    assert len(ws.frame()) == 3
 
 
 def test_the_command_line_names_it_and_adopts_it(
