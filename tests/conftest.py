@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -23,6 +24,9 @@ VARIABLES = (
     "KKIAI_API_KEY",
     "REPLICATE_API_TOKEN",
 )
+# They are not only hidden from each test: what is made once for a module is made before any test's own fixtures.
+for each in VARIABLES:
+    os.environ.pop(each, None)
 # Whatever starts the tests in its background may have them ignore an interrupt, and so all processes they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # A shell puts its own module in this place, and leaves it there, emptied; new processes then cannot start.
@@ -31,11 +35,11 @@ MAIN = sys.modules["__main__"]
 
 @pytest.fixture(autouse=True)
 def isolation(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No token and no setting from outside, an empty HOME; remembered tokens and the default workspace go."""
-    for variable in VARIABLES:
-        monkeypatch.delenv(variable, raising=False)
+    """No token and no setting from outside, an empty HOME; what a test set, remembered or opened goes with it."""
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("user")))
     yield
+    for variable in VARIABLES:  # cells set them as users do
+        os.environ.pop(variable, None)
     sys.modules["__main__"] = MAIN
     if known := sys.modules.get("imagen_nb.settings"):
         known.logins.clear()
