@@ -209,7 +209,11 @@ class _Batch:
 def _engine(path: Path, *, is_read_only: bool) -> sa.Engine:
     url = sa.URL.create("sqlite+pysqlite", database=str(path))
     if is_read_only:
-        url = url.set(database=path.as_uri(), query={"mode": "ro", "uri": "true"})
+        # In WAL mode even a reader writes beside the file, unless the file is said not to change.
+        with path.open("rb") as file:
+            is_wal = file.read(20)[18:] == b"\2\2"
+        is_still = is_wal and not path.with_name(f"{path.name}-wal").exists()
+        url = url.set(database=path.as_uri(), query={"mode": "ro", "uri": "true", "immutable": str(int(is_still))})
     engine = sa.create_engine(
         url,
         poolclass=pool.QueuePool,
@@ -319,7 +323,11 @@ _MEANINGS = (
         "the log is read-only",
         Hint("Change its permissions, or choose another folder with {}.", "home=", "--home"),
     ),
-    ("unable to open", "the log cannot be opened", "Check that the folder exists and that you may write in it."),
+    (
+        "unable to open",
+        "the log cannot be opened",
+        "Check that the folder is there, that you may write in it, and that not too many files are open (ulimit -n).",
+    ),
     ("not a database", "this file is not a log", _MOVE_IT),
     (
         "malformed|corrupt|no such (table|column)",

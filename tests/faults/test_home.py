@@ -197,12 +197,15 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become another")
-def test_a_read_only_home_can_be_looked_at(rows: Path, api: Origin) -> None:
+@pytest.mark.parametrize("journal", ["delete", "wal"])
+def test_a_read_only_home_can_be_looked_at(rows: Path, api: Origin, journal: str) -> None:
     """Another's home: its frame, its pictures and a report of them are there; a request says why and is not sent."""
     folder = Path(tempfile.mkdtemp())  # which, unlike that of the tests, others may enter
     try:
         folder.chmod(0o755)
         shutil.copytree(rows, folder / "home", ignore=shutil.ignore_patterns("thumbnails", "temp"))
+        with contextlib.closing(sqlite3.connect(folder / "home" / "log.sqlite")) as file:
+            file.execute(f"PRAGMA journal_mode = {journal}")
         before = sorted(folder.rglob("*"))
         with Workspace(rows, provider=api.base_url, token=CANARY) as ws:
             _look_at(ws)  # which imports what it needs: Python's own files may be closed to others
@@ -224,6 +227,9 @@ def _look_at(ws: Workspace) -> pd.DataFrame:
     assert len(frame) == 3
     assert frame.imagen.gallery().html.count("data:image/webp") == 3
     assert ws.log.runs()[0]._repr_mimebundle_()["text/html"].count("data:image/webp") == 1
+    with tempfile.TemporaryDirectory() as elsewhere:
+        report = frame.imagen.report(Path(elsewhere) / "report.html")
+        assert report.read_text("utf-8").count("data:image/webp") >= 3
     return frame
 
 

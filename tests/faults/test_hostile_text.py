@@ -6,6 +6,7 @@ import base64
 import csv
 import json
 import re
+import warnings
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -199,7 +200,10 @@ def _shown(ws: Workspace, frame: pd.DataFrame, bad: Any, error: Any, folder: Pat
 def test_every_exit_shows_what_the_log_accepts(
     open_ws: Workspace, api: Origin, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In prompt, error, label, note and parameter: cells, pages, terminal, panel and files bear it, and can be read."""
+    """In prompt, error, label, note and parameter: cells, pages, terminal, panel and files bear it, and can be read.
+
+    For Excel pandas needs times without a zone, and the writer that knows control characters.
+    """
     ws = open_ws
     good, bad, _, error = _everywhere(ws, api, f"fox{text}owl")
     ws.rate(bad.id, note=f"fox{text}owl")
@@ -239,6 +243,12 @@ def _check_files(frame: pd.DataFrame, folder: Path) -> None:
     assert list(json.loads(frame[["prompt", "note"]].to_json().encode())["prompt"].values()) == list(frame["prompt"])
     bare = pd.DataFrame(frame.astype(object))
     bare["prompt"] = pd.Series([f"{prompt}\ud83d" for prompt in frame["prompt"]], frame.index, dtype=object)
+    naive = frame.assign(**{name: frame[name].dt.tz_localize(None) for name in frame.select_dtypes("datetimetz")})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Cell contents too long")  # 32,767 characters are all that Excel has room for
+        naive.to_excel(folder / "log.xlsx", engine="xlsxwriter")
+    back = pd.read_excel(folder / "log.xlsx", engine="openpyxl")["prompt"]
+    assert all(str(each).startswith("fox") for each in back)
     for name, table in {"log": frame, "bare": bare}.items():
         wanted = [text.replace("\ud83d", "\ufffd") for text in table["prompt"]]
         for ending in ("csv", "parquet"):

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 from acts import Script, rst
+from controls import cards, generate, until
 from ledger import books
 from origin import Origin, Seen
 from providers import CANARY
 
 from imagen_nb.cli import main
 from imagen_nb.errors import InputError
+from imagen_nb.notebook.panel import Panel
 from imagen_nb.records import Status
 from imagen_nb.workspace import Workspace
 
@@ -74,6 +76,18 @@ def test_the_command_line_names_it_and_adopts_it(
     assert main([*words, "--adopt", doubled]) == 0
     assert "more than asked for" not in capsys.readouterr().err
     books(home, api).balance(3)
+
+
+def test_the_panel_names_it_on_its_card(ws: Workspace, api: Origin) -> None:
+    """What is submitted in the panel says as much as a cell does."""
+    ws.generate("an owl")
+    api.fault("create", instead=make_twice(api), times=1)
+    panel = Panel(ws)
+    try:
+        generate(panel, "a fox")
+        until(lambda: any("1 prediction more than asked for seems to be ours: id" in each for each in cards(panel)))
+    finally:
+        panel.close()
 
 
 def test_what_an_open_row_may_be_given_is_not_named(ws: Workspace, api: Origin) -> None:

@@ -17,9 +17,8 @@ _SPEC.loader.exec_module(table)
 
 
 def test_every_fault_has_its_tests() -> None:
-    """Rows 1 to 38 and those after them, each with at least one test through the whole house, and said in words."""
-    assert list(table.ROWS)[:38] == list(range(1, 39))
-    assert list(table.ROWS) == sorted(table.ROWS)
+    """The rows are counted without a gap, each with at least one test through the whole house, and said in words."""
+    assert list(table.ROWS) == list(range(1, len(table.ROWS) + 1))
     for number, row in table.ROWS.items():
         assert row.fault, number
         assert row.outcome, number
