@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imagen_nb.simulator.catalogue import Model, Problem
+from imagen_nb.simulator.files import StoredFile
 from imagen_nb.simulator.ledger import Entry, WallClock
 
 KEPT_S = 3600.0
@@ -119,6 +120,23 @@ def events(shown: Mapping[str, Any]) -> ServerResponse:
     told.append(("done", json.dumps(reasons.get(status, {"reason": status}))))
     text = "".join(f"event: {name}\nid: {number}\ndata: {data}\n\n" for number, (name, data) in enumerate(told))
     return ServerResponse(200, text.encode(), "text/event-stream", (("Cache-Control", "no-store"),))
+
+
+def file_page(stored: StoredFile, wall: WallClock, expires: float, origin: str) -> dict[str, Any]:
+    """An upload as `GET /v1/files/{id}` gives it."""
+    content = stored.content
+    return {
+        "id": stored.id,
+        "name": stored.name,
+        "content_type": stored.content_type,
+        "size": content.size,
+        "etag": content.md5,
+        "checksums": {"sha256": content.sha256, "md5": content.md5},
+        "metadata": stored.metadata,
+        "created_at": wall.text(stored.created, 3),
+        "expires_at": wall.text(expires, 3),
+        "urls": {"get": f"{origin}/v1/files/{stored.id}"},
+    }
 
 
 def model_page(model: Model) -> dict[str, Any]:

@@ -7,6 +7,7 @@ It listens on 127.0.0.1 alone, and answers neither a page of another origin nor 
 from __future__ import annotations
 
 import contextlib
+import io
 import signal
 import socket
 import socketserver
@@ -15,23 +16,26 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 from email.utils import formatdate
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 from urllib.parse import parse_qsl
 
 from imagen_nb.simulator import painter
 from imagen_nb.simulator.bodies import ServerResponse, problem
 from imagen_nb.simulator.catalogue import catalogue
+from imagen_nb.simulator.files import LARGEST_FILE, LIFE_S, Files
 from imagen_nb.simulator.ledger import Latency, Ledger, WallClock
-from imagen_nb.simulator.service import Paint, ServerRequest, Service
+from imagen_nb.simulator.service import Paint, ServerRequest, Service, is_upload
 
 HOST = "127.0.0.1"
-LARGEST_BODY = 1_000_000
+LARGEST_BODY = 16_000_000
 _NAMES = (HOST, "localhost", "[::1]")
-_DRAINED = 16_000_000
+_RECORDED = 1_000_000
+_DRAINED = 2 * LARGEST_FILE
 _IDLE_S = 300.0
 _READING_S = 30.0
 _CLOSING_S = 2.0
@@ -58,7 +62,8 @@ class Simulator:
 
     `port` 0 is any free one. `latency` is in seconds (see `Latency`), `seed` decides latencies and pictures. With
     `token` a call needs it, else none is needed. `paint` makes the pictures (see `Paint`), by default real ones. With
-    `creates_per_minute` a create beyond that rate, and beyond `burst` of them at once, is answered with 429.
+    `creates_per_minute` a create beyond that rate, and beyond `burst` of them at once, is answered with 429. An
+    upload is kept for `file_life` seconds.
     """
 
     def __init__(
@@ -71,11 +76,14 @@ class Simulator:
         paint: Paint | None = None,
         creates_per_minute: float | None = None,
         burst: int = 1,
+        file_life: float = LIFE_S,
     ) -> None:
         self._server = _Server(port)
         self._ledger = Ledger(latency=latency, seed=seed)
+        self._files = Files(life=file_life, clock=self._ledger.clock)
         self._service = self._server.service = Service(
             self._ledger,
+            self._files,
             catalogue(),
             paint or painter.paint,
             origin=self.base_url,
@@ -102,14 +110,20 @@ class Simulator:
         return [self._service.prediction(entry) for entry in self._ledger.entries()]
 
     @property
+    def files(self) -> list[dict[str, Any]]:
+        """The uploads that are kept, newest first, as the API shows them."""
+        return [self._service.file_page(each) for each in self._files.list()]
+
+    @property
     def requests(self) -> deque[ServerRequest]:
-        """The newest 20,000 requests that were answered."""
+        """The newest 20,000 requests that were answered, with the first megabyte of their bodies, without uploads."""
         return self._server.requests
 
     def close(self) -> None:
         """Stop serving, let go of every hold, and end every connection. Closing twice does no harm."""
         self._ledger.close()
         self._server.stop()
+        self._files.close()
 
     def __enter__(self) -> Simulator:  # noqa: PYI034 - Self came with Python 3.11
         return self
@@ -203,6 +217,24 @@ class _Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
+class BodyStream:
+    """The body of one request, of which `left` bytes are still to be read."""
+
+    def __init__(self, source: IO[bytes] | io.BufferedIOBase, left: int) -> None:
+        self._source, self.left = source, left
+
+    def read(self, size: int) -> bytes:
+        """So many bytes, fewer only at the end of the body or where it ended early."""
+        data = self._source.read(min(size, self.left))
+        self.left -= len(data)
+        return data
+
+    def drain(self, most: int) -> None:
+        """Read what is left, at most so many bytes, and forget it."""
+        while self.left > 0 and most > 0 and (data := self.read(65536)):
+            most -= len(data)
+
+
 class _Handler(BaseHTTPRequestHandler):
     """Reads a request, has it answered, and sends head and body in one piece."""
 
@@ -234,21 +266,29 @@ class _Handler(BaseHTTPRequestHandler):
         if "transfer-encoding" in headers or not length.isdecimal():
             self.close_connection = True
             return problem(411, "A body needs a Content-Length.")
-        if reason is not None or int(length) > LARGEST_BODY:
+        path, _, query = self.path.partition("?")
+        stream = BodyStream(self.rfile, int(length))
+        request = ServerRequest(self.command, path, dict(reversed(parse_qsl(query))), headers)
+        response = problem(403, reason) if reason else self._answer(request, stream)
+        if reason or stream.left:
             self.close_connection = True
             # What is still coming is read, within bounds, so that the response is not lost with the connection.
-            left = min(int(length), _DRAINED)
-            while left > 0 and (read := self.rfile.read(min(left, 65536))):
-                left -= len(read)
-            return problem(403, reason) if reason else problem(413, "The body is too large.")
-        body = self.rfile.read(int(length))
-        if len(body) < int(length):
-            self.close_connection = True
+            stream.drain(_DRAINED)
+        return response
+
+    def _answer(self, request: ServerRequest, stream: BodyStream) -> ServerResponse:
+        """The service's response; what is uploaded it reads itself, by and by."""
+        service, requests = self.server.service, self.server.requests
+        if is_upload(request):
+            requests.append(request)
+            return service.answer(replace(request, read=stream.read))
+        if stream.left > LARGEST_BODY:
+            return problem(413, "The body is too large.")
+        body = stream.read(stream.left)
+        if stream.left:
             return problem(400, "The body ended early.")
-        path, _, query = self.path.partition("?")
-        request = ServerRequest(self.command, path, dict(reversed(parse_qsl(query))), headers, body)
-        self.server.requests.append(request)
-        return self.server.service.answer(request)
+        requests.append(replace(request, body=body[:_RECORDED]))
+        return service.answer(replace(request, body=body))
 
     def _send(self, response: ServerResponse) -> None:
         """Send the whole response at once: a head on its own would wait 40 ms for an acknowledgement."""

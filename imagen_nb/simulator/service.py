@@ -12,7 +12,7 @@ import math
 import re
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, NoReturn, Protocol
 from urllib.parse import urlencode
@@ -20,6 +20,7 @@ from urllib.parse import urlencode
 from imagen_nb.simulator import bodies
 from imagen_nb.simulator.bodies import ServerResponse
 from imagen_nb.simulator.catalogue import Model, Problem
+from imagen_nb.simulator.files import Files, StoredFile, TooLarge, receive
 from imagen_nb.simulator.ledger import Entry, Ledger, WallClock
 
 MEDIA = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
@@ -40,14 +41,16 @@ class Paint(Protocol):
 
 
 class Service:
-    """Answers requests from a ledger and a catalogue. `origin` is what outputs' URLs begin with; thread-safe.
+    """Answers requests from a ledger, the uploads and a catalogue; thread-safe.
 
+    `origin` is what outputs' URLs begin with.
     `creates_per_minute` and `burst` are its rate limit, None for none.
     """
 
     def __init__(
         self,
         ledger: Ledger,
+        files: Files,
         models: Mapping[str, Model],
         paint: Paint,
         *,
@@ -58,7 +61,7 @@ class Service:
         creates_per_minute: float | None = None,
         burst: int = 1,
     ) -> None:
-        self.ledger, self.wall = ledger, wall
+        self.ledger, self.files, self.wall = ledger, files, wall
         self._models, self._paint, self._origin, self._token, self._seed = models, paint, origin, token, seed
         self._versions = {model.version_id: model for model in models.values()}
         self._creates_per_minute, self._burst = creates_per_minute, burst
@@ -128,6 +131,32 @@ class Service:
         is_over = self.ledger.wait(entry, hold.seconds)
         applied = (("Preference-Applied", hold.text),)
         return bodies.as_json(self.prediction(entry, is_embedded=needs_data(request)), 201 if is_over else 202, applied)
+
+    # -- uploads ----------------------------------------------------------------------------------------------
+
+    def upload(self, request: ServerRequest) -> ServerResponse:
+        try:
+            stored = receive(self.files, request.read, request.headers.get("content-type", ""))
+        except TooLarge:
+            return bodies.problem(413, "The file is too large: the limit is 100 MB.")
+        except ValueError as error:
+            return bodies.problem(400, f"The upload cannot be read: {error}.")
+        return bodies.as_json(self.file_page(stored), 201)
+
+    def uploads(self, _request: ServerRequest) -> ServerResponse:
+        results = [self.file_page(each) for each in self.files.list()]
+        return bodies.as_json({"previous": None, "next": None, "results": results})
+
+    def file_page(self, stored: StoredFile) -> dict[str, Any]:
+        """An upload as the API shows it."""
+        return bodies.file_page(stored, self.wall, self.files.expires(stored), self._origin)
+
+    def uploaded(self, _request: ServerRequest, file_id: str) -> ServerResponse:
+        stored = self.files.get(file_id)
+        return bodies.not_found() if stored is None else bodies.as_json(self.file_page(stored))
+
+    def drop_upload(self, _request: ServerRequest, file_id: str) -> ServerResponse:
+        return ServerResponse(204, b"") if self.files.delete(file_id) else bodies.not_found()
 
     # -- all else ---------------------------------------------------------------------------------------------
 
@@ -257,6 +286,10 @@ _ROUTES = (
     # Clients send no token to where events come from: who knows the id may have them.
     replace(_route("GET", "/v1/predictions/{prediction_id}/stream", Service.stream), is_api=False),
     _route("GET", "/v1/predictions", Service.page),
+    _route("POST", "/v1/files", Service.upload),
+    _route("GET", "/v1/files", Service.uploads),
+    _route("GET", "/v1/files/{file_id}", Service.uploaded),
+    _route("DELETE", "/v1/files/{file_id}", Service.drop_upload),
     _route("GET", "/v1/account", Service.account),
     _route("GET", "/v1/models", Service.models),
     _route("GET", "/v1/models/{owner}/{name}", Service.model),
@@ -283,13 +316,22 @@ _TIME = re.compile(
 
 @dataclass(frozen=True)
 class ServerRequest:
-    """One request as it came in. Names of headers are in lower case; `query` has the first value of each name."""
+    """One request as it came in. Names of headers are in lower case; `query` has the first value of each name.
+
+    `read` gives the next bytes of an upload, at most so many.
+    """
 
     method: str
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes = b""
+    read: Callable[[int], bytes] = field(default=lambda _: b"", repr=False)
+
+
+def is_upload(request: ServerRequest) -> bool:
+    """Whether its body is to be read piece by piece."""
+    return (request.method, request.path) == ("POST", "/v1/files")
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from PIL import Image
 from imagen_nb.simulator import Simulator
 from imagen_nb.simulator.bodies import KEPT_S
 from imagen_nb.simulator.catalogue import catalogue
+from imagen_nb.simulator.files import Files
 from imagen_nb.simulator.ledger import Ledger, WallClock
 from imagen_nb.simulator.service import ServerRequest, Service
 
@@ -268,7 +269,8 @@ def test_outputs_are_deleted_after_a_while() -> None:
     """An hour after the end the output reads null, `data_removed` true, and the file is gone; the rest stays."""
     now = [0.0]
     ledger = Ledger(latency=0.5, clock=lambda: now[0])
-    service = Service(ledger, catalogue(), lambda *_, **__: b"a picture", origin="", wall=WallClock(0.0))
+    files = Files(life=1.0, clock=ledger.clock)
+    service = Service(ledger, files, catalogue(), lambda *_, **__: b"a picture", origin="", wall=WallClock(0.0))
     entry = ledger.create(catalogue()["google/imagen-4"], {"prompt": "a red fox"})
     file = ServerRequest("GET", f"/files/{entry.id}/0.jpg", {}, {})
     for seconds, output, status in ((KEPT_S, file.path, 200), (KEPT_S + 0.5, None, 404)):
