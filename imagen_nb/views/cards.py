@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagen_nb.records import Image, Progress, Rendering, Run, Status, canonical
+from imagen_nb.records import Image, Progress, Rendering, Run, Status
+from imagen_nb.views.names import what_varies
 from imagen_nb.views.pages import fill
 from imagen_nb.views.pictures import Link, Picture, Thumb, below, card_px, file_of, picture
 from imagen_nb.views.words import (
@@ -185,22 +186,7 @@ def captions(runs: Sequence[Run]) -> list[str]:
     The slots and parameters that vary, and the prompt where runs of the same settings differ in it; runs that are
     still alike are numbered, as repeats where that tells them apart.
     """
-    settings = [{**run.request.slots, **run.request.params, "model": run.request.model} for run in runs]
-    kinds: dict[str, set[str]] = {}
-    for each in settings:
-        for name, item in each.items():
-            kinds.setdefault(name, set()).update(() if item is None else (canonical(item),))
-    names = [name for name, different in kinds.items() if len(different) > 1]
-    groups = [tuple(canonical(each.get(name)) for name in names) for each in settings]
-    prompts: dict[tuple[str, ...], set[str]] = {}
-    for group, run in zip(groups, runs, strict=True):
-        prompts.setdefault(group, set()).add(run.request.prompt)
-    is_one = len({run.request.prompt for run in runs}) == 1
-    texts = []
-    for run, each, group in zip(runs, settings, groups, strict=True):
-        parts = [one_line(value_text(each[name]), MOST_OF_A_VALUE) for name in names if each.get(name) is not None]
-        has_prompt = len(prompts[group]) > 1 or not (any(parts) or is_one)
-        texts.append(dot_list([one_line(run.request.prompt, MOST_OF_A_VALUE) if has_prompt else "", *parts]))
+    texts = [dot_list(one_line(value_text(item), MOST_OF_A_VALUE) for _, item in pairs) for pairs in what_varies(runs)]
     # Where several are the same, or one is empty, a number: the repeats' own where these differ.
     repeats: dict[str, list[int]] = {}
     for text, run in zip(texts, runs, strict=True):
