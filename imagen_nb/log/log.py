@@ -16,14 +16,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import sqlalchemy as sa
 
 from imagen_nb.errors import InputError, LogError
 from imagen_nb.log import queries
 from imagen_nb.log.database import FILE_NAME, Database
-from imagen_nb.log.queries import Leftover, Names, ResumeState, Statuses, among
+from imagen_nb.log.queries import Leftover, ResumeState, among
 from imagen_nb.log.schema import (
     OPEN,
     cut_long_texts,
@@ -36,6 +36,9 @@ from imagen_nb.log.schema import (
 )
 from imagen_nb.log.sessions import Session
 from imagen_nb.records import Image, Prediction, Request, Run, Status
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 RESUBMISSIONS = 3
 """How often a create that was lost, and then found missing, may be repeated for one row."""
@@ -328,30 +331,31 @@ class Log:
             return queries.read_run(conn, run_id, self.home)
 
     def runs(
-        self,
-        *,
-        ids: Iterable[str] | None = None,
-        experiment: Names = None,
-        status: Statuses = None,
-        text: str | None = None,
-        before: str | None = None,
-        limit: int | None = None,
-        newest_first: bool = False,
+        self, *, limit: int | None = None, newest_first: bool = False, **filters: Unpack[queries.Filters]
     ) -> list[Run]:
-        """The runs that meet all filters, in the order of the log; a limit keeps the newest so many.
-
-        `before` is a run id, for pages: the rows older than it. `text` is looked for in the prompt.
-        """
-        conditions = queries.filters(ids=ids, experiment=experiment, status=status, text=text, before=before)
-        query = queries.newest(sa.select(runs).where(*conditions), limit, newest_first=newest_first)
+        """The runs that meet all filters, in the order of the log; a limit keeps the newest so many."""
+        query = sa.select(runs).where(*queries.filters(**filters))
         with self._database.reading() as conn:
-            return queries.read_runs(conn, query, self.home)
+            return queries.read_runs(conn, queries.newest(query, limit, newest_first=newest_first), self.home)
 
-    def count(self, *, experiment: Names = None, status: Statuses = None, text: str | None = None) -> int:
+    def run_ids(self, **filters: Unpack[queries.Filters]) -> list[str]:
+        """The ids of the runs that meet all filters, the newest first."""
+        query = sa.select(runs.c.run_id).where(*queries.filters(**filters)).order_by(runs.c.seq.desc())
+        with self._database.reading() as conn:
+            return list(conn.execute(query).scalars())
+
+    def count(self, **filters: Unpack[queries.Filters]) -> int:
         """How many runs meet all filters."""
-        conditions = queries.filters(experiment=experiment, status=status, text=text)
+        query = sa.select(sa.func.count()).select_from(runs).where(*queries.filters(**filters))
         with self._database.reading() as conn:
-            return conn.execute(sa.select(sa.func.count()).select_from(runs).where(*conditions)).scalar_one()
+            return conn.execute(query).scalar_one()
+
+    def names(self, column: Literal["model", "tag"]) -> list[str]:
+        """What stands in this column of the log, each once, in the order of the first run that has it."""
+        found = runs.c[column]
+        query = sa.select(found).where(found.is_not(None)).group_by(found).order_by(sa.func.min(runs.c.seq))
+        with self._database.reading() as conn:
+            return list(conn.execute(query).scalars())
 
     def find_predictions(self, provider: str, prediction_ids: Iterable[str]) -> set[str]:
         """Those of the prediction ids that a row of this provider has."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
@@ -69,32 +69,56 @@ def among(column: sa.ColumnElement[Any], values: Iterable[str | int]) -> sa.Colu
     return column.in_(sa.select(each.c.value))
 
 
+class Filters(TypedDict, total=False):
+    """What the log can be asked for; what is not given, or None, filters nothing.
+
+    `experiment`, `status`, `model` and `tag` take one name or several; `text` is looked for in the prompt, upper and
+    lower case alike; `rating` is the least that a run must have, 0 those that have none; `favourite` True means
+    favourites; `before` is a run id, and means the rows older than it.
+    """
+
+    ids: Iterable[str] | None
+    experiment: Names
+    status: Statuses
+    model: Names
+    tag: Names
+    text: str | None
+    rating: int | None
+    favourite: bool | None
+    before: str | None
+
+
 def filters(
     *,
     ids: Iterable[str] | None = None,
     experiment: Names = None,
     status: Statuses = None,
+    model: Names = None,
+    tag: Names = None,
     text: str | None = None,
+    rating: int | None = None,
+    favourite: bool | None = None,
     before: str | None = None,
 ) -> list[sa.ColumnElement[bool]]:
-    """The conditions on the table `runs` that together mean these filters; None filters nothing.
+    """The conditions on the table `runs` that together mean these `Filters`.
 
-    `experiment` and `status` take one name or several; `text` is looked for in the prompt, upper and lower case alike;
-    `before` is a run id, and means the rows older than it. Raises `InputError` for a status that does not exist.
+    Raises `InputError` for a status that does not exist.
     """
     found: list[sa.ColumnElement[bool]] = []
     if ids is not None:
         found.append(among(runs.c.run_id, [ids] if isinstance(ids, str) else ids))
-    if experiment is not None:
-        found.append(runs.c.experiment.in_(_names("experiment", experiment)))
-    if status is not None:
-        wanted, known = _names("status", status), [str(each) for each in Status]
-        for word in wanted:
-            if word not in known:
-                raise InputError(f"there is no status {word!r}", f"Choose from {', '.join(known)}.")
-        found.append(runs.c.status.in_(wanted))
+    given = {"experiment": experiment, "status": status, "model": model, "tag": tag}
+    names = {column: _names(column, value) for column, value in given.items() if value is not None}
+    for word in names.get("status", ()):
+        if word not in (known := [str(each) for each in Status]):
+            raise InputError(f"there is no status {word!r}", f"Choose from {', '.join(known)}.")
+    found += [runs.c[column].in_(wanted) for column, wanted in names.items()]
     if text:
         found.append(runs.c.prompt.contains(text, autoescape=True))
+    if rating is not None:
+        found.append(runs.c.rating >= rating if rating else runs.c.rating.is_(None))
+    if favourite:
+        found.append(runs.c.favourite.is_(True))
     if before is not None:
         older = runs.alias("older")
         found.append(runs.c.seq < sa.select(older.c.seq).where(older.c.run_id == before).scalar_subquery())
