@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagen_nb.records import Image, Progress, Rendering, Run, Status
-from imagen_nb.views.names import what_varies
+from imagen_nb.views.names import image_names, what_varies
 from imagen_nb.views.pages import fill
-from imagen_nb.views.pictures import Link, Picture, Thumb, below, card_px, file_of, picture
+from imagen_nb.views.pictures import Link, Picture, Thumb, below, card_px, file_of, picture, pictures_of
 from imagen_nb.views.words import (
     TIMES,
     Chip,
@@ -47,7 +47,7 @@ def render_run(run: Run, thumb: Thumb | None = None, *, link: Link | None = None
         thumb, link = _file_thumb(px if len(run.images) <= 1 else min(TILE_PX, px)), below(Path.cwd())
     request, prompt = run.request, run.request.prompt
     box = CARD_BOX if len(run.images) <= 1 else TILE_BOX
-    pictures = [picture(image, thumb, box=box, link=link) for image in run.images]
+    pictures = pictures_of(run, thumb, box=box, link=link)
     state, reason, params = chip(run), why(run), value_texts(request.params)
     figures = [part for part in (seconds(run.total_s), dollars(run.cost)) if part]
     html = fill(
@@ -132,21 +132,22 @@ def render_gallery(
     heading: str | None = None,
     note: str | None = None,
     reasons: Sequence[tuple[int, str]] = (),
+    box: int = TILE_BOX,
 ) -> Rendering:
-    """Every image of these runs as a tile, captioned with what tells it from the others.
+    """Every image of these runs as a tile `box` CSS pixels wide, captioned with what tells it from the others.
 
     `heading` stands above with the `reasons` for failures, `note` (how to see the rest, say) below. Keeping the number
     bounded is the caller's part.
     """
     tiles, lines = [], [heading or count(len(runs), "run")]
-    for run, caption in zip(runs, captions(runs), strict=True):
-        tiles += _tiles(run, caption, thumb, link)
+    for run, caption, names in zip(runs, captions(runs), image_names(runs), strict=True):
+        tiles += _tiles(run, caption, pictures_of(run, thumb, box=box, link=link, names=names))
         end = reason_line(run, 100) or " ".join(file_of(image, link) for image in run.images)
         lines.append(f"  {chip(run).word:<10}  {caption}  {end}")
     lines += [f"  {number} {TIMES} {text}" for number, text in reasons]
     # Pictures are centred in frames of one height: as low as the tallest picture allows.
-    frame = max([TILE_BOX // 2, *(tile.picture.height for tile in tiles if tile.picture)])
-    html = fill("gallery.html", tiles=tiles, heading=heading, note=note, reasons=reasons, frame=frame)
+    frame = max([box // 2, *(tile.picture.height for tile in tiles if tile.picture)])
+    html = fill("gallery.html", tiles=tiles, heading=heading, note=note, reasons=reasons, frame=frame, box=box)
     return {"text/plain": terminal_text([*lines, note] if note else lines), "text/html": html}
 
 
@@ -196,23 +197,23 @@ def captions(runs: Sequence[Run]) -> list[str]:
     return [dot_list([text, f"no. {next(numbers[text])}" if is_numbered[text] else ""]) for text in texts]
 
 
-def _tiles(run: Run, caption: str, thumb: Thumb, link: Link | None) -> list[Tile]:
+def _tiles(run: Run, caption: str, pictures: Sequence[Picture]) -> list[Tile]:
     """A tile for each image of the run, or one that says why there is none."""
     said = (chip(run), reason_line(run, MOST_OF_A_REASON), reason_line(run, MOST_TITLE))
     figures = dot_list([seconds(run.total_s), dollars(run.cost), "simulated" if is_simulated(run) else ""])
     title = one_line(run.request.prompt, 300)
     if not run.images:
         return [Tile(None, *said, caption, title, figures)]
-    many = len(run.images)
+    many = len(pictures)
     return [
         Tile(
-            picture(image, thumb, box=TILE_BOX, link=link),
+            each,
             *said,
             f"{caption} ({number} of {many})" if many > 1 else caption,
             title,
             figures if number == 1 else "",
         )
-        for number, image in enumerate(run.images, 1)
+        for number, each in enumerate(pictures, 1)
     ]
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 from imagen_nb.errors import ImageError
-from imagen_nb.records import Image
+from imagen_nb.records import Image, Run
 from imagen_nb.settings import THUMBNAIL_PX
+from imagen_nb.views.names import image_names
 from imagen_nb.views.words import TIMES, one_line, size
 
 Thumb = Callable[[Image], str]
@@ -40,6 +41,8 @@ class Picture:
     file: str
     name: str
     about: str
+    download: str = ""
+    """What a copy of the original is called."""
 
 
 _card_px: dict[Path, int] = {}
@@ -89,6 +92,24 @@ def picture(image: Image, thumb: Thumb, *, box: int, link: Link | None = None) -
         name=f"{stem[:12]}…{image.path.suffix}" if len(stem) > LONG_NAME else name,
         about=f"{image.width} {TIMES} {image.height} {kind(image)}, {size(image.bytes)}",
     )
+
+
+def pictures_of(
+    run: Run, thumb: Thumb, *, box: int, link: Link | None = None, names: Sequence[str] = ()
+) -> list[Picture]:
+    """All images of a run, told apart by their descriptions: a repeat says its number, one of several its place.
+
+    `names` are what copies of them are called, by default what they are by themselves.
+    """
+    names = names or image_names([run])[0]
+    repeat = f", no. {run.request.repeat}" if run.request.repeat > 1 else ""
+    many = len(run.images)
+    pictures = []
+    for number, (image, name) in enumerate(zip(run.images, names, strict=True), 1):
+        made = picture(image, thumb, box=box, link=link)
+        place = f", image {number} of {many}" if many > 1 else ""
+        pictures.append(replace(made, alt=made.alt + repeat + place, download=name))
+    return pictures
 
 
 def file_of(image: Image, link: Link | None = None) -> str:

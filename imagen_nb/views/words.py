@@ -94,7 +94,8 @@ def chip(run: Run) -> Chip:
         return Chip("blocked", "warn")
     if run.error_code == "timeout" and run.status is not Status.SUCCEEDED:
         return Chip("timed out", "bad")
-    return Chip(str(run.status), _TONES.get(run.status, "quiet"))
+    word = "waiting" if run.status is Status.INTENT else str(run.status)
+    return Chip(word, _TONES.get(run.status, "quiet"))
 
 
 def why(run: Run) -> Why | None:
