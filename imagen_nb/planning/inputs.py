@@ -32,7 +32,8 @@ class ParamSpec:
 
     `type` is string, integer, number, boolean, array, object, or any where nothing is known; `item_type` the same for
     an array's items. `default` is None where there is none. `enum` are the allowed values, `minimum` and `maximum`
-    inclusive limits, or None. `order` is the schema's `x-order`.
+    inclusive limits, or None. `order` is the schema's `x-order`. `is_file` says whether it takes a file, or, being an
+    array, several of them; `most` is how many items an array may have, or None.
     """
 
     name: str
@@ -45,6 +46,8 @@ class ParamSpec:
     order: int = 0
     required: bool = False
     item_type: str = "any"
+    is_file: bool = False
+    most: int | None = None
 
     def coerce(self, value: Any) -> Any:
         """The JSON value for a Python value or a text: "3" is 3 for an integer, 1 is "1" for a string.
@@ -138,6 +141,8 @@ def read_param(name: str, shape: Mapping[str, Any], required: bool) -> ParamSpec
     """The parameter that a resolved property of a schema describes."""
     order = shape.get("x-order")
     values = tuple(value for value in _list(shape.get("enum")) if value is not None)
+    items = mapping_or_empty(shape.get("items"))
+    most = shape.get("maxItems")
     return ParamSpec(
         name,
         _type(shape),
@@ -148,7 +153,9 @@ def read_param(name: str, shape: Mapping[str, Any], required: bool) -> ParamSpec
         description=str(shape.get("description") or ""),
         order=order if isinstance(order, int) else _LAST,
         required=required,
-        item_type=_type(mapping_or_empty(shape.get("items"))),
+        item_type=_type(items),
+        is_file="string" in (_type(shape), _type(items)) and "uri" in (shape.get("format"), items.get("format")),
+        most=most if isinstance(most, int) else None,
     )
 
 
