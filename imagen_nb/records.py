@@ -43,13 +43,19 @@ TRAILING_COLUMNS: Mapping[str, str] = {
     "sha256": "text",
     "rating": "whole",
     "note": "text",
+    "favourite": "truth",
+    "text": "text",
+    "parent": "text",
 }
 LOG_COLUMNS: Mapping[str, str] = {INDEX: "text", **LEADING_COLUMNS, **TRAILING_COLUMNS}
 """The index and the columns that the log's frame has by itself, in their order, each with the kind of its values.
 
 The columns of slots and of the model's inputs stand between `LEADING_COLUMNS` and `TRAILING_COLUMNS`; no slot can have
-one of these names.
+one of these names, but for `LATER_COLUMNS`.
 """
+
+LATER_COLUMNS = frozenset(("favourite", "text", "parent"))
+"""Columns that 0.1.0 did not have: a slot that was called so there still is, and shows as `slot_<name>`."""
 
 
 IMAGE_MIMES: Mapping[str, str] = {
@@ -87,9 +93,40 @@ class Status(str, Enum):
 _TERMINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED, Status.ABORTED, Status.EXPIRED})
 
 
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """A file that a request needs. Two with the same bytes are equal, whatever they are called and wherever they lie.
+
+    `path` is the copy in the home, whose name is its SHA-256; `width` and `height` are pixels where it is a picture;
+    `parent` is the id of the run that made it, and `source` the path it was read from, if any.
+    """
+
+    sha256: str
+    name: str = field(compare=False)
+    path: Path = field(compare=False)
+    bytes: int = field(compare=False)
+    mime: str = field(compare=False)
+    width: int | None = field(default=None, compare=False)
+    height: int | None = field(default=None, compare=False)
+    parent: str | None = field(default=None, compare=False)
+    source: str | None = field(default=None, compare=False)
+
+    def __str__(self) -> str:
+        """As a frame's column shows it: the name, and the first digits of the hash."""
+        return f"{self.name} {self.sha256[:SHOWN_DIGITS]}"
+
+
+SHOWN_DIGITS = 8
+"""How many digits of its SHA-256 stand behind the name of an input file."""
+
+
 def canonical(value: Any) -> str:
-    """The same text for the same JSON value, whatever the order of its keys."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+    """The same text for the same JSON value, whatever the order of its keys; a file counts by its content alone."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain)
+
+
+def _plain(value: Any) -> str:
+    return f"sha256:{value.sha256}" if isinstance(value, InputFile) else str(value)
 
 
 def _hashable(value: Any) -> Any:
@@ -103,9 +140,9 @@ def _hashable(value: Any) -> Any:
 class Request:
     """One model, one input and a repeat number: not yet sent.
 
-    `input` is exactly what the body's "input" will hold, the prompt included. `template` is the text the prompt
-    came from (the prompt itself where there were no slots) and `slots` the value chosen for each slot.
-    `repeat` counts from 1.
+    `input` is exactly what the body's "input" will hold, the prompt included, but that an `InputFile` is sent as an
+    address. `template` is the text the prompt came from (the prompt itself where there were no slots) and `slots` the
+    value chosen for each slot. `repeat` counts from 1.
     """
 
     model: str
@@ -126,6 +163,18 @@ class Request:
     def params(self) -> dict[str, Any]:
         """Every input other than the prompt, as it is sent."""
         return {name: value for name, value in self.input.items() if name != "prompt"}
+
+    @property
+    def files(self) -> dict[str, tuple[InputFile, ...]]:
+        """The files of each input that has any, in order."""
+        lists = {name: value if isinstance(value, list | tuple) else [value] for name, value in self.input.items()}
+        found = {name: tuple(each for each in some if isinstance(each, InputFile)) for name, some in lists.items()}
+        return {name: some for name, some in found.items() if some}
+
+    @property
+    def parent(self) -> str | None:
+        """The id of the run that made its first file that a run made."""
+        return next((each.parent for some in self.files.values() for each in some if each.parent), None)
 
     @cached_property
     def key(self) -> str:
@@ -203,7 +252,8 @@ class Run:
     """One request and all that became of it: one row of the log.
 
     `cost` is US dollars, or None where it is not known; `cost_source` says where the figure is from. `total_s` and
-    `predict_s` are seconds as the provider counts them. Times are UTC.
+    `predict_s` are seconds as the provider counts them. Times are UTC. `text` is what a model answers in words, and
+    `parent` the id of the run that made the file it was asked with.
     """
 
     id: str
@@ -225,6 +275,9 @@ class Run:
     tag: str | None = None
     rating: int | None = None
     note: str | None = None
+    favourite: bool = False
+    text: str | None = None
+    parent: str | None = None
 
     def __post_init__(self) -> None:
         """Let each image know what was asked for."""

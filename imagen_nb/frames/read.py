@@ -142,6 +142,8 @@ def _column(name: str, items: Sequence[Any]) -> Any:
     if kind in ("number", "whole"):
         numbers = pd.to_numeric(pd.Series(items, dtype=object), errors="coerce").astype("Float64")
         return numbers.round().astype("Int64") if kind == "whole" else numbers.astype("float64")
+    if kind == "truth":
+        return np.array([item is True for item in items], dtype="bool")
     if kind == "paths":
         column = np.empty(len(items), dtype=object)
         column[:] = [tuple(paths) if (paths := paths_in(item)) else pd.NA for item in items]

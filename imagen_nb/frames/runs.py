@@ -86,6 +86,9 @@ def _run(row: Mapping[str, Any], settings: Sequence[str], place: int) -> Run:
         tag=_text(row["tag"]),
         rating=_integer(row["rating"]),
         note=_text(row["note"]),
+        favourite=row["favourite"] is True,
+        text=_text(row["text"]),
+        parent=_text(row["parent"]),
     )
 
 

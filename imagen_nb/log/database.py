@@ -21,7 +21,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from imagen_nb.errors import Hint, LogError
 from imagen_nb.log.schema import metadata
 
 FILE_NAME = "log.sqlite"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _APPLICATION_ID = 0x696D6E62  # "imnb": tells a log from any other SQLite file
 _MOVE_IT = Hint("Move it away, or choose another folder with {}.", "home=", "--home")
 _WAIT_S = 30.0
@@ -227,6 +227,8 @@ def _engine(path: Path, *, is_read_only: bool) -> sa.Engine:
         connection.execute("PRAGMA foreign_keys = ON")
         # FULL, and beyond it the folder is synced when the journal goes, so that no commit can come undone.
         connection.execute("PRAGMA synchronous = EXTRA")
+        if is_read_only:
+            _show_missing_columns(connection.execute)
 
     return engine
 
@@ -287,11 +289,32 @@ def _check_format(conn: sa.Connection, path: Path) -> None:
 def _ensure_schema(conn: sa.Connection, path: Path) -> None:
     if conn.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one():
         _check_format(conn, path)
+        for table in metadata.sorted_tables:
+            there = _columns_there(table, conn.exec_driver_sql)
+            for column in table.columns if there else ():
+                if column.name not in there:  # may be empty: a process of that version goes on writing its rows
+                    kind = column.type.compile(conn.dialect)
+                    conn.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}")
     else:
-        metadata.create_all(conn)
         conn.exec_driver_sql(f"PRAGMA application_id = {_APPLICATION_ID}")
+    metadata.create_all(conn)
     # Written each time, so that a folder in which nothing can be committed is found out now and not at the first run.
     conn.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _columns_there(table: sa.Table, execute: Callable[[str], Any]) -> set[str]:
+    """The columns that the file has of this table: an earlier version's lacks some, or is not there."""
+    return {row[1] for row in execute(f"PRAGMA main.table_info({table.name})").fetchall()}
+
+
+def _show_missing_columns(execute: Callable[[str], Any]) -> None:
+    """Let a log of an earlier version that may not be written be read as if it had all columns and tables."""
+    for table in metadata.sorted_tables:
+        there = _columns_there(table, execute)
+        names = [column.name if column.name in there else f"NULL AS {column.name}" for column in table.columns]
+        if there != {column.name for column in table.columns}:
+            rows = f"FROM main.{table.name}" if there else "WHERE 0"
+            execute(f"CREATE TEMP VIEW {table.name} AS SELECT {', '.join(names)} {rows}")
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

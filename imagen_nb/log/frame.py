@@ -23,14 +23,15 @@ import imagen_nb.accessor  # noqa: F401 - whoever holds a frame of the log has d
 from imagen_nb.errors import encodable
 from imagen_nb.log.log import Log
 from imagen_nb.log.queries import Names, Statuses, among, filters, newest
-from imagen_nb.log.schema import decode_text, load_json, runs, to_number
+from imagen_nb.log.schema import FILE_KEY, decode_files, decode_text, load_json, runs, to_number
 from imagen_nb.log.schema import events as events_table
 from imagen_nb.log.schema import images as images_table
-from imagen_nb.records import LEADING_COLUMNS, LOG_COLUMNS, TRAILING_COLUMNS, Status
+from imagen_nb.records import LEADING_COLUMNS, LOG_COLUMNS, TRAILING_COLUMNS, InputFile, Status
 
 STATUSES = pd.CategoricalDtype([str(status) for status in Status])
 """The type of the column `status`."""
 
+_FILE_MARK = f'{{"{FILE_KEY}":'
 _MOST_INT = 2**63
 _CHUNK = 100
 _NO_TIME = np.iinfo(np.int64).min
@@ -156,6 +157,10 @@ def _moments(values: list[Any]) -> Column:
     return pd.DatetimeIndex(ticks.view("datetime64[us]")).tz_localize("UTC").array
 
 
+def _truths(values: list[Any]) -> Column:
+    return np.array([value == 1 for value in values], dtype="bool")
+
+
 def _integers(values: list[Any]) -> Column:
     numbers = _floats(values)
     missing = np.isnan(numbers)
@@ -168,6 +173,7 @@ _KINDS: Mapping[str, Callable[[list[Any]], Column]] = {
     "number": _floats,
     "time": _moments,
     "status": _statuses,
+    "truth": _truths,
 }
 
 
@@ -207,6 +213,8 @@ def _read_maps(texts: list[Any], kind: str) -> list[dict[str, Any]]:
     """The JSON maps in these texts, their keys named as columns; a text that many share is read once."""
     distinct, rows = _distinct(texts)
     maps = _load_maps(distinct)
+    if any(_FILE_MARK in text for text in distinct if text):
+        maps = [{name: _show_files(value) for name, value in each.items()} for each in maps]
     columns = {name: _column_name(name, kind) for name in set(chain.from_iterable(maps))}
     if any(name != column for name, column in columns.items()):
         maps = [{columns[name]: value for name, value in each.items()} for each in maps]
@@ -222,6 +230,14 @@ def _load_maps(texts: list[Any]) -> list[dict[str, Any]]:
     if len(maps) == len(texts) and set(map(type, maps)) <= {dict}:
         return list(maps)
     return [load_json(text) for text in texts]
+
+
+def _show_files(value: Any) -> Any:
+    """A model's input with each file in it as its name and the first digits of its hash."""
+    if isinstance(value, list):
+        return list(map(_show_files, value))
+    made = decode_files(value, Path())
+    return str(made) if isinstance(made, InputFile) else value
 
 
 def _column_name(name: str, kind: str) -> str:

@@ -19,10 +19,11 @@ from pathlib import Path
 from imagen_nb.errors import ImageError, LogError
 from imagen_nb.files import write_hint
 from imagen_nb.log.sessions import Session
-from imagen_nb.records import IMAGE_MIMES
+from imagen_nb.records import IMAGE_MIMES, SHOWN_DIGITS
 
 _SUFFIXES = {mime: ".jpg" if name == "JPEG" else f".{name.lower()}" for name, mime in IMAGE_MIMES.items()}
 _HASH = re.compile("[0-9a-f]{64}")
+_SHOWN = re.compile(rf" ([0-9a-f]{{{SHOWN_DIGITS}}})\Z")
 
 
 class Images:
@@ -56,7 +57,7 @@ class Images:
 
         A file that is there already, with the same size, stays. Raises `LogError` when the disk is full or read-only.
         """
-        target = self.place(sha256, mime)
+        target = image_place(self.home, sha256, mime)
         with _disk_errors(self.home):
             if target.is_file() and target.stat().st_size == path.stat().st_size:
                 path.unlink()
@@ -71,12 +72,6 @@ class Images:
                 _sync(self.home)
         return target
 
-    def place(self, sha256: str, mime: str) -> Path:
-        """Where the file with these bytes lies, or would lie. Raises `ImageError` for what is no SHA-256."""
-        if not _HASH.fullmatch(sha256):
-            raise ImageError(f"{sha256!r} is no SHA-256", "It is the file's hash in 64 lower-case hexadecimal digits.")
-        return self.home / "images" / sha256[:2] / f"{sha256}{_SUFFIXES.get(mime, '.bin')}"
-
     def close(self) -> None:
         """Remove this session's unfinished files. The rest can go on being read."""
         with self._lock:
@@ -84,6 +79,19 @@ class Images:
         if session is not None:
             shutil.rmtree(self.home / "temp" / session.id, ignore_errors=True)
             session.close()
+
+
+def image_place(home: Path, sha256: str, mime: str) -> Path:
+    """Where the file with these bytes lies, or would lie. Raises `ImageError` for what is no SHA-256."""
+    if not _HASH.fullmatch(sha256):
+        raise ImageError(f"{sha256!r} is no SHA-256", "It is the file's hash in 64 lower-case hexadecimal digits.")
+    return home / "images" / sha256[:2] / f"{sha256}{_SUFFIXES.get(mime, '.bin')}"
+
+
+def find_file(home: Path, shown: object) -> Path | None:
+    """The file of an input whose column of a frame says this, `fox.png 1a2b3c4d`; None where there is none."""
+    digits = _SHOWN.search(shown) if isinstance(shown, str) else None
+    return next((home / "images" / digits[1][:2]).glob(f"{digits[1]}*"), None) if digits else None
 
 
 @contextlib.contextmanager

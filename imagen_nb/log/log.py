@@ -301,7 +301,8 @@ class Log:
         """What open rows are to this session. It asks whether their owners still live: not for within a transaction."""
         alive = self.session.alive(row.owner for row in rows if row.owner) - {self.session.id}
         return [
-            queries.leftover_of(row, is_free=row.owner not in alive and row.run_id not in self._driven) for row in rows
+            queries.leftover_of(row, self.home, is_free=row.owner not in alive and row.run_id not in self._driven)
+            for row in rows
         ]
 
     @contextmanager
@@ -398,13 +399,16 @@ class Log:
         with self._database.reading() as conn:
             return list(conn.execute(sa.select(experiments.c.name).order_by(experiments.c.seq)).scalars())
 
-    def rate(self, run_id: str, *, rating: int | None = None, note: str | None = None) -> None:
-        """Set a rating of 1 to 5, or a note; None leaves it as it is, 0 and "" take it away.
+    def rate(
+        self, run_id: str, *, rating: int | None = None, note: str | None = None, favourite: bool | None = None
+    ) -> None:
+        """Set a rating of 1 to 5, a note, or the mark of a favourite; None leaves it, and 0, "" and False take it away.
 
         Raises `InputError` for any other rating.
         """
         values: dict[str, Any] = {} if rating is None else {"rating": _rating(rating)}
         values |= {} if note is None else {"note": str(note) or None}
+        values |= {} if favourite is None else {"favourite": bool(favourite)}
         with self._database.writing() as conn:
             queries.find_row(conn, run_id)
             if values:

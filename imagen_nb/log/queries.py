@@ -161,7 +161,7 @@ def _add_images(conn: sa.Connection, rows: Sequence[Any], home: Path) -> list[Ru
     found: dict[int, list[Image]] = defaultdict(list)
     for row in conn.execute(_IMAGES, {"of": json.dumps([row.seq for row in rows])}):
         found[row.run].append(image_of(row, home))
-    return [run_of(row, found[row.seq]) for row in rows]
+    return [run_of(row, home, found[row.seq]) for row in rows]
 
 
 def find_problems(conn: sa.Connection, home: Path) -> list[str]:
@@ -372,12 +372,12 @@ def read_open_rows(conn: sa.Connection, *conditions: sa.ColumnElement[bool]) -> 
     return conn.execute(sa.select(runs).where(runs.c.status.in_(OPEN), *conditions).order_by(runs.c.seq)).all()
 
 
-def leftover_of(row: Any, *, is_free: bool) -> Leftover:
+def leftover_of(row: Any, home: Path, *, is_free: bool) -> Leftover:
     """The leftover of an open row of the table `runs`."""
     return Leftover(
         run_id=row.run_id,
         key=row.key,
-        request=request_of(row),
+        request=request_of(row, home),
         provider=row.provider,
         status=Status(row.status),
         prediction_id=row.prediction_id,

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from imagen_nb.records import Image, Json, Prediction, Request, Run, Status
+from imagen_nb.log.images import image_place
+from imagen_nb.records import Image, InputFile, Json, Prediction, Request, Run, Status
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
@@ -135,7 +137,7 @@ runs = sa.Table(
     sa.Column("prompt", AnyText, comment="null where the input has no prompt that is text"),
     sa.Column("template", AnyText, nullable=False),
     sa.Column("slots", JsonMap, nullable=False),
-    sa.Column("params", JsonMap, nullable=False, comment="every other input, as sent"),
+    sa.Column("params", JsonMap, nullable=False, comment="every other input; files as `encode_files` writes them"),
     sa.Column("echo", JsonMap, comment="the input as the reply repeats it, defaults filled in, without the prompt"),
     sa.Column("repeat", sa.Integer, nullable=False),
     sa.Column("status", sa.Text, nullable=False),
@@ -155,6 +157,9 @@ runs = sa.Table(
     sa.Column("cost_source", AnyText),
     sa.Column("rating", sa.Integer),
     sa.Column("note", AnyText),
+    sa.Column("favourite", sa.Boolean),
+    sa.Column("text", AnyText, comment="what the model answers in words"),
+    sa.Column("parent", sa.Text, comment="the run that made a file of the input"),
     sa.UniqueConstraint("provider", "prediction_id"),
     sa.Index("runs_by_experiment", "experiment", "key"),
     sa.Index("runs_by_status", "status"),
@@ -194,8 +199,22 @@ replies = sa.Table(
     sa.Column("raw", sa.Text, nullable=False, comment="the last reply, long texts shortened"),
 )
 
+uploads = sa.Table(
+    "uploads",
+    metadata,
+    sa.Column("provider", AnyText, primary_key=True),
+    sa.Column("url", AnyText, primary_key=True, comment="what stands for the file in an input"),
+    sa.Column("sha256", sa.Text, nullable=False),
+    sa.Column("file_id", AnyText, nullable=False),
+    sa.Column("expires_at", Moment, nullable=False, comment="by our clock"),
+    sqlite_with_rowid=False,
+)
+
 
 # -- nouns to rows and back: what a request, a prediction and an image put into the log, and the `Run` that comes out --
+
+FILE_KEY = "$file"
+"""What marks the map of a file among the parameters; no input of a model is called so."""
 
 _LONGEST_TEXT = 10_000
 _LONGEST_REPLY = 200_000
@@ -212,17 +231,39 @@ def request_values(request: Request) -> dict[str, Any]:
         "prompt": prompt if is_text else None,
         "template": request.template,
         "slots": dict(request.slots),
-        "params": {name: value for name, value in request.input.items() if name != "prompt" or not is_text},
+        "params": {
+            name: encode_files(value) for name, value in request.input.items() if name != "prompt" or not is_text
+        },
         "repeat": request.repeat,
+        "parent": request.parent,
     }
 
 
-def request_of(row: Any) -> Request:
+def encode_files(value: Any) -> Any:
+    """The value with each file in it, alone or in a list, as a map that says all about it but its place."""
+    if isinstance(value, InputFile):
+        facts = {each.name: getattr(value, each.name) for each in fields(value) if each.name != "path"}
+        return {FILE_KEY: {name: fact for name, fact in facts.items() if fact is not None}}
+    return list(map(encode_files, value)) if isinstance(value, list | tuple) else value
+
+
+def decode_files(value: Any, home: Path) -> Any:
+    """The value that `encode_files` was given, its files in this home."""
+    if isinstance(value, list):
+        return [decode_files(each, home) for each in value]
+    if not isinstance(value, dict) or value.keys() != {FILE_KEY}:
+        return value
+    facts = value[FILE_KEY]
+    return InputFile(path=image_place(home, facts["sha256"], facts["mime"]), **facts)
+
+
+def request_of(row: Any, home: Path) -> Request:
     """The request that `request_values` described, equal in everything but the order of its input."""
     prompt = {} if row.prompt is None else {"prompt": row.prompt}
+    params = {name: decode_files(value, home) for name, value in row.params.items()}
     return Request(
         model=row.model,
-        input=prompt | row.params,
+        input=prompt | params,
         template=row.template,
         slots=row.slots,
         repeat=to_number(row.repeat) or 1,
@@ -238,6 +279,7 @@ def prediction_values(prediction: Prediction) -> dict[str, Any]:
         "completed_at": prediction.completed_at,
         "total_s": seconds_between(prediction.created_at, prediction.completed_at) if total_s is None else total_s,
         "predict_s": prediction.predict_s,
+        "text": prediction.text or None,
         "echo": cut_long_texts({name: value for name, value in prediction.input.items() if name != "prompt"}) or None,
     }
 
@@ -301,11 +343,11 @@ def image_of(row: Any, home: Path) -> Image:
     )
 
 
-def run_of(row: Any, images: Iterable[Image] = ()) -> Run:
+def run_of(row: Any, home: Path, images: Iterable[Image] = ()) -> Run:
     """The run of a row of the table `runs`."""
     return Run(
         id=row.run_id,
-        request=request_of(row),
+        request=request_of(row, home),
         status=Status(row.status) if row.status in _STATUSES else Status.UNKNOWN,
         error=row.error,
         error_code=row.error_code,
@@ -323,4 +365,7 @@ def run_of(row: Any, images: Iterable[Image] = ()) -> Run:
         tag=row.tag,
         rating=to_number(row.rating),
         note=row.note,
+        favourite=row.favourite is True,
+        text=row.text,
+        parent=row.parent,
     )

@@ -20,14 +20,14 @@ from imagen_nb.planning.blocks import Block
 from imagen_nb.planning.models import ModelSpec, check_model_name
 from imagen_nb.planning.template import Template
 from imagen_nb.planning.values import is_missing, read_literal, whole_number
-from imagen_nb.records import LOG_COLUMNS, canonical
+from imagen_nb.records import LATER_COLUMNS, LOG_COLUMNS, canonical
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _OWN = ("prompt", "template", "model", "repeat")
-_NO_COLUMNS = LOG_COLUMNS.keys() - {"width", "height"}
-"""What no column may be called: the log's own columns, but for those that some models take as parameters."""
+_NO_COLUMNS = LOG_COLUMNS.keys() - {"width", "height", "image"} - LATER_COLUMNS
+"""What no column may be called: the log's own columns, but for what some models take, or a slot may be called."""
 _DELIMITERS = ",;\t"
 
 

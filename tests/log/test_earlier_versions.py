@@ -16,11 +16,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from imagen_nb.log.database import FILE_NAME
+from imagen_nb.errors import LogError
+from imagen_nb.log.database import FILE_NAME, Database
 from imagen_nb.log.frame import events, frame
 from imagen_nb.log.log import Log
 
 DATA = Path(__file__).parents[1] / "data"
+NEWER = ("favourite", "text", "parent")
 EXPECTED = json.loads((DATA / "home-0.1.0.json").read_text("utf-8"))
 
 
@@ -92,4 +94,29 @@ def test_a_log_of_0_1_0_opens_while_another_has_it_open(old_home: Path) -> None:
         log.rate(log.runs()[1].id, note="ours")
         assert [run.note for run in log.runs()[:2]] == ["theirs", "ours"]
         assert log.count() == count
+        # It knows the columns that its version had, and writes the version that it has read.
+        names = [row[1] for row in other.execute("PRAGMA table_info(runs)") if row[1] not in NEWER]
+        row = dict(zip(names, other.execute("SELECT * FROM runs WHERE prediction_id IS NULL").fetchone(), strict=False))
+        del row["seq"]
+        marks = ", ".join("?" * len(row))
+        theirs = f"INSERT INTO runs ({', '.join(row)}) VALUES ({marks})"  # noqa: S608 - column names
+        other.execute(theirs, [*{**row, "run_id": "theirs, later"}.values()])
+        assert (log.get("theirs, later").favourite, log.get("theirs, later").text) == (False, None)
     other.close()
+
+
+def test_a_log_of_0_1_0_that_may_not_be_written_is_read(old_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stays as it is, and what that version did not write is missing."""
+    before = (old_home / FILE_NAME).read_bytes()
+    refusal = LogError("the log is read-only", "Ask whose it is.")
+    database = Database(old_home / FILE_NAME, refusal)
+    monkeypatch.setattr("imagen_nb.log.log.Database", lambda *_: database)
+    with Log(old_home) as log:
+        table = frame(log)
+        assert len(table) == len(EXPECTED["frame"]["run_id"])
+        assert not table["favourite"].any()
+        assert table["text"].isna().all()
+        assert log.runs(favourite=True) == []
+        with pytest.raises(LogError, match="read-only"):
+            log.rate(log.runs()[0].id, favourite=True)
+    assert (old_home / FILE_NAME).read_bytes() == before

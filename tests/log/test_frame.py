@@ -23,15 +23,18 @@ from imagen_nb.records import LEADING_COLUMNS, TRAILING_COLUMNS, Image, Request,
 TYPES = {
     **dict.fromkeys(("experiment", "tag", "model", "provider", "prompt", "template"), "string"),
     **dict.fromkeys(("error", "error_code", "prediction_id", "cost_source", "image", "sha256", "note"), "string"),
+    **dict.fromkeys(("text", "parent"), "string"),
     **dict.fromkeys(("repeat", "width", "height", "bytes", "rating"), "Int64"),
     **dict.fromkeys(("created_at", "started_at", "completed_at"), "datetime64[us, UTC]"),
     **dict.fromkeys(("total_s", "predict_s", "cost_usd"), "float64"),
     "status": "category",
+    "favourite": "bool",
     "images": "object",
 }
 ORDER = (
     "experiment tag model provider prompt template repeat status error error_code prediction_id created_at started_at "
-    "completed_at total_s predict_s cost_usd cost_source image images width height bytes sha256 rating note"
+    "completed_at total_s predict_s cost_usd cost_source image images width height bytes sha256 rating note "
+    "favourite text parent"
 )
 
 
@@ -60,7 +63,7 @@ def test_a_finished_run_fills_its_row(log: Log, home: Path) -> None:
     log.accept(run_id, prediction())
     image = published(home)
     log.settle(run_id, Status.SUCCEEDED, prediction=succeeded(), images=[image, image], cost=0.04, cost_source="list")
-    log.rate(run_id, rating=4, note="good")
+    log.rate(run_id, rating=4, note="good", favourite=True)
     table = frame(log)
     assert list(table.columns) == [*LEADING_COLUMNS, "animal", "aspect_ratio", "output_format", *TRAILING_COLUMNS]
     expected = {
@@ -93,6 +96,9 @@ def test_a_finished_run_fills_its_row(log: Log, home: Path) -> None:
         "sha256": image.sha256,
         "rating": 4,
         "note": "good",
+        "favourite": True,
+        "text": pd.NA,
+        "parent": pd.NA,
     }
     row = table.loc[run_id]
     for name, value in expected.items():
@@ -104,7 +110,7 @@ def test_missing_is_missing(log: Log) -> None:
     """A row that was only intended has no zeros and no empty texts."""
     intended(log, request())
     row = frame(log).iloc[0]
-    given_names = {"model", "provider", "prompt", "template", "aspect_ratio", "repeat", "status"}
+    given_names = {"model", "provider", "prompt", "template", "aspect_ratio", "repeat", "status", "favourite"}
     assert {name for name, value in row.items() if value is not pd.NA and pd.notna(value)} == given_names
 
 

@@ -12,7 +12,7 @@ import pytest
 from logged import published
 
 from imagen_nb.errors import ImageError, LogError
-from imagen_nb.log.images import Images
+from imagen_nb.log.images import Images, image_place
 
 HASH = "ab" * 32
 
@@ -61,7 +61,7 @@ def test_many_threads_publish_the_same_file(images: Images) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert images.place(digest, "image/jpeg").read_bytes() == content
+    assert image_place(images.home, digest, "image/jpeg").read_bytes() == content
     assert list(images.folder.iterdir()) == []
 
 
@@ -69,7 +69,7 @@ def test_many_threads_publish_the_same_file(images: Images) -> None:
 def test_only_a_hash_makes_a_path(images: Images, name: str) -> None:
     """No name from outside can lead out of the folder."""
     for call in (
-        lambda: images.place(name, "image/png"),
+        lambda: image_place(images.home, name, "image/png"),
         lambda: images.publish(Path("x"), name, "image/png"),
     ):
         with pytest.raises(ImageError, match="is no SHA-256"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ from hypothesis import strategies as st
 from logged import NOON, PROVIDER, prediction, published, request, succeeded
 
 from imagen_nb.errors import InputError, LogError
+from imagen_nb.log.frame import frame
+from imagen_nb.log.images import image_place
 from imagen_nb.log.log import RESUBMISSIONS, Log
 from imagen_nb.log.schema import events, replies
 from imagen_nb.log.sessions import is_id
-from imagen_nb.records import Image, Request, Status
+from imagen_nb.records import Image, InputFile, Request, Status
 
 
 def told(log: Log, run_id: str) -> list[tuple[str, str | None]]:
@@ -245,8 +248,31 @@ def test_ratings_and_notes(log: Log) -> None:
     log.rate(run_id, rating=5)
     log.rate(run_id, note="lovely")
     assert (log.get(run_id).rating, log.get(run_id).note) == (5, "lovely")
-    log.rate(run_id, rating=0, note="")
-    assert (log.get(run_id).rating, log.get(run_id).note) == (None, None)
+    log.rate(run_id, favourite=True)
+    assert log.get(run_id).favourite
+    log.rate(run_id, rating=0, note="", favourite=False)
+    assert (log.get(run_id).rating, log.get(run_id).note, log.get(run_id).favourite) == (None, None, False)
+
+
+def test_a_row_names_its_files_and_holds_none_of_their_bytes(log: Log, home: Path) -> None:
+    """Name, hash and parent come back, alone and in a list, with the place of the copy in whatever home this is."""
+    path = image_place(home, "ab" * 32, "image/png")
+    fox = InputFile("ab" * 32, "fox.png", path, 5_000_000, "image/png", 64, 48, parent="the run before")
+    asked = request(image=fox, image_input=["https://example.com/owl.png", replace(fox, parent=None)])
+    (run_id,) = intended(log, asked)
+    run = log.get(run_id)
+    assert run.request == asked
+    assert run.request.key == asked.key
+    assert run.parent == "the run before"
+    assert run.request.files == {"image": (fox,), "image_input": (fox,)}
+    for name in ("name", "path", "bytes", "mime", "width", "height", "parent"):
+        assert getattr(run.request.input["image"], name) == getattr(fox, name), name
+    row = frame(log).iloc[0]
+    assert row["image_input"] == '["https://example.com/owl.png", "fox.png abababab"]'
+    assert row["input_image"] == "fox.png abababab"  # the log has a column `image` of its own
+    assert row["parent"] == "the run before"
+    assert request(image=replace(fox, name="copy.png")).key == request(image=fox).key
+    assert request(image=replace(fox, sha256="cd" * 32)).key != request(image=fox).key
 
 
 @pytest.mark.parametrize("rating", [6, -1, 2.5, True, "5"])

@@ -82,6 +82,8 @@ def frame(runs: Sequence[Run]) -> pd.DataFrame:
             made[name] = pd.to_numeric(made[name]).astype("float64")
         elif kind in ("text", "whole"):
             made[name] = made[name].astype("string" if kind == "text" else "Int64")
+        elif kind == "truth":
+            made[name] = made[name].astype("bool")
     made["status"] = pd.Categorical(made["status"], categories=[str(status) for status in Status])
     made["images"] = pd.Series([row["images"] for row in rows], dtype=object)
     return made.set_index(pd.Index([each.id for each in runs], name="run_id"))

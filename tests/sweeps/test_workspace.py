@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from imagen_nb.errors import LogError
+from imagen_nb.log.images import image_place
 from imagen_nb.log.log import Log
 from imagen_nb.simulator import Simulator
 from imagen_nb.workspace import Workspace
@@ -31,7 +32,7 @@ def test_viewing_a_stored_run_starts_nothing(home: Path, simulator: Simulator, m
         ws = Workspace(home, provider="simulator")
         for shown in (ws.show(run), ws.show(log.get(run_id)), run._repr_mimebundle_()):
             assert "data:image" in shown["text/html"]
-        assert ws.images.place(run.images[0].sha256, run.images[0].mime) == run.images[0].path
+        assert image_place(ws.home, run.images[0].sha256, run.images[0].mime) == run.images[0].path
         assert _opened(home) <= before
         assert not ws.is_open
 
