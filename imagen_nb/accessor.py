@@ -58,14 +58,15 @@ class ImagenAccessor:
 
         return grid(self._frame, rows, cols, facet, page=page, per_page=per_page)
 
-    def compare(self, a: Key | None = None, b: Key | None = None) -> Comparison:
-        """Two runs side by side and what differs between them.
+    def compare(self, a: Key | None = None, b: Key | None = None, *more: Key) -> Comparison:
+        """Two runs under a slider, or up to six side by side, and what differs between them.
 
-        `a` and `b` are run ids, beginnings of ids that fit one run only, or positions; a frame of two needs neither.
+        Each is a run, its id, a beginning of ids that fits one run only, or a position; a frame of two to six needs
+        none. The display works in a saved, trusted notebook without a kernel.
         """
         from imagen_nb.frames.compare import compare
 
-        return compare(self._frame, a, b)
+        return compare(self._frame, *(key for key in (a, b, *more) if key is not None))
 
     def summary(self, by: Names = "model") -> pd.DataFrame:
         """A DataFrame with `runs success_rate blocked_rate median_s p95_s cost_usd`, one row a group.

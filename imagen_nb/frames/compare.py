@@ -1,4 +1,4 @@
-"""Two runs of a frame compared: what differs, and how they look side by side."""
+"""Runs of a frame compared: what differs, and how they look under a slider or side by side."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ from imagen_nb.errors import InputError, comma_list, did_you_mean
 from imagen_nb.frames.runs import need, runs_of, values
 from imagen_nb.planning.values import as_whole
 from imagen_nb.records import INDEX, Rendering, Run
-from imagen_nb.views.differences import Change, Difference, render_comparison, setting_differences, word_changes
+from imagen_nb.views.differences import (
+    LETTERS,
+    Change,
+    Difference,
+    render_comparison,
+    setting_differences,
+    word_changes,
+)
 from imagen_nb.views.pictures import below
 from imagen_nb.views.thumbnails import thumbs
 
@@ -24,10 +31,22 @@ Key = str | int | Run
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two runs and what differs between them. Shown by itself it is a static picture of both, side by side."""
+    """Two runs or more and what differs between them.
 
-    a: Run
-    b: Run
+    Shown by itself, two are under a slider and more side by side, in HTML that works without a kernel.
+    """
+
+    runs: tuple[Run, ...]
+
+    @property
+    def a(self) -> Run:
+        """The first of them."""
+        return self.runs[0]
+
+    @property
+    def b(self) -> Run:
+        """The second of them."""
+        return self.runs[1]
 
     @cached_property
     def prompt_diff(self) -> tuple[Change, ...]:
@@ -36,28 +55,27 @@ class Comparison:
 
     @cached_property
     def params_diff(self) -> tuple[Difference, ...]:
-        """Model, slots and parameters that differ, as `name`, `a` and `b`; None where a run does not have it."""
-        return setting_differences(self.a, self.b)
+        """Model, slots and parameters that differ: `name` and `values`, one a run; None where a run does not have it."""
+        return setting_differences(self.runs)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Rendering:  # noqa: ARG002 - the protocol
-        thumb = thumbs([*self.a.images, *self.b.images], PAIR_PX)
-        return render_comparison(self.a, self.b, thumb, link=below(Path.cwd()))
+        thumb = thumbs([image for run in self.runs for image in run.images], PAIR_PX)
+        return render_comparison(self.runs, thumb, link=below(Path.cwd()))
 
 
-def compare(frame: pd.DataFrame, a: Key | None = None, b: Key | None = None) -> Comparison:
-    """Two runs of the frame, each named as in `place_of`; without names, those of a frame that has exactly two."""
+def compare(frame: pd.DataFrame, *keys: Key) -> Comparison:
+    """Two to six runs of the frame, each named as in `place_of`; without names, all of a frame that has so many."""
     need(frame, "prompt")
-    if a is None and b is None:
-        if len(frame) != 2:  # noqa: PLR2004 - two are compared
-            raise InputError(
-                f"this frame has {len(frame):,} runs, and two are compared",
-                "Name them: df.imagen.compare(a, b), with run ids or positions.",
-            )
-        a, b = 0, 1
-    if a is None or b is None:
-        raise InputError("one run is named, and two are compared", "Name both: df.imagen.compare(a, b).")
-    first, second = runs_of(frame.iloc[[place_of(frame, a), place_of(frame, b)]])
-    return Comparison(first, second)
+    most = len(LETTERS)
+    keys = keys or tuple(range(len(frame)))
+    if not 2 <= len(keys) <= most:  # noqa: PLR2004 - one run differs from none
+        named = "one run is named" if len(keys) == 1 else f"{len(keys):,} runs are named"
+        where = named if len(keys) != len(frame) else f"this frame has {len(frame):,} runs"
+        raise InputError(
+            f"{where}, and two to {most} are compared",
+            "Name them: df.imagen.compare(a, b), with run ids or positions.",
+        )
+    return Comparison(tuple(runs_of(frame.iloc[[place_of(frame, key) for key in keys]])))
 
 
 def place_of(frame: pd.DataFrame, key: Key) -> int:

@@ -19,7 +19,6 @@ from imagen_nb.notebook.magic import ImagenMagics, keep_prompts_whole
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext
 
-    from imagen_nb.frames.compare import Comparison
     from imagen_nb.sweeps.sweep import Runs
 
 _FIRST = 100
@@ -58,18 +57,12 @@ def load(shell: Any) -> None:
 
         show_running(runs, shell)
 
-    def render_comparison(comparison: Comparison, include: Any = None, exclude: Any = None) -> Any:  # noqa: ARG001 - IPython's
-        from imagen_nb.notebook.widgets import comparison_bundle
-
-        return comparison_bundle(comparison, shell)
-
     matcher: Callable[..., Any] = context_matcher(priority=_FIRST, identifier="imagen_nb")(match)
     shell.Completer.custom_matchers.append(matcher)
     shell.input_transformers_cleanup.append(keep_prompts_whole)
     watch_pandas()
     formatters = shell.display_formatter
     formatters.ipython_display_formatter.for_type_by_name("imagen_nb.sweeps.sweep", "Runs", show_runs)
-    formatters.mimebundle_formatter.for_type_by_name("imagen_nb.frames.compare", "Comparison", render_comparison)
     _additions[shell] = Addition(magics, matcher)
 
 
@@ -89,7 +82,6 @@ def unload(shell: Any) -> None:
     unwatch_pandas()
     formatters = shell.display_formatter
     formatters.ipython_display_formatter.pop("imagen_nb.sweeps.sweep.Runs", None)
-    formatters.mimebundle_formatter.pop("imagen_nb.frames.compare.Comparison", None)
 
 
 def limits(shell: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What stock widgets cannot do: a gallery with a lightbox, a slider between two images, and a button that copies.
+"""What stock widgets cannot do: a gallery with a lightbox, and a button that copies.
 
 Each is one anywidget, its script and style plain files in `assets/`. Images travel as WebP bytes, thumbnails with the
 state and larger ones on request, so that a page of a log stays small. The static forms beside the live ones are for
@@ -13,29 +13,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anywidget
 import traitlets as t
 
-from imagen_nb.errors import readable
 from imagen_nb.records import Image, Rendering, Run
-from imagen_nb.views.differences import render_differences
-from imagen_nb.views.thumbnails import thumbnails
 from imagen_nb.views.words import chip, count, dollars, dot_list, one_line, seconds, why
-
-if TYPE_CHECKING:
-    from imagen_nb.frames.compare import Comparison
 
 MESSAGE_BYTES = 200_000
 """About how much one message may carry; Jupyter's servers drop what comes faster than a megabyte a second."""
 
-SLIDER_PX = 768
 CAPTION, ALT = 60, 400
 """The most characters of a tile's caption, and of an image's description."""
 
 Item = Mapping[str, Any]
-"""One tile, as `gallery_items` makes it, or one side of a slider: text only, nothing to escape."""
+"""One tile, as `gallery_items` makes it: text only, nothing to escape."""
 
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./([a-z]+\.js)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=function |const |class )", re.MULTILINE)
@@ -144,29 +137,6 @@ def _in_messages(pictures: Mapping[str, bytes]) -> Iterable[list[str]]:
         yield group
 
 
-class CompareSlider(FallbackWidget):
-    """Two images in one place, with a divider that the mouse, a finger or the arrow keys move.
-
-    `sides` are two of {letter, alt, caption, why, width, height}; `position` is percent from the left.
-    """
-
-    _esm = script("compare.js")
-    _css = style("compare.css")
-
-    sides: t.List[Any] = t.List().tag(sync=True)
-    picture_a = t.Bytes().tag(sync=True)
-    picture_b = t.Bytes().tag(sync=True)
-    position = t.Float(50.0).tag(sync=True)
-
-    def show(self, a: Run, b: Run) -> None:
-        """Show another pair, by the first image of each; nothing stands for a run that has none."""
-        pictures = [thumbnails(run.images[:1], SLIDER_PX) for run in (a, b)]
-        with self.hold_sync():
-            self.picture_a, self.picture_b = ((made[0] if made else None) or b"" for made in pictures)
-            self.position = 50.0
-            self.sides = [_slider_side("A", a), _slider_side("B", b)]
-
-
 class Guard(anywidget.AnyWidget):
     """Nothing to see: the panel's style sheet, and what keeps Jupyter's one-key commands away from its controls."""
 
@@ -230,41 +200,9 @@ def gallery_text(runs: Iterable[Run]) -> str:
     return "\n".join([count(len(shown), "run"), *lines])
 
 
-def _slider_side(letter: str, run: Run) -> dict[str, Any]:
-    """One side of a comparison; its first image stands for the run."""
-    image = run.images[0] if run.images else None
-    reason = why(run)
-    return {
-        "letter": letter,
-        "alt": one_line(run.request.prompt, ALT),
-        "caption": dot_list([one_line(run.request.model), seconds(run.total_s), dollars(run.cost)]),
-        "why": "" if reason is None else readable(reason.text),
-        "width": image.width if image else 1,
-        "height": image.height if image else 1,
-    }
-
-
 def short_path(path: Path) -> str:
     """The path as it is named from the notebook's folder, where it lies in it."""
     try:
         return str(path.relative_to(Path.cwd()))
     except (ValueError, OSError):
         return str(path)
-
-
-def comparison_bundle(comparison: Comparison, shell: Any) -> Any:
-    """A comparison live where a person looks: the slider, and what differs in words; a file of it stays static."""
-    import ipywidgets as w  # type: ignore[import-untyped]  # it has no types
-
-    from imagen_nb.notebook.live import is_on_page
-
-    static = comparison._repr_mimebundle_()
-    kernel = getattr(shell, "kernel", None)
-    if kernel is None or not is_on_page(kernel):
-        return static
-    slider = CompareSlider()
-    slider.show(comparison.a, comparison.b)
-    box = w.VBox([slider, w.HTML(render_differences(comparison.a, comparison.b))])
-    box.add_class("inb")
-    box.add_class("inb-comparison")
-    return {**box._repr_mimebundle_(), **static}

@@ -1,16 +1,17 @@
-"""What differs between two runs: word by word, setting by setting, and the two side by side."""
+"""What differs between runs: word by word, setting by setting, and their pictures under a slider or side by side."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import Any
 
 from imagen_nb.records import Rendering, Run
 from imagen_nb.views.pages import fill
-from imagen_nb.views.pictures import Link, Picture, Thumb, picture
+from imagen_nb.views.names import image_names
+from imagen_nb.views.pictures import Link, Picture, Thumb, pictures_of
 from imagen_nb.views.words import (
     Chip,
     Why,
@@ -25,7 +26,12 @@ from imagen_nb.views.words import (
     why,
 )
 
-SIDE_BOX = 420
+LETTERS = "ABCDEF"
+"""What runs that are compared are called, in their order."""
+
+SLIDE_BOX, WIDTH, GAP = 820, 860, 16
+"""How large a picture is under the slider, how wide all sides are together, and what is between two, in CSS pixels."""
+
 _WORDS = re.compile(r"\s+|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+|\W")
 _LONG = 2_000
 _MARKS = {"same": "{}", "removed": "[-{}-]", "added": "{{+{}+}}"}
@@ -41,16 +47,25 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A setting whose values differ, as texts; None where a run does not have it."""
+    """A setting whose values differ, as texts in the order of the runs; None where a run does not have it."""
 
     name: str
-    a: str | None
-    b: str | None
+    values: tuple[str | None, ...]
+
+    @property
+    def a(self) -> str | None:
+        """The first run's."""
+        return self.values[0]
+
+    @property
+    def b(self) -> str | None:
+        """The second run's."""
+        return self.values[1]
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the two, as the template shows it."""
+    """One of the runs, as the template shows it."""
 
     letter: str
     run_id: str
@@ -87,51 +102,77 @@ def settings_of(run: Run) -> dict[str, Any]:
     return {"model": run.request.model, **run.request.slots, **run.request.params}
 
 
-def setting_differences(a: Run, b: Run) -> tuple[Difference, ...]:
+def setting_differences(runs: Sequence[Run]) -> tuple[Difference, ...]:
     """The settings that differ, in their order."""
-    first, second = _setting_texts(a), _setting_texts(b)
-    pairs = [(name, first.get(name), second.get(name)) for name in {**first, **second}]
-    return tuple(Difference(*pair) for pair in pairs if pair[1] != pair[2])
+    texts = [_setting_texts(run) for run in runs]
+    names = dict.fromkeys(name for each in texts for name in each)
+    found = [Difference(name, tuple(each.get(name) for each in texts)) for name in names]
+    return tuple(each for each in found if len(set(each.values)) > 1)
 
 
-def render_comparison(a: Run, b: Run, thumb: Thumb, *, link: Link | None = None) -> Rendering:
-    """Two runs side by side, each within 420 CSS pixels, what differs between them, and the settings they share."""
-    sides = [_side("A", a, thumb, link), _side("B", b, thumb, link)]
-    told, second = _what_differs(a, b), _setting_texts(b)
-    same = dot_list(f"{name}={text}" for name, text in _setting_texts(a).items() if text == second.get(name))
-    html = fill("comparison.html", sides=sides, same=same, **told)
+def render_comparison(runs: Sequence[Run], thumb: Thumb, *, link: Link | None = None) -> Rendering:
+    """Two to six runs, what differs between them, and the settings they share.
+
+    Two that have pictures are under a slider, which is a range input and a line of script; more, and wherever styles
+    and scripts are stripped, stand side by side. Further pictures of a run stand below the first.
+    """
+    names = image_names(runs)
+    has_slider = len(runs) == 2 and all(run.images for run in runs)  # noqa: PLR2004 - left and right
+    box = SLIDE_BOX if has_slider else WIDTH // len(runs) - GAP
+    sides = []
+    for letter, run, own in zip(LETTERS, runs, names, strict=False):
+        parts = [run.request.model, seconds(run.total_s), dollars(run.cost), "simulated" if is_simulated(run) else ""]
+        pictures = pictures_of(run, thumb, box=box, link=link, names=own)
+        sides.append(Side(letter, run.id, pictures, chip(run), why(run), dot_list(parts)))
+    has_slider = has_slider and all(side.pictures[0].src for side in sides)
+    told, texts = _what_differs(runs), [_setting_texts(run) for run in runs]
+    same = dot_list(
+        f"{name}={text}" for name, text in texts[0].items() if all(text == each.get(name) for each in texts)
+    )
+    html = fill(
+        "comparison.html",
+        sides=sides,
+        # The pictures under the slider are no links, since clicks move it.
+        under=[replace(side.pictures[0], href=None) for side in sides] if has_slider else [],
+        # The wider of the two shapes, so that neither picture is cut.
+        ratio=round(max(side.pictures[0].width / side.pictures[0].height for side in sides), 4) if has_slider else 0,
+        same=same,
+        **told,
+    )
     lines = []
     for side in sides:
         lines.append(f"{side.letter}  {dot_list([side.run_id, side.chip.word, side.figures])}")
         lines += [f"   {each.file}" for each in side.pictures]
         lines += [f"   {side.why.text}"] if side.why else []
     # As `git diff --word-diff` writes it.
-    lines.append("prompt  " + "".join(_MARKS[change.kind].format(change.text) for change in told["changes"]))
-    lines += [f"{name}  {first} -> {then}" for name, first, then in told["differences"]]
+    for letter, changes in told["prompts"] or [("B", [Change("same", runs[0].request.prompt)])]:
+        name = "prompt" if len(runs) == 2 else f"prompt, A to {letter}"  # noqa: PLR2004 - nothing else to name
+        lines.append(f"{name}  " + "".join(_MARKS[change.kind].format(change.text) for change in changes))
+    lines += [f"{name}  {' -> '.join(values)}" for name, values in told["differences"]]
     return {"text/plain": terminal_text(lines), "text/html": html}
 
 
-def render_differences(a: Run, b: Run) -> str:
-    """What differs between two runs as HTML alone, for where their pictures are shown by something else."""
-    return fill("differences.html", **_what_differs(a, b))
+def render_differences(runs: Sequence[Run]) -> str:
+    """What differs between runs as HTML alone, for where their pictures are shown by something else."""
+    return fill("differences.html", **_what_differs(runs))
 
 
-def _what_differs(a: Run, b: Run) -> Mapping[str, Any]:
-    """The values of `differences.html`."""
-    changes = word_changes(a.request.prompt, b.request.prompt)
-    differences = [
-        (each.name, *("not set" if text is None else clip(text, 200) for text in (each.a, each.b)))
-        for each in setting_differences(a, b)
-    ]
-    is_same = all(change.kind == "same" for change in changes)
-    return {"changes": changes, "is_same_prompt": is_same, "differences": differences}
-
-
-def _side(letter: str, run: Run, thumb: Thumb, link: Link | None) -> Side:
-    box = SIDE_BOX if len(run.images) == 1 else SIDE_BOX // 2 - 4
-    pictures = [picture(image, thumb, box=box, link=link) for image in run.images]
-    parts = [run.request.model, seconds(run.total_s), dollars(run.cost), "simulated" if is_simulated(run) else ""]
-    return Side(letter, run.id, pictures, chip(run), why(run), dot_list(parts))
+def _what_differs(runs: Sequence[Run]) -> Mapping[str, Any]:
+    """The values of `differences.html`: the way from the first prompt to each other one, and settings with values."""
+    first, *others = (run.request.prompt for run in runs)
+    return {
+        "prompt": first,
+        "prompts": [
+            (letter, word_changes(first, other))
+            for letter, other in zip(LETTERS[1:], others, strict=False)
+            if other != first
+        ],
+        "letters": LETTERS[: len(runs)],
+        "differences": [
+            (each.name, ["not set" if text is None else clip(text, 200) for text in each.values])
+            for each in setting_differences(runs)
+        ],
+    }
 
 
 def _setting_texts(run: Run) -> dict[str, str]:

@@ -3,8 +3,9 @@
 Output in a notebook cell has to look right with inline styles alone, since JupyterLab strips style elements from
 notebooks it does not trust. The templates of cells say `class="…"` and link `assets/cells.css`, so each opens in a
 browser as it stands; when such a template is loaded, the link is dropped and each class becomes the declarations it
-names. In a template that links any other style or script, the link becomes the text of that file, so that the page
-needs nothing beside it. The panel's templates, which bring their style sheet as a widget, link nothing.
+names. A link to any other style or script becomes the text of that file, so that the page needs nothing beside it; in
+cells these only do more where they may, and nothing is lost without them. The panel's templates, which bring their style
+sheet as a widget, link nothing.
 """
 
 from __future__ import annotations
@@ -30,12 +31,18 @@ _CELLS = '<link rel="stylesheet" href="../assets/cells.css">'
 _STYLE = re.compile(r'<link rel="stylesheet" href="\.\./assets/([a-z]+\.css)">')
 _SCRIPT = re.compile(r'<script src="\.\./assets/([a-z]+\.js)"></script>')
 _RULE = re.compile(r"^\.([a-z0-9-]+)\s*\{([^{}]*)\}", re.MULTILINE)
+_REMARK = re.compile(r"^\s*(?://[^\n]*\n\s*)*|/\*.*?\*/\s*", re.MULTILINE | re.DOTALL)
+_OPENS = 'class="imagen-nb-open"'
 _CLASS = re.compile(r' class="([a-z0-9 -]+)"(?: style="([^"]*)")?')
 
 
 def fill(name: str, **values: Any) -> str:
-    """The template `name` with these values, every one of them readable and escaped."""
-    return _environment().get_template(name).render(values).strip()
+    """The template `name` with these values, every one of them readable and escaped.
+
+    Where it has links to originals, the script that opens them in the large view comes with it.
+    """
+    text = _environment().get_template(name).render(values).strip()
+    return f"{text}\n<script>{_brief_asset('large.js')}</script>" if _OPENS in text else text
 
 
 @cache
@@ -81,11 +88,19 @@ def _load(name: str) -> str | None:
     if found is None:
         return None
     text = found.read_text("utf-8")
-    if _CELLS in text:
+    is_cell = _CELLS in text
+    if is_cell:
         text = _CLASS.sub(_declare, text.replace(_CELLS, ""))
-        return "\n".join(line.strip() for line in text.splitlines() if line.strip())
-    text = _STYLE.sub(lambda link: f"<style>{{% raw %}}{asset(link[1])}{{% endraw %}}</style>", text)
-    return _SCRIPT.sub(lambda link: f"<script>{{% raw %}}{asset(link[1])}{{% endraw %}}</script>", text)
+        text = "\n".join(line.strip() for line in text.splitlines() if line.strip())
+    read = _brief_asset if is_cell else asset
+    text = _STYLE.sub(lambda link: f"<style>{{% raw %}}{read(link[1])}{{% endraw %}}</style>", text)
+    return _SCRIPT.sub(lambda link: f"<script>{{% raw %}}{read(link[1])}{{% endraw %}}</script>", text)
+
+
+@cache
+def _brief_asset(name: str) -> str:
+    """The text of a file in `assets/` without indents and remarks, since each cell has a copy of its own."""
+    return _REMARK.sub("", asset(name))
 
 
 def _declare(found: re.Match[str]) -> str:

@@ -15,6 +15,9 @@ def test_two_runs_of_a_frame_are_compared(log: pd.DataFrame, runs: list[Run]) ->
         compared = log.imagen.compare(a, b)
         assert (compared.a, compared.b) == (runs[0], runs[-1])
     assert log.iloc[[3, 5]].imagen.compare().a.id == runs[3].id
+    assert log.imagen.compare(3, 1, 2).runs == (runs[3], runs[1], runs[2])
+    assert log.imagen.compare(a=0, b=1).b == runs[1]
+    assert len(log.iloc[:6].imagen.compare().runs) == 6
     assert place_of(log, runs[7].id) == 7
     unique = log.rename(index={runs[4].id: "zebra1"})
     assert place_of(unique, "zeb") == 4
@@ -40,8 +43,9 @@ def test_a_failed_run_can_be_compared_too(log: pd.DataFrame) -> None:
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ((), "this frame has 16 runs, and two are compared"),
-        ((0,), "one run is named"),
+        ((), "this frame has 16 runs, and two to 6 are compared"),
+        ((0,), "one run is named, and two to 6"),
+        (range(7), "7 runs are named, and two to 6"),
         (("0k3v", 1), "16 runs begin with '0k3v'"),
         (("nobody", 1), "no run 'nobody'"),
         ((0, 16), "no run at position 16"),

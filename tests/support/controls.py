@@ -38,7 +38,7 @@ def of_kind(panel: Any, name: str) -> list[Any]:
 def text(panel: Any) -> str:
     """All that is written on it, without markup."""
     parts = [each.value for each in walk(panel) if type(each).__name__ == "HTML"]
-    plain = re.sub(r"<style>.*?</style>|<[^>]+>", " ", " ".join(parts), flags=re.DOTALL)
+    plain = re.sub(r"<(style|script)>.*?</\1>|<[^>]+>", " ", " ".join(parts), flags=re.DOTALL)
     return re.sub(r"\s+", " ", html.unescape(plain))
 
 

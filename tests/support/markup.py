@@ -37,7 +37,8 @@ class Markup(HTMLParser):
             self.stray.append(tag)
 
     def handle_data(self, data: str) -> None:
-        self.texts.append(data)
+        if not self.open or self.open[-1] not in ("script", "style"):
+            self.texts.append(data)
 
     @property
     def text(self) -> str:

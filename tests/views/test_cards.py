@@ -66,9 +66,10 @@ def test_a_blocked_run_says_why_and_what_to_do() -> None:
 
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.SUCCEEDED])
 def test_every_other_state_shows_as_a_card_too(status: Status) -> None:
-    """A run in any state is shown, and the word None never is."""
+    """A run in any state is shown, in words that a person uses, and the word None never is."""
     shown = render_run(run(status=status, cost=None, total_s=None), pixel)
-    assert str(status) in Markup.of(shown["text/html"]).text
+    word = "waiting" if status is Status.INTENT else str(status)
+    assert word in Markup.of(shown["text/html"]).text
     assert "None" not in shown["text/html"] + shown["text/plain"]
 
 

@@ -54,11 +54,11 @@ def test_a_long_prompt_is_compared_at_once() -> None:
     assert len(word_changes(words, words.replace("word7 ", "other "))) > 2
 
 
-def test_setting_differenceser_by_name() -> None:
+def test_settings_that_differ_are_listed_by_name() -> None:
     """Model, slots and parameters that differ are listed; one that a run lacks is None."""
     a = run(params={"steps": 4, "seed": 1}, slots={"style": "oil"})
     b = run(params={"steps": 4.0, "guidance": 2.5}, slots={"style": "ink"}, model="a/b")
-    found = [(each.name, each.a, each.b) for each in setting_differences(a, b)]
+    found = [(each.name, each.a, each.b) for each in setting_differences([a, b])]
     assert found == [
         ("model", "google/imagen-4", "a/b"),
         ("style", "oil", "ink"),
@@ -67,13 +67,14 @@ def test_setting_differenceser_by_name() -> None:
     ]
 
 
-def test_two_runs_stand_side_by_side_with_what_differs() -> None:
-    """Both images, the words that changed, the settings that differ and those that do not."""
+def test_two_runs_are_shown_with_what_differs() -> None:
+    """Both images under a slider, the words that changed, the settings that differ and those that do not."""
     a = run("a red fox", [unseen(1)], number=1, params={"steps": 4})
     b = run("a grey fox", [unseen(2)], number=2, params={"steps": 4.0, "seed": 42})
-    shown = render_comparison(a, b, pixel)
+    shown = render_comparison([a, b], pixel)
     page = Markup.of(shown["text/html"])
     assert page.tags.count("img") == 2
+    assert "imagen-nb-slide" in page.attributes("class")
     assert "del" in page.tags
     assert "ins" in page.tags
     for text in (a.id, b.id, "a redgrey fox", "seednot set42", "In both: model=google/imagen-4 · steps=4"):
@@ -85,15 +86,15 @@ def test_two_runs_stand_side_by_side_with_what_differs() -> None:
 def test_what_differs_is_there_without_the_pictures() -> None:
     """Whoever shows the pictures otherwise has the very same words and settings."""
     a, b = run("a red fox", params={"seed": 1}), run("a grey fox", params={"seed": 2})
-    alone = render_differences(a, b)
-    assert alone in render_comparison(a, b, pixel)["text/html"]
+    alone = render_differences([a, b])
+    assert alone in render_comparison([a, b], pixel)["text/html"]
     assert Markup.of(alone).text == "Prompt, from A to B a redgrey fox Settings that differ settingAB seed12"
 
 
 def test_the_prompts_difference_keeps_every_space_and_line() -> None:
     """The pieces stand together exactly as the prompts have them."""
     a = run("a  red\nfox", [unseen(1)])
-    shown = render_comparison(a, a, pixel)
+    shown = render_comparison([a, a], pixel)
     assert ">a  red\nfox</div>" in shown["text/html"]
     assert "The prompt is the same" in shown["text/html"]
     assert "No setting differs" in shown["text/html"]
@@ -101,6 +102,20 @@ def test_the_prompts_difference_keeps_every_space_and_line() -> None:
 
 def test_a_run_without_an_image_says_why_in_a_comparison() -> None:
     """A failed side is explained where its image would be."""
-    shown = render_comparison(run(images=[unseen()]), run(error="out of paint"), pixel)
+    shown = render_comparison([run(images=[unseen()]), run(error="out of paint")], pixel)
+    assert "imagen-nb-slide" not in shown["text/html"]
     assert "out of paint" in Markup.of(shown["text/html"]).text
     assert "out of paint" in shown["text/plain"]
+
+
+def test_three_runs_stand_side_by_side() -> None:
+    """Each has its letter and its picture; each other prompt is told from the first, and each setting has a column."""
+    words = ("a red fox", "a red fox", "a grey fox")
+    several = [run(text, [unseen(n)], number=n, params={"seed": n}) for n, text in enumerate(words)]
+    shown = render_comparison(several, pixel)
+    page = Markup.of(shown["text/html"])
+    assert page.tags.count("img") == 3
+    assert "imagen-nb-slide" not in page.attributes("class")
+    assert "Prompt, from A to C a redgrey fox Settings that differ settingABC seed012 In all: model" in page.text
+    assert "from A to B" not in page.text
+    assert "seed  0 -> 1 -> 2" in shown["text/plain"]

@@ -54,9 +54,9 @@ def shapes(text: str) -> list[tuple[str, str]]:
         "live": render_progress(Progress(2, message=text, state=text), tiles),
         "grid": render_grid(grid, pixel, link=link),
         "plan": render_plan(asked, step=text, notes=[text]),
-        "comparison": render_comparison(done, failed, pixel, link=link),
-        "comparison of what is gone": render_comparison(done, bare, pixel),
-        "comparison of what is new": render_comparison(bare, done, pixel),
+        "comparison": render_comparison([done, failed], pixel, link=link),
+        "comparison of what is gone": render_comparison([done, bare], pixel),
+        "comparison of what is new": render_comparison([bare, done], pixel),
     }
     pages = [(name, rendering["text/html"]) for name, rendering in renderings.items()]
     return [*pages, ("report", render_report([done, failed], pixel, title=text, rows=text, cols="model", facet=text))]
@@ -94,7 +94,7 @@ def test_text_for_a_terminal_cannot_command_it() -> None:
         render_run(done, pixel),
         render_sweep([done], pixel),
         render_progress(Progress(2, message=attack)),
-        render_comparison(done, done, pixel),
+        render_comparison([done, done], pixel),
         render_grid(Grid("x", "y", [Facet("", [GridRow(attack, [[done]])], [attack])]), pixel),
     ]
     for rendering in shown:

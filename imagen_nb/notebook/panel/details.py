@@ -11,13 +11,15 @@ from typing import Any
 import ipywidgets as w  # type: ignore[import-untyped]  # it has no types
 
 from imagen_nb.errors import encodable
-from imagen_nb.notebook.widgets import CompareSlider, CopyButton, short_path
+from imagen_nb.notebook.widgets import CopyButton, short_path
 from imagen_nb.records import Run
-from imagen_nb.views.differences import render_differences
+from imagen_nb.views.differences import render_comparison
 from imagen_nb.views.pages import fill
+from imagen_nb.views.thumbnails import thumbs
 from imagen_nb.views.words import chip, dollars, dot_list, seconds, value_texts, why
 
 COMPARE = "Compare with…"
+PAIR_PX = 768
 RATINGS = (("not rated", 0), ("1", 1), ("2", 2), ("3", 3), ("4", 4), ("5", 5))
 
 
@@ -50,7 +52,6 @@ class Details:
         self._rating = w.Dropdown(description="Rating", options=RATINGS, value=0)
         self._note = w.Text(description="Note", placeholder="kept in the log", continuous_update=False)
         self._copy = CopyButton()
-        self._slider = CompareSlider()
         self._load.on_click(self._on_load)
         self._add.on_click(self._on_add)
         self._clear.on_click(lambda _: actions.clear())
@@ -67,7 +68,7 @@ class Details:
         self._one.add_class("inb-one")
         buttons = w.Box([self._load, self._add, self._clear])
         buttons.add_class("inb-buttons")
-        self.box = w.VBox([self._slider, self._about, buttons, self._one], layout={"display": "none"})
+        self.box = w.VBox([self._about, buttons, self._one], layout={"display": "none"})
         self.box.add_class("inb-details")
 
     def show(self, runs: Sequence[Run]) -> None:
@@ -85,12 +86,10 @@ class Details:
             self._about.value = fill("details.html", **describe_run(runs[0]))
             self._copy.text = encodable(runs[0].cell())
         elif runs:
-            if [run.id for run in runs] != [run.id for run in before]:
-                self._slider.show(*runs)
-            self._about.value = render_differences(*runs)
+            images = [image for run in runs for image in run.images]
+            self._about.value = render_comparison(runs, thumbs(images, PAIR_PX))["text/html"]
         for widget, is_shown in (
             (self._one, len(runs) == 1),
-            (self._slider, len(runs) > 1),
             (self._add, len(runs) == 1),
             (self._load, len(runs) == 1),
         ):
