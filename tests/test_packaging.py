@@ -42,7 +42,7 @@ def test_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
     tree = {path.relative_to(ROOT).as_posix() for path in (ROOT / "imagen_nb").rglob("*") if path.suffix in kinds}
     assert {name for name in tree if "__pycache__" not in name} <= names
     notebooks = {f"imagen_nb/notebooks/{path.name}" for path in (ROOT / "notebooks").glob("*.ipynb")}
-    assert {"imagen_nb/planning/catalogue.json", *notebooks} <= names
+    assert {"imagen_nb/planning/catalogue/google--imagen-4.json", *notebooks} <= names
     assert any(name.startswith("imagen_nb/views/templates/") for name in names)
     assert not [name for name in names if name.startswith(("tests/", "notebooks/"))]
     assert any(name.endswith("licenses/LICENSE") for name in names)

@@ -6,7 +6,7 @@ A combination is counted, found by its index and priced without being expanded.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -101,20 +101,21 @@ class Block:
         chosen, prompt = self._render(slots)
         return self._request(chosen, prompt, params, repeat + 1)
 
-    def outputs(self) -> int:
-        """How many images all its requests ask for, at most; only what that depends on is expanded."""
+    def cost(self) -> float | None:
+        """The estimate of all its requests in US dollars, or None; only what the price depends on is expanded."""
         deciding, others = [], self.repeat
         for dimension in self.dimensions:
-            if self._decides_outputs(dimension):
+            if self._decides_cost(dimension):
                 deciding.append(dimension)
             else:
                 others *= len(dimension)
-        return others * sum(self.spec.outputs({**self.params, **params}) for _, params in _combine(tuple(deciding)))
+        total = sum_known(self.spec.estimate({**self.params, **params}) for _, params in _combine(tuple(deciding)))
+        return None if total is None else others * total
 
     @property
     def is_even(self) -> bool:
-        """Whether every request asks for the same number of images."""
-        return not any(map(self._decides_outputs, self.dimensions))
+        """Whether every request has the same price."""
+        return not any(map(self._decides_cost, self.dimensions))
 
     def may_be_blank(self) -> bool:
         """Whether some combination renders to nothing but space; found without rendering them."""
@@ -140,9 +141,16 @@ class Block:
         template = self.template.text if slots else prompt
         return Request(self.spec.name, {"prompt": prompt, **self.params, **params}, template, dict(slots), repeat)
 
-    def _decides_outputs(self, dimension: Dimension) -> bool:
-        """Whether the number of images depends on it."""
+    def _decides_cost(self, dimension: Dimension) -> bool:
+        """Whether the price of a request depends on it."""
         return any(not member.is_slot and member.name in self.spec.priced_by for member in dimension.members)
+
+
+def sum_known(costs: Iterable[float | None]) -> float | None:
+    """The sum of all of them, or None where one is unknown."""
+    made = list(costs)
+    known = [cost for cost in made if cost is not None]
+    return round(math.fsum(known), 10) if len(known) == len(made) else None
 
 
 def _combine(dimensions: tuple[Dimension, ...]) -> Iterator[Chosen]:

@@ -1,10 +1,18 @@
-"""What is known of a model: its inputs, their types and limits, and what an image costs.
+"""What is known of a model: its inputs, their types and limits, what it answers with, and what that costs.
 
-A `ModelSpec` is read from the API's own schema shape (`openapi_schema` of a model's latest version). `catalogue.json`
-holds such schemas for the models that are known without asking, each with its list price in US dollars per output
-image, its typical seconds, and where the facts are from. A catalogue entry marked `partial` lists only inputs that are
-certain: what it does not name is passed on as given, and the provider has the last word. The catalogue is a copy of
-what was published; `spec.with_price` puts a price of one's own in its place.
+A `ModelSpec` is read from the API's own schema shape (`openapi_schema` of a model's latest version). The folder
+`catalogue` has a file for each model that is known without asking, `owner--name.json`, in a shorter form:
+
+    source      where the facts are from, and which were not verified
+    price       a rule as in `prices`, the list price of the service itself; null where it is unknown
+    typical_s   seconds from create to completion, or null
+    output      `picture`, `pictures` (the reply holds a list) or `text`
+    partial     true where more inputs may exist: what is not named is passed on, and the provider has the last word
+    retired_on  the day on which its publisher shut it down, with the `successor` that the publisher names
+    input       the properties of the schema's Input, in order; without a `type` it is text, an `enum` stands in place,
+                and `required` is true or left out
+
+It is a copy of what was published; `spec.with_price` puts a price of one's own in its place.
 """
 
 from __future__ import annotations
@@ -12,7 +20,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
@@ -20,29 +28,40 @@ from typing import Any
 
 from imagen_nb.errors import InputError, brief, closest, comma_list, did_you_mean
 from imagen_nb.planning.inputs import ParamSpec, mapping_or_empty, read_param, resolve_schema
+from imagen_nb.planning.prices import MEGAPIXEL, SIZE_INPUTS, Price, asked_mp, files_mp, read_price
 from imagen_nb.planning.values import is_missing
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:[0-9a-f]{64})?|[0-9a-f]{64}", re.ASCII)
 _COUNTS = ("num_outputs", "num_images", "number_of_images", "n")
+local_names: set[str] = set()
+"""The models of servers on one's own machine, which have no owner's name; they are met as they are used."""
+
+_FOLDER = files("imagen_nb.planning").joinpath("catalogue")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
     """What is known of one model.
 
-    `params` are its inputs in the schema's order, the prompt among them. `price` is US dollars per output image, or
-    None where unknown, and `price_source` says where it is from. `typical_s` is seconds from create to completion, or
-    None. `is_validated` is False for a model nobody described; `is_partial` is True where more inputs may exist than
-    `params` lists.
+    `params` are its inputs in the schema's order, the prompt among them. `price` is the rule of what it costs, or None
+    where unknown, and `price_source` says where that is from. `typical_s` is seconds from create to completion, or
+    None. `output` is picture, pictures or text, or None where unknown. `is_validated` is False for a model nobody
+    described; `is_partial` is True where more inputs may exist than `params` lists. `source` says where the facts are
+    from. `retired_on` is the day on which it was shut down, as `2026-08-17`, and `successor` the model that its
+    publisher names.
     """
 
     name: str
     params: Mapping[str, ParamSpec] = field(default_factory=dict)
-    price: float | None = None
+    price: Price | None = None
     price_source: str | None = None
     typical_s: float | None = None
+    output: str | None = None
     is_validated: bool = True
     is_partial: bool = False
+    source: str | None = None
+    retired_on: str | None = None
+    successor: str | None = None
 
     @property
     def is_strict(self) -> bool:
@@ -68,13 +87,20 @@ class ModelSpec:
             did_you_mean(name, names, "Leave it out, or choose a model that has it."),
         )
 
-    def with_price(self, price: float | None) -> ModelSpec:
-        """The same model at another price in US dollars per output image. Raises `InputError` for a bad figure."""
-        if price is not None and (
-            isinstance(price, bool) or not isinstance(price, int | float) or not 0 <= price < math.inf
-        ):
-            raise InputError(f"the price of {self.name} is {price!r}", "A price is US dollars per output image: 0.04.")
-        return replace(self, price=price, price_source=None if price is None else "prices setting")
+    def with_price(self, price: Any) -> ModelSpec:
+        """The same model at another price: US dollars an output image, a rule (see `prices`), or None.
+
+        Raises `InputError` for what is no price, and for one by an input that the model surely has not.
+        """
+        made = read_price(self.name, price)
+        names = tuple(self.params)
+        for by in made.by if made else ():
+            if self.param(by) is None:
+                raise InputError(
+                    f"the price of {self.name} goes by {by!r}, which is no input of it; it has {comma_list(names)}",
+                    did_you_mean(by, names, "Let it go by an input that the model has."),
+                )
+        return replace(self, price=made, price_source=None if made is None else "prices setting")
 
     def check_required(self, names: Collection[str]) -> None:
         """Raise `InputError` when a required input is not among `names`."""
@@ -84,43 +110,64 @@ class ModelSpec:
 
     def outputs(self, input: Mapping[str, Any]) -> int:  # noqa: A002 - the API's own word
         """How many images this input asks for, at most."""
-        count = math.prod(self._count(input, name) for name in _COUNTS)
-        if self._value(input, "sequential_image_generation", "auto") == "auto":
-            count *= self._count(input, "max_images")
-        return count
+        if self.output == "text":
+            return 0
+        values = self.filled(input)
+        names = _COUNTS if values.get("sequential_image_generation", "auto") != "auto" else (*_COUNTS, "max_images")
+        counts = [values.get(name) for name in names]
+        return math.prod(max(1, count) for count in counts if isinstance(count, int))
 
     @property
-    def priced_by(self) -> tuple[str, ...]:
-        """The names of the inputs that `outputs` looks at."""
-        return (*_COUNTS, "max_images", "sequential_image_generation")
+    def priced_by(self) -> frozenset[str]:
+        """The names of the inputs that an estimate looks at."""
+        if self.price is None:
+            return frozenset()
+        names = {*_COUNTS, "max_images", "sequential_image_generation", *self.price.by}
+        names |= set(SIZE_INPUTS) if "output_mp" in self.price.terms else set()
+        if "input_mp" in self.price.terms:
+            names |= {name for name, param in self.params.items() if param.is_file or param.type == "any"}
+        return frozenset(names)
 
     def estimate(self, input: Mapping[str, Any]) -> float | None:  # noqa: A002 - the API's own word
-        """US dollars for one request with this input: price times the number of images asked for, or None."""
-        return None if self.price is None else round(self.price * self.outputs(input), 10)
+        """US dollars for one request with this input, on the dear side (see `prices`); None where it is unknown."""
+        return self.cost(input, self.outputs(input)) if self.price and self.price.is_known_before else None
 
-    def _value(self, input: Mapping[str, Any], name: str, otherwise: Any) -> Any:  # noqa: A002 - the API's own word
-        if not is_missing(value := input.get(name)):
-            return value
-        default = self.params[name].default if name in self.params else None
-        return otherwise if default is None else default
+    def cost(
+        self,
+        input: Mapping[str, Any],  # noqa: A002 - the API's own word
+        count: int,
+        sizes: Sequence[tuple[int, int]] = (),
+        metrics: Mapping[str, Any] | None = None,
+    ) -> float | None:
+        """US dollars for `count` images, those of `sizes` (width and height) being known; None where it is unknown.
 
-    def _count(self, input: Mapping[str, Any], name: str) -> int:  # noqa: A002 - the API's own word
-        value = self._value(input, name, 1)
-        return max(1, value) if isinstance(value, int) else 1
+        `metrics` are the reply's figures. What is not known counts as what was asked for.
+        """
+        if (price := self.price) is None:
+            return None
+        values = self.filled(input)
+        made = [width * height / MEGAPIXEL for width, height in sizes]
+        rest = max(0, count - len(made)) * price.billed_mp(asked_mp(values, self.params))
+        return price.total(
+            values,
+            {
+                **mapping_or_empty(metrics),
+                "run": 1,
+                "image": count,
+                "output_mp": sum(map(price.billed_mp, made)) + rest,
+                "input_mp": sum(map(price.billed_mp, files_mp(values))),
+            },
+        )
+
+    def filled(self, input: Mapping[str, Any]) -> dict[str, Any]:  # noqa: A002 - the API's own word
+        """The input with the schema's defaults where nothing is given."""
+        return {**self.defaults, **{name: value for name, value in input.items() if not is_missing(value)}}
 
 
-def from_schema(
-    name: str,
-    openapi_schema: Mapping[str, Any] | None,
-    *,
-    price: float | None = None,
-    typical_s: float | None = None,
-    is_partial: bool = False,
-) -> ModelSpec:
+def from_schema(name: str, openapi_schema: Mapping[str, Any] | None) -> ModelSpec:
     """The spec of a model from its OpenAPI schema; one without a readable Input schema is `unvalidated`.
 
-    `price` is US dollars per output image, `typical_s` seconds. Enums behind `allOf`, `anyOf` and `$ref` are followed;
-    a property that cannot be read is of type `any`.
+    Enums behind `allOf`, `anyOf` and `$ref` are followed; a property that cannot be read is of type `any`.
     """
     components = mapping_or_empty(mapping_or_empty(openapi_schema).get("components"))
     schemas = mapping_or_empty(components.get("schemas"))
@@ -130,15 +177,16 @@ def from_schema(
     required = required if isinstance(required, list) else ()
     params = [read_param(key, resolve_schema(value, schemas), key in required) for key, value in properties.items()]
     params.sort(key=lambda param: param.order)
-    return ModelSpec(
-        name,
-        {param.name: param for param in params},
-        price=price,
-        price_source=None if price is None else "list price",
-        typical_s=typical_s,
-        is_validated=bool(params),
-        is_partial=is_partial,
-    )
+    output = _output(resolve_schema(schemas.get("Output"), schemas)) if "Output" in schemas else None
+    return ModelSpec(name, {param.name: param for param in params}, output=output, is_validated=bool(params))
+
+
+def _output(shape: Mapping[str, Any]) -> str:
+    """What a model answers with, by its schema's Output: text is a string, or a list of them, that is no address."""
+    items = mapping_or_empty(shape.get("items")) if shape.get("type") == "array" else shape
+    if items.get("type") == "string" and items.get("format") != "uri":
+        return "text"
+    return "picture" if items is shape else "pictures"
 
 
 def unknown_spec(name: str) -> ModelSpec:
@@ -146,24 +194,39 @@ def unknown_spec(name: str) -> ModelSpec:
     return ModelSpec(name, is_validated=False)
 
 
+@cache
 def catalogue_names() -> tuple[str, ...]:
-    """The names of the models in the catalogue."""
-    return tuple(_catalogue())
+    """The names of the models in the catalogue: first those that make pictures, then text, and retired ones last."""
+    specs = [spec for name in sorted(_names()) if (spec := catalogue_spec(name))]
+    specs.sort(key=lambda spec: (spec.retired_on is not None, spec.output == "text"))
+    return tuple(spec.name for spec in specs)
 
 
 @cache
 def catalogue_spec(name: str) -> ModelSpec | None:
     """The catalogue's spec of a model, or None for one that is not in it."""
-    entry = _catalogue().get(name)
-    if entry is None:
+    if name not in _names():
         return None
-    return from_schema(
-        name,
-        entry["openapi_schema"],
-        price=entry["price_usd"],
+    entry = json.loads(_FOLDER.joinpath(f"{name.replace('/', '--')}.json").read_text("utf-8"))
+    properties = {key: {"type": "string", **shape} for key, shape in entry["input"].items()}
+    required = [key for key, shape in properties.items() if shape.pop("required", False)]
+    schema = {"components": {"schemas": {"Input": {"properties": properties, "required": required}}}}
+    return replace(
+        from_schema(name, schema),
+        price=read_price(name, entry["price"]),
+        price_source=None if entry["price"] is None else "list price",
         typical_s=entry["typical_s"],
+        output=entry["output"],
         is_partial=entry.get("partial", False),
+        source=entry["source"],
+        retired_on=entry.get("retired_on"),
+        successor=entry.get("successor"),
     )
+
+
+@cache
+def _names() -> frozenset[str]:
+    return frozenset(file.name.removesuffix(".json").replace("--", "/", 1) for file in _FOLDER.iterdir())
 
 
 def check_model_name(name: str) -> str:
@@ -172,7 +235,7 @@ def check_model_name(name: str) -> str:
     Raises `InputError` for anything else.
     """
     text = name.strip() if isinstance(name, str) else ""
-    if _MODEL_NAME.fullmatch(text):
+    if _MODEL_NAME.fullmatch(text) or text in local_names:
         return text
     tails = {model.partition("/")[2]: model for model in catalogue_names()}
     guess = closest(text, (*catalogue_names(), *tails))
@@ -182,24 +245,6 @@ def check_model_name(name: str) -> str:
     )
 
 
-def cost_of(spec: ModelSpec, input: Mapping[str, Any], n_images: int) -> float | None:  # noqa: A002 - the API's own word
-    """US dollars for a prediction that succeeded with `n_images` images, or None where the price is unknown.
-
-    0 images means that they were not counted (gone before they were fetched): then the estimate stands.
-    """
-    if spec.price is None or n_images < 1:
-        return spec.estimate(input)
-    return round(spec.price * n_images, 10)
-
-
 def empty_prompt(where: str = "the prompt") -> InputError:
     """The error for a prompt with nothing in it."""
     return InputError(f"{where} is empty", "Write what the image should show.")
-
-
-@cache
-def _catalogue() -> dict[str, Any]:
-    models: dict[str, Any] = json.loads(files("imagen_nb.planning").joinpath("catalogue.json").read_text("utf-8"))[
-        "models"
-    ]
-    return models

@@ -7,7 +7,6 @@ moves fastest. A plan from rows goes row by row, and within a row in that same o
 from __future__ import annotations
 
 import hashlib
-import math
 import operator
 import sys
 from bisect import bisect_right
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from imagen_nb.errors import ConfirmationError, InputError, brief
 from imagen_nb.planning.axes import Axis, GivenValues, axes_of, make_blocks, slot_names, sort_names, zip_groups
-from imagen_nb.planning.blocks import Block
+from imagen_nb.planning.blocks import Block, sum_known
 from imagen_nb.planning.models import ModelSpec, catalogue_spec, check_model_name, unknown_spec
 from imagen_nb.planning.tables import check_rows_differ, csv_path, read_table
 from imagen_nb.planning.template import Template, literal, parse
@@ -93,32 +92,38 @@ class Plan(Sequence[Request]):
     @cached_property
     def costs(self) -> dict[str, float | None]:
         """The estimate in US dollars of each model's requests; None where its price is unknown."""
-        prices = {block.spec.name: block.spec.price for block in self.blocks}
-        images = dict.fromkeys(prices, 0)
+        costs: dict[str, list[float | None]] = {}
         starts = [0, *self._ends]
         for block, start, end in zip(self.blocks, starts, self._ends, strict=False):
+            mine = costs.setdefault(block.spec.name, [])
             if self.chosen is None:
-                images[block.spec.name] += block.outputs()
+                mine.append(block.cost())
                 continue
-            mine = self.chosen[bisect_right(self.chosen, start - 1) : bisect_right(self.chosen, end - 1)]
+            chosen = self.chosen[bisect_right(self.chosen, start - 1) : bisect_right(self.chosen, end - 1)]
             if block.is_even:
-                images[block.spec.name] += len(mine) * block.spec.outputs(block.params)
+                each = block.spec.estimate(block.params)
+                mine.append(None if each is None else each * len(chosen))
             else:
-                images[block.spec.name] += sum(block.spec.outputs(block.at(index - start).input) for index in mine)
-        return {name: None if price is None else round(price * images[name], 10) for name, price in prices.items()}
+                mine += [block.spec.estimate(block.at(index - start).input) for index in chosen]
+        return {name: sum_known(each) for name, each in costs.items()}
 
     @property
     def cost(self) -> float | None:
-        """The estimate in US dollars: list price times images asked for. None where any price is unknown."""
-        known = [cost for cost in self.costs.values() if cost is not None]
-        return round(math.fsum(known), 10) if len(known) == len(self.costs) else None
+        """The estimate in US dollars, as the models' prices say it. None where any price is unknown."""
+        return sum_known(self.costs.values())
+
+    @property
+    def price_words(self) -> str:
+        """The estimate in words; what the simulator makes is no money to be paid, and called simulated."""
+        is_simulated = all(block.spec.price_source == "simulated" for block in self.blocks)
+        words = "price unknown" if self.cost is None else f"about ${self.cost:,.2f}"
+        return f"{words}, simulated" if is_simulated and self.cost is not None else words
 
     def confirm(self, limit: int | None, yes: bool = False) -> None:
         """Raise `ConfirmationError` for a plan of more than `limit` requests that is not confirmed with `yes`."""
         if yes or limit is None or len(self) <= limit:
             return
-        cost = self.cost
-        price = "at an unknown price" if cost is None else f"for about ${cost:,.2f}"
+        price = "at an unknown price" if self.cost is None else f"for {self.price_words}"
         raise ConfirmationError(
             f"this would send {len(self):,} requests {price}; above {limit:,} needs a yes, and nothing was sent",
             "Repeat with --yes to send them, or with --dry-run to look at the plan.",
@@ -166,10 +171,9 @@ class Plan(Sequence[Request]):
         if self.repeat is not None and self.repeat > 1:
             sizes.append(f"repeat {self.repeat:,}")
         what = f" = {' × '.join(sizes)}" if sizes else ""  # noqa: RUF001 - the sign is meant
-        price = "price unknown" if self.cost is None else f"about ${self.cost:,.2f}"
         sample = f", {len(self):,} of them sampled" if self.chosen is not None else ""
         read = f" from {self.file}" if self.file else ""
-        return f"Plan({self.total:,} request{'s' * (self.total != 1)}{what}{read}{sample}, {price})"
+        return f"Plan({self.total:,} request{'s' * (self.total != 1)}{what}{read}{sample}, {self.price_words})"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Rendering:  # noqa: ARG002 - the protocol's
         from imagen_nb.views.plans import render_plan

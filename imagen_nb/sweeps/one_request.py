@@ -21,7 +21,7 @@ from typing import Any
 from imagen_nb.errors import Hint, ImagenError, InputError, ProviderError, ThrottledError, UnreachableError, brief
 from imagen_nb.log.images import Images
 from imagen_nb.log.log import Log
-from imagen_nb.planning.models import ModelSpec, cost_of
+from imagen_nb.planning.models import ModelSpec
 from imagen_nb.planning.plan import Plan
 from imagen_nb.planning.values import label, positive_number, whole_number
 from imagen_nb.records import Image, Outcome, Prediction, Request, Run, Status
@@ -432,7 +432,9 @@ class RequestDriver:
             if outcome.images and outcome.error:  # those that are missing were made, and are billed
                 count = max(count, spec.outputs(request.input))
             source = "simulated" if context.provider.is_simulator else spec.price_source
-            cost = cost_of(spec, request.input, count)
+            sizes = [(image.width, image.height) for image in outcome.images]
+            metrics = outcome.prediction.raw.get("metrics")
+            cost = spec.cost(request.input, count or spec.outputs(request.input), sizes, metrics)
         elif outcome.status is Status.ABORTED:
             cost, source = 0.0, "not billed"
         if outcome.status is Status.SUCCEEDED and (seconds := outcome.prediction.total_s) is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import date
 from importlib.resources import files
 from typing import Any
 
@@ -20,7 +21,6 @@ from imagen_nb.planning.models import (
     catalogue_names,
     catalogue_spec,
     check_model_name,
-    cost_of,
     from_schema,
     unknown_spec,
 )
@@ -63,25 +63,75 @@ def test_the_default_model_is_as_its_page_says() -> None:
     assert list(spec.params)[:4] == ["prompt", "aspect_ratio", "output_format", "safety_filter_level"]
     assert spec.params["aspect_ratio"].enum == ("1:1", "9:16", "16:9", "3:4", "4:3")
     assert spec.defaults["safety_filter_level"] == "block_only_high"
-    assert (spec.price, spec.price_source, spec.is_strict) == (0.04, "list price", True)
+    assert (spec.estimate({}), spec.price_source, spec.is_strict) == (0.04, "list price", True)
+    assert (spec.retired_on, spec.successor) == ("2026-08-17", "google/nano-banana-2")
     assert "image_size" not in known("google/imagen-4-fast").params
 
 
-def test_every_entry_is_whole() -> None:
-    """Each model has a required prompt, a price, typical seconds, a source, and defaults that its own schema allows."""
-    entries = json.loads(files("imagen_nb.planning").joinpath("catalogue.json").read_text("utf-8"))["models"]
-    assert tuple(entries) == catalogue_names()
-    for name, entry in entries.items():
-        spec = known(name)
-        assert entry["source"]
-        assert check_model_name(name) == name
-        assert spec.params["prompt"].required
-        assert spec.price is not None
-        assert 0 < spec.price < 1
-        assert spec.typical_s is not None
-        assert spec.typical_s > 0
-        assert all(param.type != "any" and param.description for param in spec.params.values())
-        assert sent(spec, **spec.defaults).keys() == {"prompt", *spec.defaults}
+@pytest.mark.parametrize("name", catalogue_names())
+def test_every_file_of_the_catalogue_is_whole(name: str) -> None:
+    """A model is one file: with a prompt, a price, an output, a source, and defaults that its own schema allows."""
+    file = files("imagen_nb.planning").joinpath("catalogue", f"{name.replace('/', '--')}.json")
+    entry = json.loads(file.read_text("utf-8"))
+    needed = {"source", "price", "typical_s", "output", "input"}
+    assert needed <= entry.keys() <= needed | {"partial", "retired_on", "successor"}
+    assert len(file.read_text("utf-8")) < 2500
+    spec = known(name)
+    assert check_model_name(name) == name
+    assert entry["source"].startswith("Inputs")
+    assert spec.output in ("picture", "pictures", "text")
+    assert spec.price is not None
+    assert spec.price.is_known_before == (spec.output != "text")
+    assert spec.with_price(spec.price).price == spec.price  # it goes by inputs that the model has
+    assert spec.typical_s is None or 0 < spec.typical_s < 120
+    assert (spec.retired_on is None) == (spec.successor is None)
+    if spec.retired_on and spec.successor:
+        assert date.fromisoformat(spec.retired_on) < date(2026, 12, 1)
+        assert known(spec.successor).retired_on is None
+    assert spec.params["prompt"].required
+    assert all(param.type != "any" and param.description for param in spec.params.values())
+    assert all(param.item_type == "string" for param in spec.params.values() if param.type == "array" and param.is_file)
+    for figure in spec.price.terms.values():
+        assert not figure.by or set(figure.prices) == set(map(str, spec.params[figure.by].enum or ("true", "false")))
+    assert sent(spec, **spec.defaults).keys() == {"prompt", *spec.defaults}
+
+
+def test_the_catalogue_has_living_models_first() -> None:
+    """Those that make pictures, then those that answer in text, then those that were shut down; each file is one."""
+    specs = [known(name) for name in catalogue_names()]
+    kinds = [(spec.retired_on is not None, spec.output == "text") for spec in specs]
+    assert kinds == sorted(kinds)
+    assert len(set(kinds)) == 3
+    stored = {file.name for file in files("imagen_nb.planning").joinpath("catalogue").iterdir()}
+    assert {f"{spec.name.replace('/', '--')}.json" for spec in specs} == stored
+
+
+def test_which_inputs_take_files() -> None:
+    """A file, or several and how many, is told from the schema in the catalogue's form and in the API's own."""
+    takes = {name: param.most for name, param in known("google/nano-banana-2").params.items() if param.is_file}
+    assert takes == {"image_input": 14}
+    uri = {"type": "string", "format": "uri"}
+    spec = from_schema(
+        "a/b", schema({"image": uri, "masks": {"type": "array", "items": uri}, "style": {"type": "string"}})
+    )
+    assert [name for name, param in spec.params.items() if param.is_file] == ["image", "masks"]
+
+
+@pytest.mark.parametrize(
+    ("output", "kind"),
+    [
+        ({"type": "string", "format": "uri"}, "picture"),
+        ({"type": "array", "items": {"type": "string", "format": "uri"}}, "pictures"),
+        ({"type": "array", "items": {"type": "string"}, "x-cog-array-type": "iterator"}, "text"),
+        ({"type": "string"}, "text"),
+        ({"type": "object"}, "picture"),
+        (None, None),
+    ],
+)
+def test_what_a_model_answers_with(output: Any, kind: str | None) -> None:
+    """The schema's Output says whether it is a picture, several, or text."""
+    more = {} if output is None else {"Output": output}
+    assert from_schema("a/b", schema({"prompt": {"type": "string"}}, **more)).output == kind
 
 
 def test_a_model_that_is_not_in_the_catalogue_is_none() -> None:
@@ -371,16 +421,9 @@ def test_estimates_count_the_images_asked_for() -> None:
 def test_an_own_price_replaces_the_list_price() -> None:
     """`with_price` says where the figure is from, and refuses what is no price."""
     spec = known(IMAGEN).with_price(0.1)
-    assert (spec.price, spec.price_source, spec.estimate({})) == (0.1, "prices setting", 0.1)
+    assert (spec.price_source, spec.estimate({})) == ("prices setting", 0.1)
     for wrong in (-1, math.nan, "0.1", True):
         refusal(spec.with_price, wrong)
-
-
-def test_the_cost_of_a_run_counts_its_images() -> None:
-    """Images that came are what was paid for; where none could be counted the estimate stands."""
-    assert cost_of(known(SCHNELL), {"num_outputs": 4}, 3) == 0.009
-    assert cost_of(known(SCHNELL), {"num_outputs": 4}, 0) == 0.012
-    assert cost_of(unknown_spec("a/b"), {}, 1) is None
 
 
 def test_a_guess_begins_like_what_was_typed() -> None:

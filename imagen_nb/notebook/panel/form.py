@@ -23,7 +23,7 @@ from imagen_nb.notebook.panel.form_plan import (
 from imagen_nb.planning.inputs import ParamSpec
 from imagen_nb.planning.models import ModelSpec, catalogue_names, check_model_name
 from imagen_nb.views.pages import fill
-from imagen_nb.views.words import dollars, seconds
+from imagen_nb.views.words import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -297,7 +297,7 @@ def model_notes(spec: ModelSpec) -> list[str]:
     """What a person should know of the model before pressing Generate."""
     if not spec.is_validated:
         return ["No schema is known: inputs are sent as given, unchecked, and the price is unknown."]
-    price = f"{dollars(spec.price)} an image" if spec.price is not None else "price unknown"
+    price = "price unknown" if spec.price is None else spec.price.words
     typical = f"about {seconds(spec.typical_s)}" if spec.typical_s else ""
     partial = "more inputs may exist" if spec.is_partial else ""
     return [part for part in (price, typical, partial) if part]
