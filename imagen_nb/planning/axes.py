@@ -5,17 +5,19 @@ Everything a user can get wrong in a plan is found here, once per axis and not o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Literal
 
 from imagen_nb.errors import InputError, brief, closest, comma_list, did_you_mean
 from imagen_nb.planning.blocks import Block, Choices, Dimension
+from imagen_nb.planning.habits import HABITS, OPTIONS, advice, as_keyword
+from imagen_nb.planning.inputs import take_files
 from imagen_nb.planning.models import ModelSpec, empty_prompt
 from imagen_nb.planning.template import Slot, Template
-from imagen_nb.planning.values import axis_values, check_distinct, is_missing, slot_value
-from imagen_nb.records import LOG_COLUMNS
+from imagen_nb.planning.values import VARIABLE, axis_values, check_distinct, is_missing, slot_value
+from imagen_nb.records import LATER_COLUMNS, LOG_COLUMNS, InputFile
 
 _KEYWORDS = frozenset(("namespace", "params", "raw", "sample", "sample_seed", "slots", "zipped"))
 """What `plan` takes for itself, and so no slot by that name."""
@@ -24,6 +26,9 @@ _ZIPPED_HINT = 'It looks like zipped=[("animal", "place")].'
 
 Groups = tuple[tuple[str, ...], ...]
 """The names of each group of axes that move together."""
+
+ReadFile = Callable[[Any], InputFile | str]
+"""Gives the file, kept, that a path, bytes, a picture or a run names or holds; an address stays one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +76,8 @@ def sort_names(
         {name: value for name, value in names.items() if name in slots},
         {name: value for name, value in names.items() if name not in slots},
     )
-    for name in sorted_names.params:
-        check_name(name, templates, specs)
+    for name, value in sorted_names.params.items():
+        check_name(name, value, templates, specs)
     for name in explicit.slots:
         if name not in slots:
             raise InputError(
@@ -93,22 +98,38 @@ def slot_names(templates: Iterable[Template]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(slot.name for template in templates for slot in template.slots))
 
 
-def check_name(name: str, templates: Sequence[Template], specs: Sequence[ModelSpec]) -> None:
+def check_name(
+    name: str,
+    value: object,
+    templates: Sequence[Template],
+    specs: Sequence[ModelSpec],
+    write: Callable[[str, Any], str] = as_keyword,
+) -> None:
     """Raise `InputError` for a name that is no slot and that no model has, or that looks like a misspelt slot.
 
-    A model that may have more inputs than it lists has any name but such a one.
+    A model that may have more inputs than it lists has any name but such a one. `write` is how a word of ours is
+    written where this one was given, for the hint.
     """
     slots = slot_names(templates)
-    is_listed = name in slots or any(name in spec.params for spec in specs)
-    if is_listed or (not closest(name, slots) and any(spec.param(name) for spec in specs)):
+    if name in slots or any(name in spec.params for spec in specs):
+        return
+    if name == "input" and isinstance(value, Mapping):
+        named = {"model": templates[0].text, **{each: given for each, given in value.items() if each != "prompt"}}
+        words = ", ".join([brief(value.get("prompt", "a red fox")), *(as_keyword(*each) for each in named.items())])
+        raise InputError("here the prompt comes first, and each input is a keyword of its own", f"Write run({words}).")
+    is_misspelt = closest(name, slots) is not None
+    if not is_misspelt and any(spec.param(name) for spec in specs):
         return
     params = tuple(dict.fromkeys(param for spec in specs for param in spec.params if param != "prompt"))
-    if any(f"{{{name}}}" in template.text for template in templates):
+    hint = None if is_misspelt else advice(name, value, specs, write)
+    if name in OPTIONS and write is as_keyword:
+        hint = "Give it to run(), which takes a template as well as a plan."
+    elif any(f"{{{name}}}" in template.text for template in templates):
         hint = (
             f"{{{name}}} stands inside braces that are literal text: double the outer ones, {{{{ … {{{name}}} … }}}}."
         )
-    else:
-        otherwise = f"Write {{{name}}} in the prompt to make it a slot, or leave it out."
+    elif hint is None or name not in HABITS:
+        otherwise = f"Write {{{name}}} in the prompt to make it a slot{f'; {hint}' if hint else ', or leave it out.'}"
         hint = did_you_mean(
             name, (*slots, *params), otherwise if name.isidentifier() else "Leave it out, or rename it."
         )
@@ -151,10 +172,12 @@ def make_blocks(
     groups: Groups,
     namespace: Mapping[str, Any] | None,
     repeat: int,
+    read_file: ReadFile | None = None,
 ) -> Iterator[Block]:
     """The requests of each model with each template; what several of them share is read and checked once.
 
-    A slot takes what was given, else its own alternatives, else what `namespace` has. Raises `InputError` for whatever
+    A slot takes what was given, else its own alternatives, else what `namespace` has; `read_file` gives what an input
+    that takes a file holds. Raises `InputError` for whatever
     is wrong with any of the requests.
     """
     zipped = frozenset(chain.from_iterable(groups))
@@ -164,7 +187,7 @@ def make_blocks(
         for template in templates:
             spec.expect_param("prompt")
             for slot in template.slots:
-                if slot.name in LOG_COLUMNS:
+                if slot.name in LOG_COLUMNS.keys() - LATER_COLUMNS:
                     raise InputError(
                         f"a slot cannot be called {slot.name}: the log has a column of that name",
                         f"Rename it in the prompt, as in {{my_{slot.name}}}.",
@@ -180,7 +203,7 @@ def make_blocks(
                     _check_values(slots[slot], zipped)
             if not params:
                 for name, value in given.params.items():
-                    params.append(Choices(name, False, _param_values(spec, name, value)))
+                    params.append(Choices(name, False, _param_values(spec, name, value, namespace or {}, read_file)))
                     _check_values(params[-1], zipped)
             yield _make_block(spec, template, [*(slots[slot] for slot in template.slots), *params], groups, repeat)
 
@@ -240,9 +263,30 @@ def _slot_values(slot: Slot, given: GivenValues, namespace: Mapping[str, Any]) -
     return tuple(slot_value(name, each) for each in ((value,) if values is None else values))
 
 
-def _param_values(spec: ModelSpec, name: str, value: Any) -> Sequence[Any]:
-    """The values of a parameter as they are sent; None is "not given". A list for an array parameter is one value."""
-    param = spec.expect_param(name)
+def _param_values(
+    spec: ModelSpec, name: str, value: Any, namespace: Mapping[str, Any], read_file: ReadFile | None
+) -> Sequence[Any]:
+    """The values of a parameter as they are sent; None is "not given". A list for an array parameter is one value.
+
+    Where a file is taken, `{name}` is a variable of the notebook.
+    """
+    try:
+        param = spec.expect_param(name)
+    except InputError as error:
+        raise InputError(error.message, advice(name, value, [spec]) or error.hint) from None
+
+    def fill(given: Any) -> Any:
+        variable = VARIABLE.fullmatch(given) if param.is_file and isinstance(given, str) else None
+        return namespace.get(variable[1], given) if variable else given
+
+    def read(source: Any) -> InputFile | str:
+        try:
+            assert read_file is not None  # noqa: S101 - else this is not asked
+            return read_file(fill(source))
+        except InputError as error:
+            raise InputError(f"{name}: {error.message}", error.hint) from None
+
+    value = fill(value)
     values = axis_values(name, value)
     if values is None:
         values = (value,)
@@ -254,7 +298,8 @@ def _param_values(spec: ModelSpec, name: str, value: Any) -> Sequence[Any]:
         if isinstance(values, range) and param.enum is None and param.type in ("integer", "any"):
             list(map(param.coerce, (*values[:1], *values[-1:])))  # a range lies between its ends
             return values
-        return tuple(None if is_missing(each) else param.coerce(each) for each in values)
+        taken = (take_files(param, each, read if read_file else None) for each in values)
+        return tuple(None if is_missing(each) else param.coerce(each) for each in taken)
     except InputError as error:
         raise InputError(f"{spec.name}: {error.message}", error.hint) from None
 

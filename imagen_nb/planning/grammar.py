@@ -19,9 +19,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from imagen_nb.errors import InputError, brief, closest, comma_list
+from imagen_nb.planning.habits import HABITS, OPTIONS, advice
 from imagen_nb.planning.values import escape_bars, json_end
 
 _OPTION = re.compile(r"--?[^\s=]*")
+_SETTING = re.compile(r"([A-Za-z]\w*)=(\S+)")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'', re.DOTALL)
 _QUOTE_FOLLOWS = "=,|"
 _SPACE, _NO_SPACE = re.compile(r"\s*"), re.compile(r"\S*")
@@ -128,14 +130,18 @@ class Parsed:
 def parse(words: WordSource, table: Sequence[Option]) -> Parsed:
     """Read the options off the front of `words`. Raises `InputError` for an unknown option and an unusable value."""
     values: dict[str, Any] = {}
-    while (typed := words.peek()) is not None and _looks_like_option(typed):
+    while (typed := words.peek()) is not None:
         if typed == "--":
             words.take()
+            break
+        if not _looks_like_option(typed):
+            _check_setting(typed, table)
             break
         form = _form(typed, table)
         option = _find_option(form, table)
         if option is None:
-            raise _unknown_option(form, table)
+            following = words.rest()[len(typed) :].split(maxsplit=1)
+            raise _unknown_option(form, typed[len(form) + 1 :] or " ".join(following[:1]), table)
         value = _take_value(words, option, form, table)
         if option.is_repeatable:
             values[option.name] = (*values.get(option.name, ()), value)
@@ -279,16 +285,43 @@ def _find_option(form: str, table: Sequence[Option]) -> Option | None:
     return next((option for option in table if form in option.forms), None)
 
 
-def _unknown_option(form: str, table: Sequence[Option]) -> InputError:
-    """The error for an option that the table has not: the likely one begins so, else it looks alike."""
+def write_option(name: str, value: str, table: Sequence[Option]) -> str:
+    """An option, or an input of a model, with its value as one types it; "" where the table has no way to give it."""
+    found = {option.name: option for option in table}
+    if option := found.get(name):
+        return option.forms[0] if option.metavar is None else f"{option.forms[0]} {value}"
+    return f"-p {name}={value}" if "param" in found and name not in OPTIONS else ""
+
+
+def _unknown_option(form: str, value: str, table: Sequence[Option]) -> InputError:
+    """The error for an option that the table has not: the likely one begins so, is another tool's, or looks alike."""
     typed = form.lstrip("-").replace("_", "-")
     names = [option.long.removeprefix("--") for option in table]
     guess = None
     if len(typed) > 1:  # one letter looks like everything
-        guess = next((name for name in names if name.startswith(typed)), None) or closest(typed, names)
-    forms = [each for option in table for each in option.forms]
-    hint = f"Did you mean --{guess}?" if guess else f"Options are {comma_list(forms, shown=len(forms))}."
+        guess = next((name for name in names if name.startswith(typed)), None)
+    hint = None if guess else _habit(typed, value, table)
+    if hint is None:
+        guess = guess or (closest(typed, names) if len(typed) > 1 else None)
+        forms = [each for option in table for each in option.forms]
+        hint = f"Did you mean --{guess}?" if guess else f"Options are {comma_list(forms, shown=len(forms))}."
     return InputError(f"unknown option {form}", f"{hint} A prompt that begins with a dash goes behind -- and a space.")
+
+
+def _habit(word: str, value: str, table: Sequence[Option]) -> str | None:
+    """What another tool's word is here."""
+    options = [option.name for option in table]
+    return advice(word, value, write=lambda name, given: write_option(name, given, table), options=options)
+
+
+def _check_setting(word: str, table: Sequence[Option]) -> None:
+    """Raise `InputError` where a prompt begins with what looks like an option in Python's spelling: `n=4`."""
+    found = _SETTING.fullmatch(word)
+    if found and (found[1] in HABITS or any(option.name == found[1] for option in table)):
+        hint = _habit(found[1], found[2], table)
+        raise InputError(
+            f"{word} would be sent as part of the prompt", f"{hint} A prompt that begins so goes behind -- and a space."
+        )
 
 
 def _take_value(words: WordSource, option: Option, form: str, table: Sequence[Option]) -> Any:

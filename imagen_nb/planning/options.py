@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from imagen_nb.errors import InputError, brief, comma_list
 from imagen_nb.planning import grammar
-from imagen_nb.planning.grammar import Option, TypedLine
+from imagen_nb.planning.grammar import Option, TypedLine, write_option
+from imagen_nb.planning.habits import HABITS, advice
+from imagen_nb.planning.template import look_alikes
 from imagen_nb.planning.values import json_end
 from imagen_nb.settings import JOBS, TIMEOUT_S
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from imagen_nb.planning.models import ModelSpec
 
 MANUAL_WIDTH = 100
+_NOTED = 3
+_DASHED = re.compile(r"(?<!\S)(-{1,2}|[\u2012-\u2015\u2212]{1,2})([^\W\d][\w-]*)(?:[ \t=]+(\S+))?")
 _PLAIN_NAME = re.compile(r"[^\s\"'=,;|]+")
 DOCUMENTED = ("aspect_ratio", "output_format", "safety_filter_level")
 """The inputs of a model that have an option of their own; the others go with `--param`."""
@@ -235,13 +239,15 @@ class Options:
                 _put(params, name, _one_or_all(split_values(text, _param(name, specs))))
         for name, text in self.param:
             param = _param(name, specs)
+            if param is None and (hint := advice(name, text, specs, _write)):
+                raise InputError(f"{specs[0].name} has no parameter {name!r}", hint)
             value = param.parse(text) if param else text
             _put(params, name, [value] if isinstance(value, list) else value)  # a list is one value here, and no axis
         for name, text in self.vary:
             is_slot = name in names
             if name == "model" and not is_slot and _param(name, specs) is None:
                 raise InputError("--vary cannot vary the model", "-m NAME,NAME does, with commas between the models.")
-            check_name(name, [parsed], specs)
+            check_name(name, text, [parsed], specs, _write)
             values = split_values(text, None if is_slot else _param(name, specs), "|")
             _put(slots if is_slot else params, name, values)
         keywords: dict[str, Any] = {"repeat": self.repeat, "raw": self.raw, "slots": slots, "params": params}
@@ -279,6 +285,23 @@ def parse_log(line: str) -> dict[str, Any]:
 def cell_prompt(body: str) -> str:
     """The prompt in the body of a cell: verbatim, but for Windows line ends and one line break at either end."""
     return body.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\n").removesuffix("\n")
+
+
+def prompt_notes(prompt: str, *, is_raw: bool = False) -> list[str]:
+    """What looks like a slot or an option in a prompt and is sent as text: a line each, to be shown beside it."""
+    notes = []
+    if not is_raw and (groups := look_alikes(prompt)):
+        verb = "is" if len(groups) == 1 else "are"
+        slots = "a slot is a name, {name}, or alternatives, {oil|ink}"
+        notes.append(f"{comma_list(groups, shown=_NOTED)} {verb} sent as text: {slots}.")
+    for dash, word, value in _DASHED.findall(prompt):
+        option = next((each for each in TABLE if word.replace("_", "-") in (each.short, each.long[2:])), None)
+        is_count = option is not None and option.metavar == "N" and value.isdecimal()
+        if is_count or (dash != "-" and (option or word.replace("-", "_") in HABITS)):
+            typed = f"{dash}{word}"
+            notes.append(f"{typed} is sent as text: options begin with - or --, and stand before the prompt.")
+            break
+    return notes
 
 
 def option_lines(table: Sequence[Option] = TABLE, width: int = MANUAL_WIDTH) -> list[str]:
@@ -335,6 +358,10 @@ Examples:
 def _param(name: str, specs: Sequence[ModelSpec]) -> ParamSpec | None:
     """The parameter, from the first model that has it; None for a mistake that the plan will name."""
     return next((param for spec in specs if (param := spec.param(name)) is not None), None)
+
+
+def _write(name: str, value: object) -> str:
+    return write_option(name, str(value), TABLE)
 
 
 def _one_or_all(values: Sequence[Any]) -> Any:

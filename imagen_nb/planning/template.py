@@ -29,6 +29,11 @@ from imagen_nb.planning.values import json_end, split_bars
 _NAMED = re.compile(r"\s*([^\W\d]\w*)\s*=(.*)")
 _NOT_ALTERNATIVES = re.compile(r"""["“”:\n\r{}]|(?<!\w)'""")
 _BRACE = re.compile(r"\{\{|\}\}|[{}]")
+_LOOKS_LIKE_SLOT = re.compile(
+    r"""\{\s*(?:[^\W\d]\w*\s*(?:[.[(][^{}\n]*)? | [^\W\d][\w -]* | (?![^{}]*["']\s*:)[^{}\n]*\|[^{}\n]*)\}""",
+    re.VERBOSE,
+)
+"""A name, or an expression that begins with one; words; and what a bar parts, but for JSON."""
 _JSON_OBJECT = re.compile(r'\{\s*["}]')
 
 
@@ -95,8 +100,32 @@ def escape(text: str) -> str:
     return text.replace("{", "{{").replace("}", "}}")
 
 
+def look_alikes(template: str) -> list[str]:
+    """The brace groups that look like slots and are literal text, as `{animal.upper()}` and `{(red:1.2)|(blue:0.8)}`.
+
+    A name within a group that is literal is one, as in `{"subject": "{animal}"}`; JSON as such is none.
+    """
+    literal_groups = (template[start:end] for start, end, slot in _groups(template) if slot is None)
+    return [found[0] for group in literal_groups for found in _LOOKS_LIKE_SLOT.finditer(group)]
+
+
 def _pieces(template: str) -> Iterator[str | Slot]:
     """Slots, and the literal text between them, from left to right; alternatives without a name have the name ""."""
+    text, at = "", 0
+    for start, end, slot in _groups(template):
+        text += template[at:start].replace("{{", "{").replace("}}", "}")
+        at = end
+        if slot:
+            yield text
+            yield slot
+            text = ""
+        else:
+            text += template[start:end]
+    yield text + template[at:].replace("{{", "{").replace("}}", "}")
+
+
+def _groups(template: str) -> Iterator[tuple[int, int, Slot | None]]:
+    """The outermost brace groups: where each begins and ends, and the slot that it is; doubled braces are none."""
     partners: dict[int, int] = {}  # where each opening brace is closed, by counting alone
     waiting: list[int] = []
     for at, mark in enumerate(template):
@@ -105,26 +134,17 @@ def _pieces(template: str) -> Iterator[str | Slot]:
         elif mark == "}" and waiting:
             partners[waiting.pop()] = at
 
-    text: list[str] = []
     at = 0
     while found := _BRACE.search(template, at):
-        start = found.start()
-        text.append(template[at:start])
-        at = found.end()
+        start, at = found.span()
         if found[0] in ("{{", "}}"):
-            text.append(found[0][0])
             continue
         if _JSON_OBJECT.match(template, start) and (end := json_end(template, start, strict=False)):
             at = end  # braces inside its strings do not count
+            yield start, at, None
         elif start in partners:
             at = partners[start] + 1
-            if slot := _slot(template[start + 1 : at - 1]):
-                yield "".join(text)
-                yield slot
-                text.clear()
-                continue
-        text.append(template[start:at])
-    yield "".join([*text, template[at:]])
+            yield start, at, _slot(template[start + 1 : at - 1])
 
 
 def _slot(inside: str) -> Slot | None:

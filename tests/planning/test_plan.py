@@ -226,7 +226,7 @@ def test_zipped_axes_move_together() -> None:
         (["a", "a"], {}, "twice", ""),
         ("a {anmal}", {"namespace": {"animal": "fox"}}, "{anmal} has no value", "Did you mean animal?"),
         ("a {animal}", {"animl": "fox"}, "nothing is called 'animl'", "Did you mean animal?"),
-        ("a fox", {"aspect": "1:1"}, "nothing is called 'aspect'", "Did you mean aspect_ratio?"),
+        ("a fox", {"aspect": "1:1"}, "nothing is called 'aspect'", "Write aspect_ratio='1:1'."),
         ('{"a": "{animal}"}', {"animal": "fox"}, "nothing is called 'animal'", "double the outer ones"),
         ("a {aspect_ratio}", {"aspect_ratio": "1:1"}, "both a slot of the prompt and a parameter", "{my_aspect_ratio}"),
         ("a {status}", {"status": "x"}, "the log has a column of that name", "{my_status}"),
