@@ -78,9 +78,10 @@ class Workspace:
 
     `home` is the folder (default `imagen_runs/` in the current one), `provider` a name or a base URL, `token` overrides
     the environment's, `model` is used where none is asked for, `jobs` is the most predictions in flight. `prices` maps
-    model names to US dollars an image and overrides the list prices, `thumbnail` is the longer side in pixels of the
-    picture a card shows, `settle_s` is for how many seconds the provider's list may lag behind its creates. Nothing is
-    opened before it is needed. Raises `SettingsError` for settings that cannot be used.
+    model names to US dollars an image, or to rules (see `planning.prices`), and overrides the list prices, `thumbnail`
+    is the longer side in pixels of the picture a card shows, `settle_s` is for how many seconds the provider's list may
+    lag behind its creates. Nothing is opened before it is needed. Raises `SettingsError` for settings that cannot be
+    used.
     """
 
     def __init__(
@@ -108,7 +109,8 @@ class Workspace:
         self.notices: list[str] = [self.settings.notice] if self.settings.notice else []
         set_card_px(self.home, whole_number("thumbnail", thumbnail))
         self._settle_s = None if settle_s is None else positive_number("settle_s", settle_s)
-        self._specs = ModelSpecs(self._schema, self.prices, self.notices.append)
+        is_simulated = self.settings.provider.is_simulator
+        self._specs = ModelSpecs(self._schema, self.prices, self.notices.append, is_simulated=is_simulated)
         self._parts: dict[int, _OpenParts] = {}
 
     def __repr__(self) -> str:
@@ -209,6 +211,11 @@ class Workspace:
                 opened.connections = Connections.to(self.provider)
             return opened.connections
 
+    @property
+    def _is_remote(self) -> bool:
+        """Whether the provider is neither the simulator nor another one on this machine."""
+        return not (self.settings.provider.is_simulator or self.settings.provider.is_local)
+
     def spec(self, model: str | None = None) -> ModelSpec:
         """What is known of a model: the catalogue, else the API's schema, else nothing, said once in `notices`."""
         return self._specs.get(model or self.model)
@@ -234,7 +241,10 @@ class Workspace:
             names["model"] = self.model
         from imagen_nb.planning.plan import plan
 
-        return plan(template, self.spec, **names)
+        made = plan(template, self.spec, **names)
+        if self._is_remote:
+            self._specs.say_retired(made.models)
+        return made
 
     def generate(
         self,
@@ -295,6 +305,8 @@ class Workspace:
             hold=hold,
         )
         options.check(plan)
+        if self._is_remote:
+            self._specs.look_for_newer(plan.models)
         if options.experiment is not None and options.resume:
             going_on = jobs_to_resume(plan, self.log, options.experiment, self.provider.name)
             return self._start(going_on, len(plan), options)

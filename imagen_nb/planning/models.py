@@ -22,6 +22,7 @@ import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -67,6 +68,15 @@ class ModelSpec:
     def is_strict(self) -> bool:
         """Whether an input that `params` does not list is a mistake."""
         return self.is_validated and not self.is_partial
+
+    @property
+    def retirement(self) -> str | None:
+        """That it was shut down, what to take instead and how, in a sentence; None for a model that lives."""
+        if self.retired_on is None:
+            return None
+        day = date.fromisoformat(self.retired_on)
+        said = f"{self.name} was shut down by its publisher on {day.day} {day:%B %Y}"
+        return f"{said}; its successor is {self.successor}: -m {self.successor}, in Python model={self.successor!r}."
 
     @property
     def defaults(self) -> dict[str, Any]:
