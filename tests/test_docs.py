@@ -1,10 +1,11 @@
-"""What the README, the manuals and the changelog say is so: blocks run, names exist, links lead somewhere."""
+"""What the README, the pages of docs/ and the changelog say is so: blocks run, names exist, links lead somewhere."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
 import re
+import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from shells import session
 
 import imagen_nb
+from imagen_nb.cli import main
 from imagen_nb.planning.options import TABLE, manual
 from imagen_nb.planning.plan import plan
 from imagen_nb.records import Status
@@ -22,7 +24,10 @@ from imagen_nb.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = {"lab", "demo", "run", "log", "reconcile", "simulator", "doctor"}
+PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
+TEXTS = {"README": README, **PAGES}
+ALL = "\n".join(TEXTS.values())
+COMMANDS = {"lab", "demo", "run", "log", "reconcile", "simulator", "doctor", "docs"}
 SHELL_OPTIONS = {
     "--csv",
     "--parquet",
@@ -38,45 +43,58 @@ SHELL_OPTIONS = {
 FOREIGN_OPTIONS = {"--strict"}
 
 
-def blocks(kind: str) -> list[str]:
-    """The README's fenced blocks of one kind."""
-    return re.findall(rf"^```{kind}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+def blocks(text: str, kind: str) -> list[str]:
+    """A page's fenced blocks of one kind."""
+    return re.findall(rf"^```{kind}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
-def section(heading: str) -> str:
-    """The README's text below one heading."""
-    return README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+def section(text: str, heading: str) -> str:
+    """A page's text below one heading."""
+    return text.split(f"\n## {heading}\n")[1].partition("\n## ")[0]
 
 
-def test_readme_cells_run_in_order(simulator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every `python` block of the README is a cell; run one after the other, none of them fails."""
+@pytest.mark.parametrize("page", [name for name, text in TEXTS.items() if blocks(text, "python")])
+def test_cells_of_a_page_run_in_order(
+    page: str, simulator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every `python` block of a page is a cell; run one after the other in a new notebook, none of them fails."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("IMAGEN_NB_PROVIDER", simulator.base_url)
     with session(tmp_path, load=False) as shell:
-        for block in blocks("python"):
+        for block in blocks(TEXTS[page], "python"):
             shell.run(block)
             assert shell.error is None, f"{block}\n{shell.error}"
-    assert simulator.predictions
 
 
-def test_readme_commands_exist() -> None:
-    """Every `make` target and every `imagen-nb` command that the README names is there, and none is left out."""
+def test_commands_of_the_page_run(simulator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example of the command line's page does what its words say, line by line."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IMAGEN_NB_PROVIDER", simulator.base_url)
+    for line in "".join(blocks(PAGES["command-line"], "console")).splitlines():
+        assert main(shlex.split(line)[1:]) == 0, line
+    assert len(simulator.predictions) == 4
+    assert len((tmp_path / "foxes.csv").read_text(encoding="utf-8").splitlines()) == 5
+
+
+def test_commands_exist() -> None:
+    """Every `make` target and every `imagen-nb` command that a page names is there, and none is left out."""
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    named = {line.split()[1] for block in blocks("console") for line in block.splitlines() if line.startswith("make ")}
-    assert {"demo", "test"} <= named <= targets
-    assert set(re.findall(r"`imagen-nb ([a-z]+)", README)) == COMMANDS
-    assert set(re.findall(r"^imagen-nb ([a-z]+)", README, re.MULTILINE)) <= COMMANDS
+    lines = [line for block in blocks(README, "console") for line in block.splitlines()]
+    assert {"demo", "test"} <= {line.split()[1] for line in lines if line.startswith("make ")} <= targets
+    assert set(re.findall(r"`imagen-nb ([a-z]+)", PAGES["command-line"])) == COMMANDS
+    assert set(re.findall(r"(?:^|`)imagen-nb ([a-z]+)", ALL, re.MULTILINE)) == COMMANDS
 
 
-def test_readme_options_are_the_magics() -> None:
-    """The README's table has every option of the magic, and no text names an option that is not there."""
+def test_options_are_the_magics() -> None:
+    """The table has every option of the magic, and no text names an option that is not there."""
     longs = {option.long for option in TABLE}
-    said = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
-    assert longs - {"--help"} <= set(re.findall(r"--[a-z-]+", section("The magic")))
+    said = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", ALL))
+    table = section(PAGES["magic"], "Options")
+    assert longs - {"--help"} <= set(re.findall(r"--[a-z-]+", table))
     assert said <= longs | SHELL_OPTIONS | FOREIGN_OPTIONS
     for option in TABLE:
         if option.short and option.name != "help":
-            assert f"-{option.short}, {option.long}" in README
+            assert f"-{option.short}, {option.long}" in table
 
 
 def test_manual_has_every_option() -> None:
@@ -87,12 +105,12 @@ def test_manual_has_every_option() -> None:
         assert option.help.split()[0] in text
 
 
-def test_readme_columns_are_the_logs(simulator: Any, home: Path) -> None:
-    """The columns that the README lists are those of `frame()`, in that order, and so are the words of `status`."""
+def test_columns_are_the_logs(simulator: Any, home: Path) -> None:
+    """The columns that the page lists are those of `frame()`, in that order, and so are the words of `status`."""
     with Workspace(home=home, provider=simulator.base_url) as workspace:
         workspace.generate("a {style} fox", style="red", aspect_ratio="1:1")
         columns = list(workspace.frame().columns)
-    text = section("The log")
+    text = section(PAGES["log"], "Columns")
     listed = next(part for part in text.split("\n\n") if part.startswith("`experiment "))
     head, tail = (part.split() for part in re.findall(r"`([^`]+)`", listed))
     assert columns[: len(head)] == head
@@ -101,21 +119,23 @@ def test_readme_columns_are_the_logs(simulator: Any, home: Path) -> None:
     assert " ".join(Status) in " ".join(text.split())
 
 
-def test_readme_providers_are_the_known_ones() -> None:
-    """Name, base URL and variable of every provider stand in one row of the README's table."""
+def test_providers_are_the_known_ones() -> None:
+    """Name, base URL and variable of every provider stand in one row of the page's table."""
     for name, known in KNOWN_PROVIDERS.items():
-        assert f"| `{name}` | `{known.base_url}` | `{known.token_variable}` |" in README
+        assert f"| `{name}` | `{known.base_url}` | `{known.token_variable}` |" in PAGES["providers"]
 
 
-def test_readme_names_exist() -> None:
-    """Each `im.name`, `ws.name` and `df.imagen.name` of the README can be had."""
+def test_names_exist() -> None:
+    """Each `im.name`, `ws.name` and `df.imagen.name` of any page can be had, and the accessor's table is complete."""
     import pandas as pd
 
     importlib.import_module("imagen_nb.accessor")
-    assert set(re.findall(r"\bim\.(\w+)", README)) <= set(dir(imagen_nb))
-    assert all(hasattr(Workspace, name) for name in re.findall(r"\bws\.(\w+)\(", README))
+    assert set(re.findall(r"\bim\.(\w+)", ALL)) <= set(dir(imagen_nb))
+    assert all(hasattr(Workspace, name) for name in re.findall(r"\bws\.(\w+)\(", ALL))
     accessor: Any = pd.DataFrame.imagen  # type: ignore[attr-defined] # given to it by the package
-    assert all(hasattr(accessor, name) for name in re.findall(r"\bdf\.imagen\.(\w+)", README))
+    assert all(hasattr(accessor, name) for name in re.findall(r"\bdf\.imagen\.(\w+)", ALL))
+    table = re.findall(r"^\| `df\.imagen\.(\w+)\(", PAGES["looking"], re.MULTILINE)
+    assert set(table) == {name for name in vars(accessor) if not name.startswith("_")}
 
 
 @pytest.mark.parametrize(
@@ -145,11 +165,24 @@ def test_what_a_message_tells_one_to_call_exists() -> None:
     assert all(callable(getattr(imagen_nb, name)) for name in named)
 
 
-def test_readme_links_lead_somewhere() -> None:
-    """Every file that the README, the changelog and the notebooks link to is in the tree."""
-    for page in ("README.md", "CHANGELOG.md"):
-        for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text(encoding="utf-8")):
-            assert (ROOT / target).is_file(), f"{page} links to {target}"
+@pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md", *(f"docs/{name}.md" for name in PAGES)])
+def test_links_lead_somewhere(page: str) -> None:
+    """Every file that a page or the changelog links to is in the tree."""
+    for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text(encoding="utf-8")):
+        assert (ROOT / page).parent.joinpath(target).is_file(), f"{page} links to {target}"
+
+
+def test_every_page_is_found(capsys: pytest.CaptureFixture[str]) -> None:
+    """The README links to each page, and `imagen-nb docs` lists and prints it; a wrong name gets the right ones."""
+    assert set(re.findall(r"\]\(docs/([\w-]+)\.md\)", README)) == set(PAGES)
+    assert main(["docs"]) == 0
+    listed = capsys.readouterr().out
+    for name, text in PAGES.items():
+        assert f"{name} " in listed
+        assert main(["docs", name]) == 0
+        assert capsys.readouterr().out == text
+    assert main(["docs", "nothing"]) == 2
+    assert ", ".join(PAGES) in capsys.readouterr().err
 
 
 def test_changelog_has_this_version() -> None:
@@ -158,10 +191,11 @@ def test_changelog_has_this_version() -> None:
     assert re.search(heading, (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
 
 
-def test_readme_says_what_unnamed_slots_are_called() -> None:
-    """The columns that alternatives without a name fill stand in the README by the names they have."""
+@pytest.mark.parametrize("text", [section(PAGES["magic"], "Slots"), section(PAGES["log"], "Columns")])
+def test_pages_say_what_unnamed_slots_are_called(text: str) -> None:
+    """The columns that alternatives without a name fill stand in the pages by the names they have."""
     slots = plan("a {fox|owl} in {oil|ink}", model="google/imagen-4")[0].slots
-    assert all(f"`{name}`" in section("One cell") for name in slots)
+    assert all(f"`{name}`" in text for name in slots)
 
 
 def test_make_without_a_target_lists_them() -> None:
@@ -197,9 +231,11 @@ def test_make_explains_a_missing_venv_module(tmp_path: Path) -> None:
     assert "python3-venv" in done.stderr
 
 
-def test_readme_promises_are_held_by_tests_that_exist() -> None:
+def test_promises_are_held_by_tests_that_exist() -> None:
     """Each line of "What it promises" names a file of tests, and a test in it."""
-    promised = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", section("What it promises"))
-    assert len(promised) == section("What it promises").count("\n- ")
+    promised = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", PAGES["promises"])
+    assert len(promised) == PAGES["promises"].count("\n- ")
     for file, name in promised:
-        assert (name or "def test_") in (ROOT / file).read_text(encoding="utf-8")
+        assert re.search(
+            rf"^(    )?(def|class) {name or 'test_'}", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE
+        ) or (f"{name} = " in (ROOT / file).read_text(encoding="utf-8"))

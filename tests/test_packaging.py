@@ -41,19 +41,21 @@ def test_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
     kinds = (".py", ".html", ".css", ".js", ".json", ".svg")
     tree = {path.relative_to(ROOT).as_posix() for path in (ROOT / "imagen_nb").rglob("*") if path.suffix in kinds}
     assert {name for name in tree if "__pycache__" not in name} <= names
-    notebooks = {f"imagen_nb/notebooks/{path.name}" for path in (ROOT / "notebooks").glob("*.ipynb")}
-    assert {"imagen_nb/planning/catalogue/google--imagen-4.json", *notebooks} <= names
+    others = [*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "docs").glob("*.md")]
+    beside = {f"imagen_nb/{path.relative_to(ROOT).as_posix()}" for path in others}
+    assert {"imagen_nb/planning/catalogue/google--imagen-4.json", *beside} <= names
     assert any(name.startswith("imagen_nb/views/templates/") for name in names)
     assert not [name for name in names if name.startswith(("tests/", "notebooks/"))]
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
-def test_readme_extras_can_be_installed(wheel: Path) -> None:
-    """Every `imagen-nb[extra]` of the README and of a hint is one that the wheel has, and it brings what they say."""
+def test_extras_can_be_installed(wheel: Path) -> None:
+    """Every `imagen-nb[extra]` of a page and of a hint is one that the wheel has, and it brings what they say."""
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (each for each in archive.namelist() if each.endswith(".dist-info/METADATA"))
         about = Parser().parsestr(archive.read(name).decode())
-    texts = [(ROOT / "README.md").read_text(encoding="utf-8"), INSTALL]
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    texts = [*(page.read_text(encoding="utf-8") for page in pages), INSTALL]
     assert set(re.findall(r"imagen-nb\[(\w+)\]", " ".join(texts))) == {"lab", "parquet"}
     for package, extra in (("jupyterlab", "lab"), ("ipykernel", "lab"), ("nbclient", "lab"), ("pyarrow", "parquet")):
         assert any(re.match(rf"{package}\b.*extra == '{extra}'", each) for each in about.get_all("Requires-Dist", []))

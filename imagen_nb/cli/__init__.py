@@ -89,6 +89,11 @@ def _run_command(given: argparse.Namespace) -> int:  # noqa: PLR0911 - one retur
 
             _refuse_where(given, "it asks the simulator, and its log lies in the folder that --output names.")
             return demo(given.output)
+        case "docs":
+            from imagen_nb.cli.notebooks import docs
+
+            _refuse_where(given, "it reads no log, and asks nobody.")
+            return docs(given.page)
         case "simulator":
             from imagen_nb.simulator import serve
 
@@ -187,6 +192,9 @@ def _make_parser() -> argparse.ArgumentParser:
     simulator.add_argument("--latency", type=_seconds, metavar="S", help=text)
     text = "what its chances are drawn from (default: 0)"
     simulator.add_argument("--seed", type=int, default=0, metavar="N", help=text)
+
+    docs = add("docs", "print a page of the manual, or what pages there are")
+    docs.add_argument("page", nargs="?", metavar="PAGE", help="magic, python, log, ... (default: the list of them)")
 
     _add_where(add("doctor", "check provider, token, network, home and versions"))
     return parser

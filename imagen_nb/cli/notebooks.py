@@ -1,4 +1,4 @@
-"""`imagen-nb lab` opens JupyterLab; `imagen-nb demo` runs the quickstart notebook without browser or token."""
+"""`imagen-nb lab` opens JupyterLab; `demo` runs the quickstart without browser or token; `docs` prints the manual."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from imagen_nb.cli.logbook import show_log
-from imagen_nb.errors import InputError
+from imagen_nb.errors import InputError, brief, comma_list
 from imagen_nb.settings import SIMULATOR
 from imagen_nb.views.words import seconds, size
 
@@ -77,6 +77,21 @@ def demo(output: str | None = None) -> int:
         shown = path.relative_to(here) if path.is_relative_to(here) else path
         sys.stdout.write(f"{name:<9} {shown}  ({size(path.stat().st_size)})\n")
     sys.stdout.write(f"done in   {seconds(time.monotonic() - began)}\n")
+    return 0
+
+
+def docs(page: str | None = None) -> int:
+    """Print a page of the manual, or which pages there are. Raises `InputError` for one that is not there."""
+    here = checkout()
+    folder = here.parent / "docs" if here else Path(str(files("imagen_nb"))) / "docs"
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.md"))}
+    if page is None:
+        lines = [f"{name:<14}{text.splitlines()[0].removeprefix('# ')}" for name, text in texts.items()]
+        sys.stdout.write("\n".join([*lines, "", "imagen-nb docs PAGE prints one of them.", ""]))
+        return 0
+    if page not in texts:
+        raise InputError(f"the manual has no page {brief(page)}", f"There are {comma_list(list(texts))}.")
+    sys.stdout.write(texts[page])
     return 0
 
 

@@ -16,7 +16,7 @@ from imagen_nb.cli import main
 from imagen_nb.cli.notebooks import COMPARE, checkout, copy_notebook
 
 Command = Callable[..., int]
-COMMANDS = ("run", "log", "reconcile", "lab", "demo", "simulator", "doctor")
+COMMANDS = ("run", "log", "reconcile", "lab", "demo", "simulator", "doctor", "docs")
 
 
 def prompts(simulator: Any) -> list[str]:
@@ -48,7 +48,7 @@ def test_what_stands_behind_the_command_counts(simulator: Any, elsewhere: Path) 
     assert [each.name for each in elsewhere.iterdir()] == ["kept"]
 
 
-@pytest.mark.parametrize("name", ["demo", "simulator"])
+@pytest.mark.parametrize("name", ["demo", "docs", "simulator"])
 @pytest.mark.parametrize("option", ["--home", "--provider"])
 def test_where_is_refused_by_what_has_no_use_for_it(
     name: str, option: str, elsewhere: Path, capsys: pytest.CaptureFixture[str]
