@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+
+from imagen_nb.errors import InputError
+from imagen_nb.frames import GALLERY_PAGE, GRID_PAGE, TABLE_PAGE
 
 if TYPE_CHECKING:
     from imagen_nb.frames.compare import Comparison, Key
     from imagen_nb.frames.gallery import Shown
     from imagen_nb.frames.runs import Names
-
-GALLERY_PAGE, GRID_PAGE = 60, 100
+    from imagen_nb.records import Image, Rendering
 
 
 @pd.api.extensions.register_dataframe_accessor("imagen")
@@ -34,11 +36,41 @@ class ImagenAccessor:
 
         return with_levels(self._given)
 
-    def gallery(self, *, page: int = 1, per_page: int = GALLERY_PAGE) -> Shown:
-        """Thumbnails in the frame's order, captioned with what tells them apart; 60 runs a page."""
+    def __repr__(self) -> str:
+        """The table as a terminal shows it."""
+        from imagen_nb.frames.table import table
+
+        def no_picture(_image: Image) -> str:
+            return ""
+
+        try:
+            return table(self._frame, thumb=no_picture).text
+        except InputError as error:
+            return str(error)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Rendering:  # noqa: ARG002 - the protocol
+        try:
+            return self.table().rendering
+        except InputError as error:
+            return {"text/plain": str(error)}
+
+    def table(self, columns: Names = None, *, page: int = 1, per_page: int = TABLE_PAGE) -> Shown:
+        """The runs with their pictures, one a row: prompt, what varies, status, seconds, cost and rating.
+
+        `columns` chooses others, of the frame or by these names, a list of them. 100 runs a page.
+        """
+        from imagen_nb.frames.table import table
+
+        return table(self._frame, columns, page=page, per_page=per_page)
+
+    def gallery(self, *, size: int | None = None, page: int = 1, per_page: int = GALLERY_PAGE) -> Shown:
+        """Thumbnails in the frame's order, captioned with what tells them apart; 60 runs a page.
+
+        `size` is the longer side of a thumbnail in pixels, 168 by default and at most 1024.
+        """
         from imagen_nb.frames.gallery import gallery
 
-        return gallery(self._frame, page=page, per_page=per_page)
+        return gallery(self._frame, size=size, page=page, per_page=per_page)
 
     def grid(
         self,
@@ -46,17 +78,21 @@ class ImagenAccessor:
         cols: Names = None,
         facet: Names = None,
         *,
+        size: int | None = None,
+        per_cell: int | None = None,
         page: int = 1,
         per_page: int = GRID_PAGE,
     ) -> Shown:
         """Images in a grid over the values of columns: one name each, or a list of names.
 
-        Without names, the columns that vary are used. Repeats share a cell; a cell without an image says why. Large
-        grids come in pages of whole rows, about 100 runs each.
+        Without names, the columns that vary are used, and of several experiments each has a grid of its own. A cell
+        without an image says why. Repeats share a cell, which shows `per_cell` of them and counts the rest: by default
+        as many as leave the grid on one page, 12 at most. `size` is the longer side of a picture in pixels, by default
+        what suits the number of columns. Large grids come in pages of whole rows, about 100 pictures each.
         """
         from imagen_nb.frames.grid import grid
 
-        return grid(self._frame, rows, cols, facet, page=page, per_page=per_page)
+        return grid(self._frame, rows, cols, facet, size=size, per_cell=per_cell, page=page, per_page=per_page)
 
     def compare(self, a: Key | None = None, b: Key | None = None, *more: Key) -> Comparison:
         """Two runs under a slider, or up to six side by side, and what differs between them.
@@ -86,11 +122,20 @@ class ImagenAccessor:
 
         return report(self._frame, path, title=title)
 
-    def export(self, path: str | os.PathLike[str]) -> Path:
+    def export(self, path: str | os.PathLike[str], *, names: Names = None) -> Path:
         """Write a `.csv` (safe to open in a spreadsheet), a `.parquet`, or a folder that image datasets load.
 
-        Returns the absolute path. `imagen_nb.read_log(path)` reads each of them back.
+        A folder's files are named by what varies (`fox_oil_16x9_1.jpg`), or by the columns in `names`. Returns the
+        absolute path. `imagen_nb.read_log(path)` reads each of them back.
         """
         from imagen_nb.frames.export import export
 
-        return export(self._frame, path)
+        return export(self._frame, path, names=names)
+
+
+if TYPE_CHECKING:
+
+    class LogFrame(pd.DataFrame):
+        """A frame of the log, to a type checker: a DataFrame with `.imagen`. What runs is a DataFrame as any other."""
+
+        imagen: ImagenAccessor

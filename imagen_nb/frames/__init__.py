@@ -2,3 +2,6 @@
 
 Nothing here opens a log or changes one, and no HTML is made here: rows become runs again, and the views show them.
 """
+
+TABLE_PAGE, GALLERY_PAGE, GRID_PAGE = 100, 60, 100
+"""How many runs (of a grid: pictures) a page shows where nothing else is asked for."""

@@ -21,8 +21,9 @@ from PIL import Image as Pillow
 
 from imagen_nb.errors import InputError, comma_list, encodable
 from imagen_nb.files import absolute_path, replace_file, write_errors
-from imagen_nb.frames.runs import column_names, need, paths_in, paths_of, values
+from imagen_nb.frames.runs import Names, column_names, names_of, need, paths_in, runs_of, values
 from imagen_nb.records import INDEX
+from imagen_nb.views.names import Pairs, image_names
 from imagen_nb.views.pictures import home_of
 from imagen_nb.views.thumbnails import open_picture
 from imagen_nb.views.words import value_text
@@ -42,17 +43,16 @@ MARK = ".imagen_nb.json"
 FILE_NAME, NUMBER = "file_name", "image_number"
 _TAKEN = re.compile(r"(.*_)?file_names?|image_number")
 """Columns that `datasets` takes for names of files, wherever they end so, and one of our own."""
-_SAFE_NAME = re.compile(r"[0-9A-Za-z_-]{1,64}")
-_SAFE_ENDING = re.compile(r"\.[a-z0-9]{1,5}")
 
 _FORMULA = re.compile("'*[=+\\-@\t\r\n＝＋－＠]")  # noqa: RUF001 - full-width signs start a formula in some programs
 
 
-def export(frame: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
+def export(frame: pd.DataFrame, path: str | os.PathLike[str], *, names: Names = None) -> Path:
     """Write the frame to `path`: `.csv`, `.parquet`, or a folder that image datasets load. Returns the absolute path.
 
-    The whole file or folder appears at once, or nothing does. Raises `InputError` for another kind of file, for a
-    place that cannot be written, and for a folder that holds something else.
+    `names` are the columns that name a folder's files, by default what varies. The whole file or folder appears at
+    once, or nothing does. Raises `InputError` for another kind of file, for a place that cannot be written, and for a
+    folder that holds something else.
     """
     need(frame, "prompt", "status")
     target = absolute_path(path)
@@ -66,7 +66,7 @@ def export(frame: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
     elif ending in (".parquet", ".pq"):
         write_parquet(frame, target)
     else:
-        write_folder(frame, target)
+        write_folder(frame, target, names)
     return target
 
 
@@ -124,7 +124,7 @@ def write_parquet(frame: pd.DataFrame, target: Path) -> None:
         table.to_parquet(temporary, engine="pyarrow")
 
 
-def write_folder(frame: pd.DataFrame, target: Path) -> None:
+def write_folder(frame: pd.DataFrame, target: Path, names: Names = None) -> None:
     """Copy every image and describe it in a line of `metadata.jsonl`, as Hugging Face's `imagefolder` has it.
 
     A run without an image has no place in such a folder. A hidden note of what was written lets the folder be read back
@@ -136,7 +136,7 @@ def write_folder(frame: pd.DataFrame, target: Path) -> None:
         need(frame, "image")
     _check_replaceable(target)
     told = _metadata_names([name for name in _names(frame) if name not in ("image", "images")])
-    lines = list(_image_lines(frame, told))
+    lines = list(_image_lines(frame, told, names_of(frame, names, "names")))
     if not lines:
         raise InputError("no run in this frame has an image", "A folder of images needs some; a .csv needs none.")
     sources = list(dict.fromkeys(source for source, _ in lines))
@@ -227,26 +227,22 @@ def _check_replaceable(target: Path) -> None:
         )
 
 
-def _image_lines(frame: pd.DataFrame, told: Mapping[str, str]) -> Iterator[tuple[Path, dict[str, Any]]]:
+def _image_lines(
+    frame: pd.DataFrame, told: Mapping[str, str], by: Sequence[str]
+) -> Iterator[tuple[Path, dict[str, Any]]]:
     """For each image its file and its line, the file's new name first, then the columns that have a name in `told`.
 
-    That is a plain name: the run's id, or its place in the frame where the id is missing, odd or used already.
+    The names are by the columns `by`, where there are any, else by what varies.
     """
-    names = _names(frame)
-    used: set[str] = set()
-    for place, row in enumerate(zip(*(values(frame, name) for name in names), strict=True)):
-        cells = dict(zip(names, row, strict=True))
-        run_id = str(cells.get(INDEX) or "")
-        paths = paths_of(cells)
-        line = {told[name]: _json_value(item) for name, item in cells.items() if name in told} if paths else {}
-        for number, path in enumerate(paths, 1):
-            stem = run_id if _SAFE_NAME.fullmatch(run_id) else f"row-{place}"
-            stem = f"{stem}-{number}" if number > 1 else stem
-            if stem.lower() in used:
-                stem = f"row-{place}-{number}"
-            used.add(stem.lower())
-            ending = path.suffix.lower()
-            yield path, {FILE_NAME: stem + (ending if _SAFE_ENDING.fullmatch(ending) else ""), **line, NUMBER: number}
+    pairs: list[Pairs] | None = None
+    if by:
+        rows = zip(*(values(frame, name) for name in by), strict=True)
+        pairs = [[(name, item) for name, item in zip(by, row, strict=True) if item is not None] for row in rows]
+    columns = {name: values(frame, name) for name in _names(frame)}
+    for place, (run, files) in enumerate(zip(runs := runs_of(frame), image_names(runs, pairs), strict=True)):
+        line = {new: _json_value(columns[name][place]) for name, new in told.items()} if files else {}
+        for number, (image, file) in enumerate(zip(run.images, files, strict=True), 1):
+            yield image.path, {FILE_NAME: file, **line, NUMBER: number}
 
 
 def _metadata_names(names: Sequence[str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,12 +12,13 @@ from typing import Any
 import pandas as pd
 
 from imagen_nb.errors import InputError
+from imagen_nb.frames import GALLERY_PAGE
 from imagen_nb.frames.runs import need, runs_of
 from imagen_nb.planning.values import whole_number
 from imagen_nb.records import Image, Rendering, Run
-from imagen_nb.views.cards import render_gallery
+from imagen_nb.views.cards import TILE_BOX, render_gallery
 from imagen_nb.views.pictures import Thumb, below
-from imagen_nb.views.thumbnails import thumbs
+from imagen_nb.views.thumbnails import USUAL_PX, thumbs
 from imagen_nb.views.words import NO_RUNS
 
 TILE_PX = 256
@@ -52,25 +54,19 @@ class Page:
     number: int
     of: int
 
-    @property
-    def hint(self) -> str:
-        """How to see the next one, or the first again."""
-        return f"page={self.number + 1 if self.number < self.of else 1}"
 
-
-def gallery(frame: pd.DataFrame, *, page: int, per_page: int) -> Shown:
-    """The frame's runs in its order, one page of them."""
+def gallery(frame: pd.DataFrame, *, size: int | None, page: int, per_page: int) -> Shown:
+    """The frame's runs in its order, one page of them; arguments as of `df.imagen.gallery`."""
     need_images(frame)
-    size = whole_number("per_page", per_page)
-    here = page_of(page, math.ceil(len(frame) / size))
-    runs = runs_of(frame.iloc[(here.number - 1) * size : here.number * size])
-    note = None
-    if here.of > 1:
-        part = f"Page {here.number} of {here.of} ({len(runs)} of {len(frame):,} runs)"
-        note = f"{part}; .gallery({here.hint}) shows another."
+    box = TILE_BOX if size is None else picture_size(size)
+    most = whole_number("per_page", per_page)
+    here = page_of(page, math.ceil(len(frame) / most))
+    runs = runs_of(frame.iloc[(here.number - 1) * most : here.number * most])
+    options = {"size": size, "per_page": most if most != GALLERY_PAGE else None}
+    note = page_note(here, f"{len(runs)} of {len(frame):,} runs", "gallery", **options)
     heading = None if len(frame) else NO_RUNS
-    thumb = small_thumbs(images_of(runs))
-    return Shown(render_gallery(runs, thumb, link=below(Path.cwd()), heading=heading, note=note))
+    thumb = small_thumbs(images_of(runs), size)
+    return Shown(render_gallery(runs, thumb, link=below(Path.cwd()), heading=heading, note=note, box=box))
 
 
 def page_of(number: Any, count: int) -> Page:
@@ -81,9 +77,31 @@ def page_of(number: Any, count: int) -> Page:
     return Page(wanted, max(count, 1))
 
 
-def small_thumbs(images: Sequence[Image]) -> Thumb:
-    """Thumbnails for tiles of these images."""
-    return thumbs(images, TILE_PX, most=MOST_SOURCE)
+def page_note(page: Page, part: str, verb: str, **options: Any) -> str | None:
+    """`Page 2 of 4 (6 of 20 runs); df.imagen.gallery(page=3) shows the next.`; None where there is one page only."""
+    if page.of == 1:
+        return None
+    is_last = page.number == page.of
+    following = call(verb, **options, page=1 if is_last else page.number + 1)
+    return f"Page {page.number} of {page.of} ({part}); {following} shows the {'first' if is_last else 'next'}."
+
+
+def call(verb: str, **options: Any) -> str:
+    """A call on the frame as one can paste it, without the options that are None."""
+    given = (f"{name}={json.dumps(item, ensure_ascii=False)}" for name, item in options.items() if item is not None)
+    return f"df.imagen.{verb}({', '.join(given)})"
+
+
+def picture_size(size: Any) -> int:
+    """The longer side of the pictures that was asked for. Raises `InputError` for one that no thumbnail has."""
+    return whole_number("size", size, most=max(USUAL_PX))
+
+
+def small_thumbs(images: Sequence[Image], size: int | None = None) -> Thumb:
+    """Thumbnails for tiles of these images, by default so small that each takes at most 16 kB of a notebook."""
+    if size is None or size <= TILE_PX:
+        return thumbs(images, TILE_PX, most=MOST_SOURCE)
+    return thumbs(images, next(px for px in USUAL_PX if px >= size))
 
 
 def images_of(runs: Sequence[Run]) -> list[Image]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from itertools import count
 from pathlib import Path
@@ -14,8 +15,28 @@ from typing import Any
 import pandas as pd
 
 from imagen_nb.errors import InputError, comma_list
-from imagen_nb.frames.gallery import Shown, images_of, need_images, page_of, small_thumbs
-from imagen_nb.frames.runs import Names, column, names_of, plain_values, runs_of, settings_columns, slot_names, values
+from imagen_nb.frames import GRID_PAGE
+from imagen_nb.frames.gallery import (
+    Shown,
+    call,
+    images_of,
+    need_images,
+    page_note,
+    page_of,
+    picture_size,
+    small_thumbs,
+)
+from imagen_nb.frames.runs import (
+    Names,
+    column,
+    names_of,
+    paths_in,
+    plain_values,
+    runs_of,
+    settings_columns,
+    slot_names,
+    values,
+)
 from imagen_nb.planning.values import whole_number
 from imagen_nb.views.image_grid import MOST_IN_CELL, Facet, Grid, GridRow, render_grid
 from imagen_nb.views.pictures import below
@@ -24,10 +45,16 @@ from imagen_nb.views.words import NO_RUNS, dot_list, one_line, value_text
 MOST_COLS = 12
 MOST_OF_A_VALUE = 60
 UNSET = "not set"
+Line = tuple[int, int]
+"""One row of a grid: the code of its facet and its own."""
+EXPERIMENT = "experiment"
 _SORTED = (int | float, date, timedelta, pd.Period, pd.Interval)
 """Kinds of values that have an order of their own."""
 _DENSE = 0.5
-"""Every facet has all rows (or columns) where at least this share of them occurs, else each its own."""
+"""Every facet has all rows (or columns) where at least this share of them occurs, else each its own.
+
+As many of the pairs of two axes have to occur for a grid that is not mostly empty.
+"""
 _MOST_VALUES = 30
 """How many values a parameter may have to be an axis by itself."""
 _WIDE = 8
@@ -43,6 +70,12 @@ class Axes:
     facet: list[str]
     mixed: list[str]
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """The axes as one asks for them."""
+        asked = {"rows": self.rows, "cols": self.cols, "facet": self.facet}
+        return {name: names[0] if len(names) == 1 else names for name, names in asked.items() if names}
+
 
 @dataclass(frozen=True, slots=True)
 class Labels:
@@ -57,28 +90,49 @@ class Labels:
     pairs: Sequence[Sequence[tuple[str, str]]] = ((),)
 
 
-def grid(frame: pd.DataFrame, rows: Names, cols: Names, facet: Names, *, page: int, per_page: int) -> Shown:
+def grid(
+    frame: pd.DataFrame, rows: Names, cols: Names, facet: Names, *, size: int | None = None, **paging: Any
+) -> Shown:
     """The frame as a grid, one page of it."""
     need_images(frame)
-    whole = grid_of(frame, rows, cols, facet, page=page, per_page=whole_number("per_page", per_page))
+    whole = grid_of(frame, rows, cols, facet, size=size, **paging)
     cells = [cell for part in whole.facets for row in part.rows for cell in row.cells]
-    images = [image for cell in cells for image in images_of(cell)[:MOST_IN_CELL]]
-    return Shown(render_grid(whole, small_thumbs(images), link=below(Path.cwd())))
+    images = [image for cell in cells for image in images_of(cell)[: whole.per_cell]]
+    return Shown(render_grid(whole, small_thumbs(images, size), link=below(Path.cwd())))
 
 
-def grid_of(frame: pd.DataFrame, rows: Names, cols: Names, facet: Names, *, page: int, per_page: int) -> Grid:
-    """The grid of one page: about `per_page` runs, in whole rows. Arguments as of `df.imagen.grid`."""
+def grid_of(
+    frame: pd.DataFrame,
+    rows: Names = None,
+    cols: Names = None,
+    facet: Names = None,
+    *,
+    size: int | None = None,
+    per_cell: int | None = None,
+    page: int = 1,
+    per_page: int = GRID_PAGE,
+) -> Grid:
+    """The grid of one page: about `per_page` pictures, in whole rows. Arguments as of `df.imagen.grid`."""
+    room, box = whole_number("per_page", per_page), None if size is None else picture_size(size)
     axes = axes_of(frame, rows, cols, facet)
     down, across, apart = (labels(frame, names) for names in (axes.rows, axes.cols, axes.facet))
     codes = pd.DataFrame({"facet": apart.codes, "row": down.codes, "col": across.codes})
     places = codes.groupby(["facet", "row", "col"]).indices  # of the frame's rows, by their cell
-    columns = _in_facets(codes, "col", len(across.texts))
+    # Experiments differ in what they vary, so each has the rows and columns that occur in it.
+    share = math.inf if EXPERIMENT in axes.facet else _DENSE
+    columns = _in_facets(codes, "col", len(across.texts), share)
     cells = {
         (part, row): [places.get((part, row, col), ()) for col in columns[part][:MOST_COLS]]
-        for part, inside in _in_facets(codes, "row", len(down.texts)).items()
+        for part, inside in _in_facets(codes, "row", len(down.texts), share).items()
         for row in inside
     }
-    pages = _pages(cells, per_page)
+    counts = _pictures(frame, cells)
+    if per_cell is None:  # as many as leave everything on one page
+        filled = sum(number > 0 for inside in counts.values() for number in inside)
+        most = min(max(room // max(filled, 1), 1), MOST_IN_CELL)
+    else:
+        most = whole_number("per_cell", per_cell)
+    pages = _pages({line: sum(min(number, most) for number in inside) for line, inside in counts.items()}, room)
     here = page_of(page, len(pages))
     lines = pages[here.number - 1] if pages else []
 
@@ -95,16 +149,22 @@ def grid_of(frame: pd.DataFrame, rows: Names, cols: Names, facet: Names, *, page
         ]
         facets.append(Facet(titles[part], grid_rows, [across.texts[col] for col in columns[part][:MOST_COLS]]))
 
+    options = axes.options | {"size": box, "per_cell": per_cell, "per_page": room if room != GRID_PAGE else None}
     notes = [] if lines else [NO_RUNS]
-    if here.of > 1:
-        shown = f"Page {here.number} of {here.of} ({len(lines)} of {len(cells):,} rows)"
-        notes.append(f"{shown}; .grid({here.hint}) shows another.")
-    most = max((len(columns[part]) for part, _ in lines), default=0)
-    if most > MOST_COLS:
-        notes.append(f"{MOST_COLS} of {most:,} columns are shown; filter the frame, or swap rows= and cols=.")
+    notes += filter(None, [page_note(here, f"{len(lines)} of {len(cells):,} rows", "grid", **options)])
+    widest = max((len(columns[part]) for part, _ in lines), default=0)
+    if widest > MOST_COLS:
+        notes.append(f"{MOST_COLS} of {widest:,} columns are shown; filter the frame, or swap rows= and cols=.")
+    fullest = max((number for line in lines for number in counts[line]), default=0)
+    if fullest > most and per_cell is None:
+        whole = call("grid", **options | {"per_cell": fullest})
+        notes.append(f"Cells show {most} of up to {fullest:,} pictures; {whole} shows all.")
     if axes.mixed:
-        notes.append(f"Cells mix different {comma_list(axes.mixed)}; facet={axes.mixed[0]!r} parts them.")
-    return Grid(down.name, across.name, facets, dot_list(notes) or None)
+        parted = replace(axes, facet=[*axes.facet, axes.mixed[0]])
+        notes.append(
+            f"Cells mix different {comma_list(axes.mixed)}; {call('grid', **options | parted.options)} parts them."
+        )
+    return Grid(down.name, across.name, facets, dot_list(notes) or None, per_cell=most, box=box)
 
 
 def axes_of(frame: pd.DataFrame, rows: Names = None, cols: Names = None, facet: Names = None) -> Axes:
@@ -120,19 +180,49 @@ def axes_of(frame: pd.DataFrame, rows: Names = None, cols: Names = None, facet: 
             raise InputError(f"{name!r} is asked for as two axes of the grid", hint)
     spare = varying(frame, used)
     if rows is None and cols is None:
-        sizes = [distinct(values(frame, name)) for name in spare[:2]]
-        if len(sizes) < 2:  # noqa: PLR2004 - rows and columns
-            asked[0 if max(sizes, default=0) > _WIDE else 1] = spare
-        else:  # the one with fewer values lies across where the other would be too wide
-            is_turned = sizes[1] > _WIDE and sizes[0] < sizes[1]
-            asked[0], asked[1] = (spare[1:2], spare[:1]) if is_turned else (spare[:1], spare[1:2])
+        mixed = labels(frame, [EXPERIMENT]) if facet is None and EXPERIMENT in frame.columns else None
+        if mixed is not None and len(mixed.texts) > 1:
+            return _axes_of_experiments([part for _, part in frame.groupby(list(mixed.codes))], frame)
+        asked[0], asked[1], *rest = _spread(frame, spare)
         if facet is None:
-            asked[2] = spare[2:]
+            asked[2] = rest[0]
     elif rows is None or cols is None:
         asked[0 if rows is None else 1] = spare[:1]
     used = [name for names in asked for name in names]
-    mixed = [name for name in spare if name not in used]
-    return Axes(asked[0], asked[1], asked[2], mixed)
+    return Axes(asked[0], asked[1], asked[2], [name for name in spare if name not in used])
+
+
+def _spread(frame: pd.DataFrame, names: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+    """These columns as rows, columns and facets: a single short one across, the shorter of two where one is wide."""
+    sizes = [distinct(values(frame, name)) for name in names[:2]]
+    if len(sizes) < 2:  # noqa: PLR2004 - rows and columns
+        return (list(names), [], []) if max(sizes, default=0) > _WIDE else ([], list(names), [])
+    first, second, *rest = names
+    return ([second], [first], rest) if sizes[1] > _WIDE and sizes[0] < sizes[1] else ([first], [second], rest)
+
+
+def _axes_of_experiments(parts: Sequence[pd.DataFrame], whole: pd.DataFrame) -> Axes:
+    """Axes for several experiments: each spans a grid of its own with what varies in it.
+
+    Where that is one axis or none, and most experiments share its values, the experiment is the other axis.
+    """
+    axes: list[list[str]] = [[], [], []]
+    for part in parts:
+        own = varying(part, [EXPERIMENT])
+        for wanted, names in enumerate(_spread(part, own)):
+            for name in names:
+                if any(name in axis for axis in axes):
+                    continue
+                free = [place for place in (wanted, 0, 1) if not set(axes[place]) & set(own)]
+                axes[free[0] if free else 2].append(name)
+    rows, cols, facet = axes
+    if rows and cols:
+        return Axes(rows, cols, [EXPERIMENT, *facet], [])
+    one = labels(whole, rows or cols)
+    pairs = set(zip(one.codes, labels(whole, [EXPERIMENT]).codes, strict=True))
+    if len(pairs) < _DENSE * len(one.texts) * len(parts):
+        return Axes(rows, cols, [EXPERIMENT], [])
+    return Axes(rows or [EXPERIMENT], [EXPERIMENT] if rows else cols, [], [])
 
 
 def varying(frame: pd.DataFrame, besides: Sequence[str] = ()) -> list[str]:
@@ -167,7 +257,8 @@ def labels(frame: pd.DataFrame, names: Sequence[str]) -> Labels:
     codes = columns.groupby(list(names), observed=True).ngroup().tolist()
     keys = list(columns.drop_duplicates().sort_values(list(names)).itertuples(index=False, name=None))
     pairs = [[(name, text) for name, text in zip(names, key, strict=True) if text != UNSET] for key in keys]
-    return Labels(dot_list(names), codes, [dot_list(key) for key in keys], pairs)
+    texts = [dot_list(text for _, text in each) or UNSET for each in pairs]
+    return Labels(dot_list(names), codes, texts, pairs)
 
 
 def distinct(items: Sequence[Any]) -> int:
@@ -175,26 +266,31 @@ def distinct(items: Sequence[Any]) -> int:
     return len({repr(item) for item in items if item is not None})
 
 
-def _in_facets(codes: pd.DataFrame, name: str, size: int) -> Mapping[int, Sequence[int]]:
-    """The codes of each facet's rows or columns, in order: all in each where most occur anyway, else those that do."""
+def _in_facets(codes: pd.DataFrame, name: str, size: int, share: float) -> Mapping[int, Sequence[int]]:
+    """The codes of each facet's rows or columns, in order: those that occur in it, or all where `share` of them do."""
     grouped: Any = codes.groupby("facet")[name]
     there = {part: sorted(set(inside)) for part, inside in grouped}
-    if sum(map(len, there.values())) >= _DENSE * len(there) * size:
+    if sum(map(len, there.values())) >= share * len(there) * size:
         return {part: range(size) for part in there}
     return there
 
 
-def _pages(cells: Mapping[tuple[int, int], Sequence[Sequence[int]]], per_page: int) -> list[list[tuple[int, int]]]:
-    """The rows of the grid in pages of at most `per_page` runs, one row at least on each."""
-    pages: list[list[tuple[int, int]]] = []
-    room = 0
-    for line, inside in cells.items():
-        runs = sum(min(len(cell), MOST_IN_CELL) for cell in inside)
-        if not pages or runs > room:
+def _pictures(frame: pd.DataFrame, cells: Mapping[Line, Sequence[Sequence[int]]]) -> Mapping[Line, Sequence[int]]:
+    """For each row of the grid how many pictures its cells have, a run without any counted as one."""
+    of = [max(len(paths_in(item)), 1) for item in values(frame, "images")]
+    return {line: [sum(of[place] for place in cell) for cell in inside] for line, inside in cells.items()}
+
+
+def _pages(rows: Mapping[Line, int], room: int) -> list[list[Line]]:
+    """The rows of the grid, each with its number of pictures, in pages of at most `room`; one row at least on each."""
+    pages: list[list[Line]] = []
+    left = 0
+    for line, pictures in rows.items():
+        if not pages or pictures > left:
             pages.append([])
-            room = per_page
+            left = room
         pages[-1].append(line)
-        room -= runs
+        left -= pictures
     return pages
 
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from imagen_nb.records import Rendering, Run
+from imagen_nb.views.names import image_names
 from imagen_nb.views.pages import fill
-from imagen_nb.views.pictures import Link, Picture, Thumb, picture
+from imagen_nb.views.pictures import Link, Picture, Thumb, pictures_of
 from imagen_nb.views.words import Chip, chip, count, one_line, reason_line, terminal_text
 
 WIDE_BOX, BOX, NARROW_BOX, LEAST_BOX = 168, 132, 104, 84
 GAP = 4
 FEW_COLS, MANY_COLS = 4, 7
 MOST_IN_CELL = 12
+"""The most pictures in a cell by default."""
 REASON_LINES, REASON_EDGES, LETTER = 5, 18, 7
 LABEL, TITLE = 140, 400
 
@@ -45,6 +47,9 @@ class Grid:
     col_name: str
     facets: Sequence[Facet]
     note: str | None = None
+    per_cell: int = MOST_IN_CELL
+    box: int | None = None
+    """How wide and high each picture may be in CSS pixels; by default as the number of columns leaves room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +68,28 @@ class Cell:
 
 def render_grid(grid: Grid, thumb: Thumb, *, link: Link | None = None) -> Rendering:
     """The grid. 256-pixel thumbnails are sharp in it; cells narrow as the columns become many."""
-    box = box_for(max((len(facet.cols) for facet in grid.facets), default=0))
+    box = grid.box or box_for(max((len(facet.cols) for facet in grid.facets), default=0))
+    every = [run for facet in grid.facets for row in facet.rows for cell in row.cells for run in cell]
+    names = dict(zip(map(id, every), image_names(every), strict=True))
+
+    def shown(runs: Sequence[Run], box: int) -> list[Picture]:
+        """The pictures of a cell, as many as it may show."""
+        some, left = [], grid.per_cell
+        for run in runs:
+            some += pictures_of(run, thumb, box=box, link=link, names=names[id(run)])[:left]
+            left = grid.per_cell - len(some)
+        return some
+
     facets = [
         {
             "label": facet.label,
             "cols": [_label(col) for col in facet.cols],
-            "rows": [(*_label(row.label), [_cell(runs, thumb, link, box) for runs in row.cells]) for row in facet.rows],
+            "rows": [(*_label(row.label), [_cell(cell, shown, grid, box) for cell in row.cells]) for row in facet.rows],
         }
         for facet in grid.facets
     ]
-    names = {"row_name": grid.row_name, "col_name": grid.col_name}
-    html = fill("grid.html", facets=facets, note=grid.note, box=box, **names)
+    axes = {"row_name": grid.row_name, "col_name": grid.col_name}
+    html = fill("grid.html", facets=facets, note=grid.note, box=box, **axes)
     # For a terminal: what each cell holds, in words.
     blocks = []
     for facet in grid.facets:
@@ -98,22 +114,22 @@ def _label(text: str) -> tuple[str, str]:
     return one_line(text, LABEL), one_line(text, TITLE)
 
 
-def _cell(runs: Sequence[Run], thumb: Thumb, link: Link | None, box: int) -> Cell:
-    images = [image for run in runs for image in run.images]
+def _cell(runs: Sequence[Run], pictures: Callable[[Sequence[Run], int], list[Picture]], grid: Grid, box: int) -> Cell:
+    images = sum(len(run.images) for run in runs)
     failed = [run for run in runs if not run.images]
-    shown = min(len(images), MOST_IN_CELL) + len({(chip(run), reason_line(run, TITLE)) for run in failed})
-    width = box if shown <= 1 else max(box * 3 // 4, LEAST_BOX)
+    shown = min(images, grid.per_cell) + len({(chip(run), reason_line(run, TITLE)) for run in failed})
+    width = box if shown <= 1 or grid.box else max(box * 3 // 4, LEAST_BOX)
     across = math.ceil(math.sqrt(shown))
     # A reason is cut to about five lines of that width, so that it is never longer than the images beside it; runs that
     # failed alike say it once, with their number.
-    letters = REASON_LINES * (width - REASON_EDGES) // LETTER
+    letters = REASON_LINES * max(width - REASON_EDGES, LEAST_BOX) // LETTER
     alike = Counter((chip(run), reason_line(run, letters), reason_line(run, TITLE)) for run in failed)
     reasons = [
         (Chip(f"{number} {state.word}", state.tone) if number > 1 else state, text, title)
         for (state, text, title), number in alike.items()
     ]
-    pictures = [picture(image, thumb, box=width, link=link) for image in images[:MOST_IN_CELL]]
-    return Cell(pictures, reasons, len(images) - len(pictures), width, across * width + (across - 1) * GAP)
+    hidden = max(images - grid.per_cell, 0)
+    return Cell(pictures(runs, width), reasons, hidden, width, across * width + (across - 1) * GAP)
 
 
 def _cell_words(runs: Sequence[Run]) -> str:

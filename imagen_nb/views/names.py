@@ -20,7 +20,7 @@ _PART, _STEM, _DIGITS = 24, 96, 6
 
 _RATIO = re.compile(r"(?<=\d):(?=\d)")
 _ACCENTS = re.compile("(?<=[A-Za-z])[\u0300-\u036f]+")
-_ENDING = re.compile(r"\.[a-z0-9]{1,5}")
+_ENDING = re.compile(r"\.[a-z0-9]{1,4}")
 _DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)", re.IGNORECASE)
 """Names that Windows keeps for itself, whatever their ending."""
 
@@ -56,7 +56,8 @@ def image_names(runs: Sequence[Run], pairs: Sequence[Pairs] | None = None) -> li
     that would still be alike get six digits of the image's SHA-256, so the same runs have the same names in any order.
     """
     has_repeats = len({run.request.repeat for run in runs}) > 1
-    stems, images = [], []
+    stems: list[str] = []
+    images: list[Image] = []
     for run, own in zip(runs, what_varies(runs) if pairs is None else pairs, strict=True):
         stem = _stem(own, run.request) + (f"_{run.request.repeat}" if has_repeats else "")
         many = len(run.images) > 1
@@ -66,8 +67,8 @@ def image_names(runs: Sequence[Run], pairs: Sequence[Pairs] | None = None) -> li
     used: set[str] = set()
     names = []
     for stem, image in zip(stems, images, strict=True):
-        own = _with_digits(stem, image) if alike[stem.casefold()] > 1 else stem
-        tries = (f"{own}-{number}" if number > 1 else own for number in count(1))
+        full = _with_digits(stem, image) if alike[stem.casefold()] > 1 else stem
+        tries = (f"{full}-{number}" if number > 1 else full for number in count(1))
         name = next(each for each in tries if each.casefold() not in used)
         used.add(name.casefold())
         names.append(name + ending(image))

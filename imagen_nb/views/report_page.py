@@ -5,17 +5,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any
 
 from imagen_nb.records import Run
 from imagen_nb.views.cards import failures, summary_line
 from imagen_nb.views.differences import settings_of
 from imagen_nb.views.pages import asset, fill
 from imagen_nb.views.pictures import Picture, Thumb, picture
+from imagen_nb.views.run_table import LEADING, TRAILING, TableColumn
 from imagen_nb.views.words import (
     NO_RUNS,
     Chip,
@@ -34,42 +34,6 @@ REPORT_BOX = 4096
 MOST_OF_A_REASON = 400
 BLANK = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
 """One transparent pixel, so that an image without a picture yet is still valid HTML."""
-
-
-@dataclass(frozen=True, slots=True)
-class TableColumn:
-    """A column of the table: how a run fills it, as text in some `form`, and as a number where it sorts as one."""
-
-    name: str
-    look: str
-    of: Callable[[Run], Any]
-    form: Callable[[Any], str] = value_text
-
-    def number(self, run: Run) -> float | None:
-        found = self.of(run)
-        return float(found) if self.look == "number" and found is not None else None
-
-    def text(self, run: Run) -> str:
-        found = self.of(run)
-        if found is None:
-            return ""
-        return f"{found:%Y-%m-%d %H:%M:%S}" if isinstance(found, datetime) else self.form(found)
-
-
-_LEADING = (TableColumn("prompt", "text", lambda run: run.request.prompt),)
-_TRAILING = (
-    TableColumn("status", "status", lambda run: chip(run).word),
-    TableColumn("reason", "text", lambda run: reason.text if (reason := why(run)) else None),
-    TableColumn("seconds", "number", lambda run: run.total_s, seconds),
-    TableColumn("cost", "number", lambda run: run.cost, dollars),
-    TableColumn("rating", "number", lambda run: run.rating),
-    TableColumn("note", "text", lambda run: run.note),
-    TableColumn("experiment", "setting", lambda run: run.experiment),
-    TableColumn("tag", "setting", lambda run: run.tag),
-    TableColumn("created", "stamp", lambda run: run.created_at),
-    TableColumn("run", "stamp", lambda run: run.id),
-)
-"""Before and after the columns of the settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +78,7 @@ def render_report(
         for name in names
         if name not in same
     ]
-    columns = [each for each in (*_LEADING, *varying, *_TRAILING) if any(each.text(run) for run in runs)]
+    columns = [each for each in (*LEADING, *varying, *TRAILING) if any(each.text(run) for run in runs)]
     items = [_report_run(str(key), run, thumb, same, columns) for key, run in enumerate(runs)]
     simulated = sum(is_simulated(run) for run in runs)
     footer = [

@@ -30,7 +30,7 @@ _QUALITIES = (80, 65, 50, 35, 20)
 _METHOD = 2  # 4 saves a tenth of the bytes for twice the time
 _LEAST_PX = 16
 _RIFF_HEADER = 8
-_USUAL_PX = (256, 512, 768, 1024)
+USUAL_PX = (256, 512, 768, 1024)
 _LARGER = 1.5
 """How much larger a thumbnail must be for a good smaller one to be made of it."""
 _SMALLER = (1.0, 0.875, 0.75, 0.625)
@@ -87,12 +87,12 @@ def thumbnail(path: Path, px: int) -> bytes:
         except OSError:
             raise ImageError(f"the image file {path} is missing") from None
         return _homeless_thumbnail(path, px, changed)
-    kept = {size: home / "thumbnails" / f"{path.stem}-{size}.webp" for size in (px, *_USUAL_PX)}
+    kept = {size: home / "thumbnails" / f"{path.stem}-{size}.webp" for size in (px, *USUAL_PX)}
     with contextlib.suppress(OSError):
         content = kept[px].read_bytes()
         if is_webp(content):
             return content
-    for size in _USUAL_PX:
+    for size in USUAL_PX:
         if size >= _LARGER * px:  # one that was kept is several times quicker to read than the image
             with contextlib.suppress(ImageError):
                 content = make_thumbnail(kept[size], px)

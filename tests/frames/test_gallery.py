@@ -29,7 +29,7 @@ def test_a_large_gallery_comes_in_pages(log: pd.DataFrame) -> None:
     """A page is bounded, and the line below says how to see the next."""
     shown = log.imagen.gallery(page=2, per_page=6)
     assert Markup.of(shown.html).tags.count("img") == 6
-    assert shown.text.endswith("Page 2 of 3 (6 of 16 runs); .gallery(page=3) shows another.")
+    assert shown.text.endswith("Page 2 of 3 (6 of 16 runs); df.imagen.gallery(per_page=6, page=3) shows the next.")
     with pytest.raises(InputError, match="there is no page 4"):
         log.imagen.gallery(page=4, per_page=6)
     with pytest.raises(InputError, match=r"^per_page cannot be 0; allowed: a whole number from 1"):

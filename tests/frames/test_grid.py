@@ -41,7 +41,8 @@ def test_runs_that_no_axis_parts_are_pointed_out(log: pd.DataFrame) -> None:
     """A cell that mixes settings says so, and how to part them."""
     grid = made(log, rows="animal", cols="style")
     assert counts(grid) == [[[4, 4], [4, 4]]]
-    assert grid.note == "Cells mix different aspect_ratio; facet='aspect_ratio' parts them."
+    parted = 'df.imagen.grid(rows="animal", cols="style", facet="aspect_ratio")'
+    assert grid.note == f"Cells mix different aspect_ratio; {parted} parts them."
 
 
 def test_a_combination_that_was_not_run_is_an_empty_cell(log: pd.DataFrame) -> None:
@@ -88,7 +89,9 @@ def test_a_set_of_prompts_is_one_axis_however_long() -> None:
     grid = made(frame(runs))
     assert (grid.row_name, list(grid.facets[0].cols)) == ("prompt", ["a/x", "a/y"])
     assert len(grid.facets[0].rows) == 50
-    assert grid.note == "Page 1 of 4 (50 of 200 rows); .grid(page=2) shows another."
+    assert grid.note == (
+        'Page 1 of 4 (50 of 200 rows); df.imagen.grid(rows="prompt", cols="model", page=2) shows the next.'
+    )
 
 
 def test_one_setting_that_varies_is_the_columns() -> None:

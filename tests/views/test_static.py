@@ -160,7 +160,7 @@ def test_no_class_is_defined_for_nothing() -> None:
     texts = [path.read_text("utf-8") for path in folder.joinpath("templates").iterdir()]
     used = " ".join(texts)
     for name in cell_styles():
-        assert re.search(rf"[\" ']{name}[\" ']", used) or name.startswith(("tone-", "dot-", "edge-")), name
+        assert re.search(rf"[\" ']{name}[\" ']", used) or name.startswith(("tone-", "dot-", "edge-", "table-")), name
 
 
 def contrast(first: str, second: str) -> float:

@@ -1,0 +1,112 @@
+"""Runs as a table with pictures: the columns that a report has too, and the table of a cell and of a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from imagen_nb.records import Rendering, Run
+from imagen_nb.views.names import image_names
+from imagen_nb.views.pages import fill
+from imagen_nb.views.pictures import Link, Thumb, pictures_of
+from imagen_nb.views.words import (
+    chip,
+    clip,
+    dollars,
+    one_line,
+    reason_line,
+    seconds,
+    terminal_text,
+    value_text,
+    why,
+)
+
+BOX = 80
+MOST_PICTURES = 4
+_REASON, _TITLE = 100, 400
+_MOST = {"text": 200}
+"""The most characters of a cell by its look; of others `_SHORT`. A terminal shows `_NARROW` of a text."""
+_SHORT, _NARROW = 80, 48
+
+
+@dataclass(frozen=True, slots=True)
+class TableColumn:
+    """A column of the table: how a run fills it, as text in some `form`, and as a number where it sorts as one."""
+
+    name: str
+    look: str
+    of: Callable[[Run], Any]
+    form: Callable[[Any], str] = value_text
+
+    def number(self, run: Run) -> float | None:
+        found = self.of(run)
+        return float(found) if self.look == "number" and found is not None else None
+
+    def text(self, run: Run) -> str:
+        found = self.of(run)
+        if found is None:
+            return ""
+        return f"{found:%Y-%m-%d %H:%M:%S}" if isinstance(found, datetime) else self.form(found)
+
+
+LEADING = (TableColumn("prompt", "text", lambda run: run.request.prompt),)
+TRAILING = (
+    TableColumn("status", "status", lambda run: chip(run).word),
+    TableColumn("reason", "text", lambda run: reason.text if (reason := why(run)) else None),
+    TableColumn("seconds", "number", lambda run: run.total_s, seconds),
+    TableColumn("cost", "number", lambda run: run.cost, dollars),
+    TableColumn("rating", "number", lambda run: run.rating),
+    TableColumn("note", "text", lambda run: run.note),
+    TableColumn("experiment", "setting", lambda run: run.experiment),
+    TableColumn("tag", "setting", lambda run: run.tag),
+    TableColumn("created", "stamp", lambda run: run.created_at),
+    TableColumn("run", "stamp", lambda run: run.id),
+)
+"""Before and after the columns of the settings."""
+
+
+def render_table(
+    runs: Sequence[Run],
+    columns: Sequence[TableColumn],
+    thumb: Thumb,
+    *,
+    link: Link | None = None,
+    heading: str | None = None,
+    note: str | None = None,
+) -> Rendering:
+    """One row a run: its pictures, four at most and each within 80 CSS pixels, then its cells.
+
+    A status tells its reason where the run has no image. `heading` stands above, `note` below.
+    """
+    rows = []
+    for run, names in zip(runs, image_names(runs), strict=True):
+        pictures = pictures_of(run, thumb, box=BOX, link=link, names=names)
+        cells = [(column.look, column.text(run)) for column in columns]
+        rows.append(
+            {
+                "pictures": pictures[:MOST_PICTURES],
+                "hidden": len(pictures[MOST_PICTURES:]),
+                "chip": chip(run),
+                "reason": reason_line(run, _REASON),
+                "whole_reason": reason_line(run, _TITLE),
+                "cells": [
+                    (
+                        look,
+                        short := one_line(text, _MOST.get(look, _SHORT)),
+                        "" if short == text else clip(text, _TITLE),
+                    )
+                    for look, text in cells
+                ],
+            }
+        )
+    heads = [(column.name, column.look) for column in columns]
+    html = fill("table.html", heads=heads, rows=rows, heading=heading, note=note)
+    # For a terminal: the same cells in columns of one width each.
+    table = [[column.name for column in columns]]
+    table += [[one_line(column.text(run), _NARROW) for column in columns] for run in runs]
+    widths = [max(map(len, texts)) for texts in zip(*table, strict=True)]
+    lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in table] if runs else []
+    text = terminal_text([*filter(None, (heading, *lines, note))])
+    return {"text/plain": text, "text/html": html}
