@@ -18,7 +18,7 @@ from imagen_nb.errors import InputError
 from imagen_nb.files import absolute_path
 from imagen_nb.frames.export import FILE_NAME, MARK, METADATA, NUMBER, unguard
 from imagen_nb.frames.runs import paths_in, values, with_levels
-from imagen_nb.log.frame import STATUSES, narrowest
+from imagen_nb.log.frame import narrowest, statuses
 from imagen_nb.records import INDEX, LOG_COLUMNS
 from imagen_nb.views.words import value_text
 
@@ -132,10 +132,10 @@ def log_frame(columns: dict[str, Sequence[Any]]) -> pd.DataFrame:
     return frame
 
 
-def _column(name: str, items: Sequence[Any]) -> Any:
+def _column(name: str, items: Sequence[Any]) -> Any:  # noqa: PLR0911 - one for each kind
     kind = LOG_COLUMNS.get(name)
     if kind == "status":
-        return pd.Categorical([item if item in STATUSES.categories else None for item in items], dtype=STATUSES)
+        return statuses([item if isinstance(item, str) else None for item in items])
     if kind == "time":
         times = pd.to_datetime(pd.Series(items, dtype=object), utc=True, errors="coerce", format="ISO8601")
         return times.astype("datetime64[us, UTC]")

@@ -10,7 +10,7 @@ import contextlib
 import gc
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,6 @@ from imagen_nb.log.schema import FILE_KEY, decode_files, decode_text, load_json,
 from imagen_nb.log.schema import events as events_table
 from imagen_nb.log.schema import images as images_table
 from imagen_nb.records import LEADING_COLUMNS, LOG_COLUMNS, TRAILING_COLUMNS, InputFile, Status
-
-STATUSES = pd.CategoricalDtype([str(status) for status in Status])
-"""The type of the column `status`."""
 
 _FILE_MARK = f'{{"{FILE_KEY}":'
 _MOST_INT = 2**63
@@ -131,9 +128,12 @@ def _column_of(name: str, values: list[Any]) -> Column:
     return kind(values)
 
 
-def _statuses(values: list[Any]) -> Column:
-    place = {word: code for code, word in enumerate(STATUSES.categories)}
-    return pd.Categorical.from_codes([place.get(value, -1) for value in values], dtype=STATUSES)
+def statuses(values: Sequence[Any]) -> Column:
+    """A category of the statuses that occur, in their order, so that counting them shows none that does not."""
+    there = set(values)
+    words = [str(status) for status in Status if status in there]
+    place = {word: code for code, word in enumerate(words)}
+    return pd.Categorical.from_codes([place.get(value, -1) for value in values], categories=words)
 
 
 def _texts(values: list[Any]) -> Column:
@@ -172,7 +172,7 @@ _KINDS: Mapping[str, Callable[[list[Any]], Column]] = {
     "whole": _integers,
     "number": _floats,
     "time": _moments,
-    "status": _statuses,
+    "status": statuses,
     "truth": _truths,
 }
 

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 from PIL import Image as Pillow
 
+from imagen_nb.log.frame import statuses
 from imagen_nb.records import LEADING_COLUMNS, TRAILING_COLUMNS, Image, Request, Run, Status
 
 WHEN = datetime(2025, 3, 1, 12, 0, 0, 123456, tzinfo=timezone.utc)
@@ -84,7 +85,7 @@ def frame(runs: Sequence[Run]) -> pd.DataFrame:
             made[name] = made[name].astype("string" if kind == "text" else "Int64")
         elif kind == "truth":
             made[name] = made[name].astype("bool")
-    made["status"] = pd.Categorical(made["status"], categories=[str(status) for status in Status])
+    made["status"] = statuses(made["status"].tolist())
     made["images"] = pd.Series([row["images"] for row in rows], dtype=object)
     return made.set_index(pd.Index([each.id for each in runs], name="run_id"))
 
