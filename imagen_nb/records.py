@@ -120,6 +120,10 @@ SHOWN_DIGITS = 8
 """How many digits of its SHA-256 stand behind the name of an input file."""
 
 
+NOT_AS_ASKED = "not_as_asked"
+"""The `error_code` of a run that succeeded, and whose reply is of another model, count or size than asked for."""
+
+
 def canonical(value: Any) -> str:
     """The same text for the same JSON value, whatever the order of its keys; a file counts by its content alone."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain)
@@ -311,7 +315,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a sweep has come. `elapsed` and `left` are seconds; `left` and `cost` are None where not known."""
+    """How far a sweep has come. `elapsed` and `left` are seconds; `left` and `cost` are None where not known.
+
+    With `is_simulated` the cost is nothing to be paid.
+    """
 
     total: int
     done: int = 0
@@ -328,3 +335,4 @@ class Progress:
     message: str | None = None
     strays: str | None = None
     """Which predictions are billed, seem to be ours, and are no row's."""
+    is_simulated: bool = False

@@ -22,6 +22,7 @@ from imagen_nb.api.pace import Pacer
 from imagen_nb.api.replies import parse
 from imagen_nb.api.transport import LATER_HINT
 from imagen_nb.errors import InputError, NotFoundError, UncertainError
+from imagen_nb.planning.models import catalogue_spec
 from imagen_nb.records import Prediction, Request
 
 HELD_LONGER_S = 10.0
@@ -115,17 +116,24 @@ class Api:
             turns.append(at)
             on_turn(at)
 
-        reply = self._http.send(
-            "POST",
-            path,
-            json={**extra, "input": dict(request.input)},
-            headers=headers,
-            deadline=deadline,
-            create=True,
-            stop=stop,
-            patience=longest if patience is None else min(patience, longest),
-            on_turn=note_turn,
-        )
+        try:
+            reply = self._http.send(
+                "POST",
+                path,
+                json={**extra, "input": dict(request.input)},
+                headers=headers,
+                deadline=deadline,
+                create=True,
+                stop=stop,
+                patience=longest if patience is None else min(patience, longest),
+                on_turn=note_turn,
+            )
+        except NotFoundError as error:
+            spec = catalogue_spec(request.model.partition(":")[0])
+            if spec is None or spec.retirement is None:
+                raise
+            said, how = spec.retirement
+            raise NotFoundError(f"{error.message}: {said}", how, status=error.status, raw=error.raw) from None
         prediction = parse(reply.body)
         self._note_acceptance(prediction, turns[-1], time.monotonic())
         return prediction

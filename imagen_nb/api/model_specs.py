@@ -90,7 +90,7 @@ class ModelSpecs:
             spec = catalogue_spec(name)
             if spec and spec.retirement and name not in self._said:
                 self._said.add(name)
-                self._notify(spec.retirement)
+                self._notify(". ".join(spec.retirement))
 
     def look_for_newer(self, models: Iterable[str]) -> None:
         """Ask the API in the background, once for each, whether it has a newer schema of what the catalogue knows."""
@@ -149,8 +149,10 @@ class ModelSpecs:
                     "source": spec.source,
                 }
             )
-        frame: pd.DataFrame = pd.DataFrame.from_records(rows)
-        return frame.convert_dtypes(convert_integer=False, convert_floating=False)
+        frame: pd.DataFrame = pd.DataFrame.from_records(rows).convert_dtypes(
+            convert_integer=False, convert_floating=False
+        )
+        return frame
 
     def _with_price(self, name: str, spec: ModelSpec) -> ModelSpec:
         priced = spec.with_price(self._prices[name]) if name in self._prices else spec

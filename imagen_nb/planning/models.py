@@ -29,7 +29,7 @@ from typing import Any
 
 from imagen_nb.errors import InputError, brief, closest, comma_list, did_you_mean
 from imagen_nb.planning.inputs import ParamSpec, mapping_or_empty, read_param, resolve_schema
-from imagen_nb.planning.prices import MEGAPIXEL, SIZE_INPUTS, Price, asked_mp, files_mp, read_price
+from imagen_nb.planning.prices import MEGAPIXEL, SIZE_INPUTS, Price, asked_mp, files_mp, read_price, size_note
 from imagen_nb.planning.values import is_missing
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:[0-9a-f]{64})?|[0-9a-f]{64}", re.ASCII)
@@ -70,13 +70,13 @@ class ModelSpec:
         return self.is_validated and not self.is_partial
 
     @property
-    def retirement(self) -> str | None:
-        """That it was shut down, what to take instead and how, in a sentence; None for a model that lives."""
+    def retirement(self) -> tuple[str, str] | None:
+        """That it was shut down and what follows it, and how to choose that; None for a model that lives."""
         if self.retired_on is None:
             return None
         day = date.fromisoformat(self.retired_on)
-        said = f"{self.name} was shut down by its publisher on {day.day} {day:%B %Y}"
-        return f"{said}; its successor is {self.successor}: -m {self.successor}, in Python model={self.successor!r}."
+        said = f"{self.name} was shut down by its publisher on {day.day} {day:%B %Y}; {self.successor} follows it"
+        return said, f"Choose that with -m {self.successor}, in Python with model={self.successor!r}."
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -168,6 +168,29 @@ class ModelSpec:
                 "input_mp": sum(map(price.billed_mp, files_mp(values))),
             },
         )
+
+    def reply_note(
+        self,
+        input: Mapping[str, Any],  # noqa: A002 - the API's own word
+        answered_by: str | None,
+        count: int,
+        sizes: Sequence[tuple[int, int]],
+        metrics: Mapping[str, Any] | None,
+    ) -> str | None:
+        """What of a reply is not as asked for, in words: the model, how many images, or their size; else None."""
+        notes = []
+        asked = self.name.partition(":")[0]
+        if answered_by and "/" in asked and "/" in answered_by and asked.casefold() not in answered_by.casefold():
+            notes.append(f"{answered_by} answered in place of {asked}")
+        elif "fallback" in mapping_or_empty(metrics).values():  # as the service marks it where `model` stays the same
+            notes.append(f"a fallback model answered in place of {asked}")
+        wanted, values = self.outputs(input), self.filled(input)
+        is_open = values.get("sequential_image_generation") == "auto"  # then it is the most that may come
+        if self.is_validated and count and (count > wanted or (count < wanted and not is_open)):
+            notes.append(
+                f"{count} image{'s' * (count != 1)} came, {wanted} {'was' if wanted == 1 else 'were'} asked for"
+            )
+        return "; ".join([*notes, *filter(None, [size_note(input, sizes)])]) or None
 
     def filled(self, input: Mapping[str, Any]) -> dict[str, Any]:  # noqa: A002 - the API's own word
         """The input with the schema's defaults where nothing is given."""

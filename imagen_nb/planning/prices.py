@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,10 @@ UNKNOWN_FILE_MP = 9.0
 
 LARGEST_MP = 4.0
 """Megapixels of an output as large as the input files, where the schema names no limit."""
+
+PIXELS_OFF, RATIO_OFF, SIZE_LEFT = 32, 0.12, 0.7
+"""How far an image may be off and still is as asked for: in pixels a side, since models round to multiples of them; as
+a part of the ratio of the sides; and what part of the size must be there."""
 
 _UNITS = {
     "run": "a run",
@@ -54,6 +58,7 @@ _HOW = 'A price is US dollars an image, 0.04, or a rule such as {"run": 0.01, "i
 _SIDE_BY_SIDE = re.compile(r"(\d{2,5})\s*[x*]\s*(\d{2,5})")
 _MEGAPIXELS = re.compile(r"(\d{1,2}(?:\.\d+)?)(?:\s*MP)?", re.IGNORECASE)
 _THOUSANDS = re.compile(r"(\d)K", re.IGNORECASE)
+_RATIO = re.compile(r"(\d{1,2}):(\d{1,2})")
 _ADDRESS = re.compile(r"\s*(?:https?|data):", re.IGNORECASE)
 
 
@@ -196,6 +201,27 @@ def asked_mp(values: Mapping[str, Any], params: Mapping[str, ParamSpec]) -> floa
         return 1.0
     choices = [mp for name in _SIZES if name in params for each in params[name].enum or () if (mp := named_mp(each))]
     return max(choices, default=largest)
+
+
+def size_note(given: Mapping[str, Any], sizes: Iterable[tuple[int, int]]) -> str | None:
+    """Which image is of another size than these inputs ask for, in words; None where all are as asked for."""
+    ratio = _RATIO.fullmatch(str(given.get("aspect_ratio")))
+    pixels = None if ratio else asked_pixels(given)
+    wishes = [str(given[name]) for name in _SIZES if name in given]
+    for width, height in sizes:
+        wish = None
+        if pixels and max(abs(width - pixels[0]), abs(height - pixels[1])) > PIXELS_OFF:
+            wish = f"{pixels[0]}x{pixels[1]}"
+        if ratio and not 1 - RATIO_OFF < width / height * int(ratio[2]) / int(ratio[1]) < 1 + RATIO_OFF:
+            wish = ratio[0]
+        for each in wishes:
+            if (found := _THOUSANDS.fullmatch(each)) and max(width, height) < SIZE_LEFT * 1024 * int(found[1]):
+                wish = each
+            if (found := _MEGAPIXELS.fullmatch(each)) and width * height < SIZE_LEFT * MEGAPIXEL * float(found[1]):
+                wish = each
+        if wish:
+            return f"{width}x{height} pixels came, {wish} was asked for"
+    return None
 
 
 def named_mp(value: Any) -> float | None:

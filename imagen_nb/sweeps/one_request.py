@@ -24,7 +24,7 @@ from imagen_nb.log.log import Log
 from imagen_nb.planning.models import ModelSpec
 from imagen_nb.planning.plan import Plan
 from imagen_nb.planning.values import label, positive_number, whole_number
-from imagen_nb.records import Image, Outcome, Prediction, Request, Run, Status
+from imagen_nb.records import NOT_AS_ASKED, Image, Outcome, Prediction, Request, Run, Status
 from imagen_nb.settings import JOBS, TIMEOUT_S, Provider
 from imagen_nb.sweeps.collect import REPLY_S, SLICE_S, Connections, Deadline, collect_on, wait_and_fetch
 from imagen_nb.sweeps.recover import SETTLE_S, CreateSearch, SentCreate, WhyNotFound
@@ -432,9 +432,12 @@ class RequestDriver:
             if outcome.images and outcome.error:  # those that are missing were made, and are billed
                 count = max(count, spec.outputs(request.input))
             source = "simulated" if context.provider.is_simulator else spec.price_source
-            sizes = [(image.width, image.height) for image in outcome.images]
+            sizes = [(image.width, image.height) for image in outcome.images if image.width and image.height]
             metrics = outcome.prediction.raw.get("metrics")
             cost = spec.cost(request.input, count or spec.outputs(request.input), sizes, metrics)
+            if outcome.status is Status.SUCCEEDED and not outcome.error:
+                note = spec.reply_note(request.input, outcome.prediction.model, count, sizes, metrics)
+                outcome = replace(outcome, error=note, error_code=NOT_AS_ASKED if note else None)
         elif outcome.status is Status.ABORTED:
             cost, source = 0.0, "not billed"
         if outcome.status is Status.SUCCEEDED and (seconds := outcome.prediction.total_s) is not None:

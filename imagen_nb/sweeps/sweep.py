@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, overload
 from imagen_nb.errors import Hint, ImagenError, LogError, UncertainError, comma_list
 from imagen_nb.log.database import FILE_NAME
 from imagen_nb.log.log import Log
-from imagen_nb.records import Progress, Rendering, Request, Run, Status
+from imagen_nb.records import NOT_AS_ASKED, Progress, Rendering, Request, Run, Status
 from imagen_nb.sweeps.collect import SLICE_S
 from imagen_nb.sweeps.one_request import Job, JobState, RequestDriver, RunOptions, SweepContext
 
@@ -66,7 +66,7 @@ class Runs(Sequence[Run]):
         self._spent = 0.0
         self._reserved = 0.0
         self._is_budget_reached = False
-        self._progress = Progress(total=total)
+        self._progress = Progress(total=total, is_simulated=context.provider.is_simulator)
         self._ended: list[tuple[int, Run]] = []
         self._sorted: list[Run] | None = None
 
@@ -356,6 +356,8 @@ class Runs(Sequence[Run]):
                 skipped=now.skipped + skipped,
                 cost=now.cost if run.cost is None or skipped else (now.cost or 0.0) + run.cost,
             )
+            if run.error_code == NOT_AS_ASKED and not now.message:  # said once, however many there are
+                self._progress = replace(self._progress, message=f"not as asked for: {run.error}")
             self._ended.append((job.index, run))
             self._sorted = None
 
