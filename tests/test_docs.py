@@ -29,6 +29,7 @@ TEXTS = {"README": README, **PAGES}
 ALL = "\n".join(TEXTS.values())
 COMMANDS = {"lab", "demo", "run", "log", "reconcile", "simulator", "doctor", "docs"}
 SHELL_OPTIONS = {
+    "--adopt",
     "--csv",
     "--parquet",
     "--html",
@@ -153,7 +154,7 @@ def test_options_that_are_passed_on_are_named(passed_on: Callable[..., Any], tak
     """Shift-Tab on a function that passes its options on shows each of them, in its signature or its text."""
     options = {each.name for each in inspect.signature(takes).parameters.values() if each.kind is each.KEYWORD_ONLY}
     shown = f"{inspect.signature(passed_on)} {passed_on.__doc__}"
-    assert {name for name in options - {"spec"} if not re.search(rf"\b{name}\b", shown)} == set()
+    assert {name for name in options - {"spec", "read_file"} if not re.search(rf"\b{name}\b", shown)} == set()
 
 
 def test_what_a_message_tells_one_to_call_exists() -> None:
