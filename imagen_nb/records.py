@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from imagen_nb.errors import readable
+from imagen_nb.errors import ImageError, brief, readable
+
+if TYPE_CHECKING:
+    import builtins  # an image has a field called bytes
+
+    import PIL.Image
 
 Json = Mapping[str, Any]
 Rendering = Mapping[str, str]
 """MIME type to text, as Jupyter's display protocol wants it: `text/plain` always, `text/html` beside it."""
 
+_PROMPT_SHOWN = 80
 INDEX = "run_id"
 LEADING_COLUMNS: Mapping[str, str] = dict.fromkeys(
     ("experiment", "tag", "model", "provider", "prompt", "template"), "text"
@@ -90,10 +97,14 @@ class Status(str, Enum):
         return self in _TERMINAL
 
 
+BLOCKED = "blocked"
+"""The error code of what a safety filter refused, and a word to ask for those runs by; their status is another."""
+STATUS_WORDS = (*map(str, Status), BLOCKED)
+"""The words that runs can be asked for by."""
 _TERMINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED, Status.ABORTED, Status.EXPIRED})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class InputFile:
     """A file that a request needs. Two with the same bytes are equal, whatever they are called and wherever they lie.
 
@@ -114,6 +125,9 @@ class InputFile:
     def __str__(self) -> str:
         """As a frame's column shows it: the name, and the first digits of the hash."""
         return f"{self.name} {self.sha256[:SHOWN_DIGITS]}"
+
+    def __repr__(self) -> str:
+        return f"<InputFile {self}>"
 
 
 SHOWN_DIGITS = 8
@@ -228,6 +242,41 @@ class Image:
     request: Request | None = field(default=None, repr=False, compare=False)
     """What was asked for, where the image belongs to a run."""
 
+    def read(self) -> builtins.bytes:
+        """The file, byte for byte. Raises `ImageError` where it is gone."""
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            hint = "The home it lies in was moved or deleted; run.again() makes another image."
+            raise ImageError(f"{self.path} cannot be read: {reason}", hint) from None
+
+    def pil(self) -> PIL.Image.Image:
+        """The picture as Pillow has it, loaded. Raises `ImageError` where the file is gone."""
+        from io import BytesIO
+
+        import PIL.Image
+
+        picture = PIL.Image.open(BytesIO(self.read()), formats=list(IMAGE_MIMES))
+        picture.load()
+        return picture
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Copy the file, byte for byte, to `path`, and give the copy's absolute path.
+
+        In a folder it is named by its slots or the beginning of its prompt. Folders on the way are made. Raises
+        `ImageError` where the file is gone, and `InputError` where the place cannot be written.
+        """
+        from imagen_nb.files import absolute_path, replace_file, write_errors
+        from imagen_nb.views.names import image_name
+
+        target, data = absolute_path(path), self.read()
+        if target.is_dir() or str(path).endswith(("/", os.sep)):
+            target /= image_name(self)
+        with write_errors(target), replace_file(target) as temporary:
+            temporary.write_bytes(data)
+        return target
+
     def show(self) -> None:
         """Display it here: as a cell's output in a notebook, as text elsewhere."""
         from imagen_nb.notebook.live import show
@@ -293,13 +342,40 @@ class Run:
     def __repr__(self) -> str:
         count = f"{len(self.images)} image{'s' * (len(self.images) != 1)}"
         outcome = readable(self.error) if self.error and not self.images else count
-        return f"<Run {self.id}: {self.status}, {self.request.model}, {self.request.prompt!r}, {outcome}>"
+        prompt = brief(self.request.prompt, width=_PROMPT_SHOWN)
+        return f"<Run {self.id}: {self.status}, {self.request.model}, {prompt}, {outcome}>"
 
     def cell(self) -> str:
-        """The text of a `%%imagen` cell that makes the same request again."""
+        """The text of a `%%imagen` cell that makes the same request again, experiment, tag and slots included."""
         from imagen_nb.planning.cells import cell_text
 
-        return cell_text(self.request)
+        return cell_text(self.request, self.experiment, self.tag)
+
+    def rate(self, rating: int | None = None, note: str | None = None, favourite: bool | None = None) -> Run:
+        """Write a rating (1 to 5), a note, or whether it is a favourite to its row, and give the run as it is then.
+
+        What is None stays as it is; a rating of 0 and a note of "" take it away. The row is in the log of the home that
+        its images lie in, else in the default workspace's.
+        """
+        from imagen_nb.views.pictures import home_of
+        from imagen_nb.workspace import Workspace, default_workspace
+
+        workspace = default_workspace()
+        home = home_of(self.images[0].path) if self.images else None
+        if home in (None, workspace.home):
+            return workspace.rate(self, rating, note, favourite)
+        with Workspace(home=home, provider="simulator") as other:  # which needs no token
+            return other.rate(self, rating, note, favourite)
+
+    def again(self) -> Run:
+        """Make the same request once more, in the default workspace, and wait for it: its experiment and tag are kept.
+
+        Raises what keeps it from being asked, as `imagen_nb.generate` does.
+        """
+        from imagen_nb.workspace import default_workspace
+
+        workspace = default_workspace()
+        return workspace.run(workspace.plan_again(self.request), experiment=self.experiment, tag=self.tag).only()
 
     def show(self) -> None:
         """Display it here: as a cell's output in a notebook, as text elsewhere."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from imagen_nb.errors import ImageError, LogError
 from imagen_nb.files import write_hint
 from imagen_nb.log.sessions import Session
-from imagen_nb.records import IMAGE_MIMES, SHOWN_DIGITS
+from imagen_nb.records import IMAGE_MIMES, SHOWN_DIGITS, InputFile
 
 _SUFFIXES = {mime: ".jpg" if name == "JPEG" else f".{name.lower()}" for name, mime in IMAGE_MIMES.items()}
 _HASH = re.compile("[0-9a-f]{64}")
@@ -33,6 +33,8 @@ class Images:
         self.home = Path(home).absolute()
         self._lock = threading.Lock()
         self._session: Session | None = None
+        self.read_before: dict[tuple[str, int, int, int], InputFile] = {}
+        """The files that requests need and were kept here, by the path, change, size and number of the original."""
 
     @property
     def folder(self) -> Path:
@@ -40,7 +42,7 @@ class Images:
 
         The first use removes what dead sessions left. Raises `LogError` where the folder cannot be made.
         """
-        with self._lock, _disk_errors(self.home):
+        with self._lock, disk_errors(self.home):
             if self._session is None:
                 self._session = Session(self.home)
                 folders = list((self.home / "temp").glob("*"))
@@ -58,7 +60,7 @@ class Images:
         A file that is there already, with the same size, stays. Raises `LogError` when the disk is full or read-only.
         """
         target = image_place(self.home, sha256, mime)
-        with _disk_errors(self.home):
+        with disk_errors(self.home):
             if target.is_file() and target.stat().st_size == path.stat().st_size:
                 path.unlink()
                 return target
@@ -95,7 +97,8 @@ def find_file(home: Path, shown: object) -> Path | None:
 
 
 @contextlib.contextmanager
-def _disk_errors(home: Path) -> Iterator[None]:
+def disk_errors(home: Path) -> Iterator[None]:
+    """An operating system's refusal to write in the home, as a `LogError`."""
     try:
         yield
     except OSError as error:

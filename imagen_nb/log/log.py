@@ -34,6 +34,7 @@ from imagen_nb.log.schema import (
     request_values,
     runs,
 )
+from imagen_nb.log.schema import images as images_table
 from imagen_nb.log.sessions import Session
 from imagen_nb.records import Image, Prediction, Request, Run, Status
 
@@ -381,6 +382,13 @@ class Log:
         with self._database.reading() as conn:
             name = load_json(conn.execute(newest_reply).scalar()).get("model")
         return {name} if isinstance(name, str) and name else set()
+
+    def find_maker(self, sha256: str) -> str | None:
+        """The id of the newest run that made an image of these bytes."""
+        of = images_table.c
+        query = sa.select(runs.c.run_id).join(images_table, of.run == runs.c.seq).where(of.sha256 == sha256)
+        with self._database.reading() as conn:
+            return conn.execute(query.order_by(runs.c.seq.desc()).limit(1)).scalar()
 
     def latencies(self, model: str, provider: str, limit: int = 200) -> list[float]:
         """Seconds from creation to completion of the newest runs that succeeded, newest first."""

@@ -27,8 +27,11 @@ _ZIPPED_HINT = 'It looks like zipped=[("animal", "place")].'
 Groups = tuple[tuple[str, ...], ...]
 """The names of each group of axes that move together."""
 
-ReadFile = Callable[[Any], InputFile | str]
-"""Gives the file, kept, that a path, bytes, a picture or a run names or holds; an address stays one."""
+ReadFile = Callable[..., InputFile | str]
+"""Gives the file, kept, that a path, bytes, a picture or a run names or holds; an address stays one.
+
+For the files of a table it is called with `beside`, the folder in which that lies.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +255,7 @@ def _slot_values(slot: Slot, given: GivenValues, namespace: Mapping[str, Any]) -
         known = [*given.slots, *given.params, *(each for each in namespace if not each.startswith("_"))]
         hint = f"{name}= is an option of plan(); give the slot as slots={{{name!r}: …}}."
         if name not in _KEYWORDS:
-            otherwise = f"Give {name}, or write {{{{{name}}}}} (or use --raw) for the braces themselves."
+            otherwise = f"Give {name}, or write {{{{{name}}}}} for the braces themselves."
             hint = did_you_mean(name, known, otherwise)
         raise InputError(
             f"the slot {{{name}}} has no value: no variable, no axis and no alternatives of that name", hint

@@ -7,10 +7,22 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from imagen_nb.errors import InputError, brief, comma_list, did_you_mean
-from imagen_nb.planning.values import as_whole, plain, read_literal, split_bars, unquote
+from imagen_nb.planning.values import (
+    VARIABLE,
+    as_whole,
+    is_address,
+    is_file_source,
+    is_missing,
+    plain,
+    read_literal,
+    split_bars,
+    unquote,
+)
+from imagen_nb.records import InputFile
 
 _WHOLE = re.compile(r"[+-]?[0-9]+(\.0+)?")
 _TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
@@ -55,10 +67,13 @@ class ParamSpec:
         Raises `InputError` that names the parameter, the mistake and what is allowed.
         """
         try:
-            made = _COERCIONS.get(self.type, _any)(plain(value), self)
+            is_one_file = self.is_file and self.type != "array"
+            made = (_file if is_one_file else _COERCIONS.get(self.type, _any))(plain(value), self)
         except (ValueError, TypeError, OverflowError, RecursionError):
             raise self._refusal(value) from None
         is_number = isinstance(made, int | float) and not isinstance(made, bool)
+        if self.most is not None and isinstance(made, list) and len(made) > self.most:
+            raise InputError(f"{self.name} takes {self.most} at most, and {len(made)} are given", "Leave some out.")
         if (
             (self.enum is not None and made not in self.enum)
             or (is_number and self.minimum is not None and made < self.minimum)
@@ -70,15 +85,32 @@ class ParamSpec:
     def parse(self, text: str) -> Any:
         """The JSON value for a text as typed on a command line: by the schema, else as the JSON literal it looks like.
 
-        A text that looks like a literal is written as a JSON string, `"3"`. Raises `InputError` as `coerce` does.
+        A text that looks like a literal is written as a JSON string, `"3"`. `@path` names a file where one is taken, or
+        nothing is known; `@a,@b` and a JSON list name several. What they name comes as a `Path`, an address and a
+        variable `{name}` as they are, all of it for `take_files`. Raises `InputError` as `coerce` does.
         """
-        return self.coerce(read_literal(text) if self.type == "any" else unquote(text))
+        if self.is_file:
+            return self._parse_files(text)
+        if self.type != "any":
+            return self.coerce(unquote(text))
+        value = Path(text[1:]) if text.startswith("@") else read_literal(text)
+        return self.coerce([_name_file(each) for each in value] if isinstance(value, list) else value)
+
+    def _parse_files(self, text: str) -> Any:
+        if self.type != "array" or VARIABLE.fullmatch(text):
+            return _name_file(text, is_marked=True)
+        listed = read_literal(text) if text.lstrip().startswith("[") else text
+        return [_name_file(each, is_marked=True) for each in (listed if isinstance(listed, list) else text.split(",@"))]
 
     @property
     def allowed(self) -> str:
         """What may be given, in a few words: `1:1, 16:9`, `a whole number from 1 to 4`."""
         if self.enum is not None:
             return comma_list(self.enum)
+        if self.is_file:
+            return (
+                "a list of files or their https: addresses" if self.type == "array" else "a file or its https: address"
+            )
         wanted = _WANTED.get(self.type, "any JSON value")
         if self.minimum is not None and self.maximum is not None:
             return f"{wanted} from {_figure(self.minimum)} to {_figure(self.maximum)}"
@@ -92,6 +124,34 @@ class ParamSpec:
             f"{self.name} cannot be {brief(value)}; allowed: {self.allowed}",
             did_you_mean(value, self.enum or (), otherwise),
         )
+
+
+def take_files(param: ParamSpec, value: Any, read: Callable[[Any], InputFile | str] | None) -> Any:
+    """The value with whatever names or holds a file in it, alone or in a list, as what `read` makes of it.
+
+    A plan touches no disk: `read` is the caller's, and without one files are refused. Raises `InputError`.
+    """
+    may_be_file = "any" in (param.type, param.item_type if param.type == "array" else "")
+
+    def take(each: Any) -> Any:
+        named = _name_file(each, is_marked=param.is_file)
+        is_held = isinstance(named, InputFile) or (isinstance(named, str) and is_address(named, "https?"))
+        if is_held or is_missing(named) or not (param.is_file or (may_be_file and is_file_source(named))):
+            return named
+        if read is None:
+            raise InputError(f"{param.name} is a file, and there is no home to keep it in", "Use Workspace.plan().")
+        return read(named)
+
+    given = param.parse(value) if isinstance(value, str) and param.is_file else _unwrap_array(plain(value))
+    return list(map(take, given)) if isinstance(given, list | tuple) else take(given)
+
+
+def _name_file(text: Any, *, is_marked: bool = False) -> Any:
+    """The path in `@path`, or where no mark is needed in any text but an address and a variable; all else as it is."""
+    if not isinstance(text, str) or not (is_marked or text.startswith("@")):
+        return text
+    bare = text.removeprefix("@")
+    return bare if is_address(bare) or VARIABLE.fullmatch(bare) else Path(bare)
 
 
 def split_values(text: str, param: ParamSpec | None = None, mark: str = ",") -> list[Any]:
@@ -214,13 +274,20 @@ def _boolean(value: Any, param: ParamSpec) -> bool:
     return truth
 
 
+def _file(value: Any, param: ParamSpec) -> Any:
+    """A file that is kept, or an address."""
+    if isinstance(value, InputFile) or (isinstance(value, str) and is_address(value)):
+        return value
+    raise TypeError(param.name)
+
+
 def _array(value: Any, param: ParamSpec) -> list[Any]:
     """A list; a single value is a list of one, and a text that begins with a bracket is JSON."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         value = json.loads(value)
     value = _unwrap_array(value)
     items = list(value) if isinstance(value, list | tuple) else [value]
-    item = ParamSpec(param.name, param.item_type)
+    item = ParamSpec(param.name, param.item_type, is_file=param.is_file)
     return [item.coerce(each) for each in items]
 
 
@@ -244,7 +311,11 @@ def _any(value: Any, param: ParamSpec) -> Any:
         return _object(made, param)
     if isinstance(made, list | tuple):
         return [_any(each, param) for each in made]
-    if made is None or isinstance(made, str | int) or (isinstance(made, float) and math.isfinite(made)):
+    if (
+        made is None
+        or isinstance(made, str | int | Path | InputFile)
+        or (isinstance(made, float) and math.isfinite(made))
+    ):
         return made
     raise TypeError(param.name)
 

@@ -12,12 +12,21 @@ import sys
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import accumulate, count, islice
 from typing import TYPE_CHECKING, Any, overload
 
 from imagen_nb.errors import ConfirmationError, InputError, brief
-from imagen_nb.planning.axes import Axis, GivenValues, axes_of, make_blocks, slot_names, sort_names, zip_groups
+from imagen_nb.planning.axes import (
+    Axis,
+    GivenValues,
+    ReadFile,
+    axes_of,
+    make_blocks,
+    slot_names,
+    sort_names,
+    zip_groups,
+)
 from imagen_nb.planning.blocks import Block, sum_known
 from imagen_nb.planning.models import ModelSpec, catalogue_spec, check_model_name, unknown_spec
 from imagen_nb.planning.tables import check_rows_differ, csv_path, read_table
@@ -204,6 +213,7 @@ def plan(
     sample: int | None = None,
     sample_seed: int = 0,
     namespace: Mapping[str, Any] | None = None,
+    read_file: ReadFile | None = None,
     **names: Any,
 ) -> Plan:
     """The ordered requests of a template, of several, or of a table of them, over its slots and parameters.
@@ -246,6 +256,8 @@ def plan(
     own_names = [name for row in rows or () for name in row.names]
     groups = zip_groups(zipped, tuple(dict.fromkeys([*slot_names(templates), *given.params, *own_names])))
     shared: dict[str, Any] = {"groups": groups, "namespace": namespace, "repeat": whole_number("repeat", repeat)}
+    # A file that a table names is looked for in the working folder, then beside the table.
+    shared["read_file"] = partial(read_file, beside=path.parent) if read_file and path else read_file
 
     # What that makes, and what varies in it, the slowest first.
     blocks: list[Block] = []

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.errors import InputError, brief, closest, comma_list
-from imagen_nb.planning.axes import GivenValues, Groups, make_blocks, slot_names, sort_names
+from imagen_nb.planning.axes import GivenValues, Groups, ReadFile, make_blocks, slot_names, sort_names
 from imagen_nb.planning.blocks import Block
 from imagen_nb.planning.models import ModelSpec, check_model_name
 from imagen_nb.planning.template import Template
@@ -54,6 +54,7 @@ class TableRow:
         groups: Groups,
         namespace: Mapping[str, Any] | None,
         repeat: int,
+        read_file: ReadFile | None = None,
     ) -> list[Block]:
         """The row's requests for each model, with what all rows share. Raises `InputError` that names the row."""
         with _name_place(self.place):
@@ -65,7 +66,8 @@ class TableRow:
             mine = slot_names([self.template])
             fitting = GivenValues({name: shared.slots[name] for name in mine if name in shared.slots}, shared.params)
             given, count = fitting | own, self.repeat or repeat
-            return list(make_blocks(specs, [self.template], given, groups=groups, namespace=namespace, repeat=count))
+            options: dict[str, Any] = {"groups": groups, "namespace": namespace, "read_file": read_file}
+            return list(make_blocks(specs, [self.template], given, repeat=count, **options))
 
 
 def csv_path(source: Any, *, is_raw: bool) -> Path | None:

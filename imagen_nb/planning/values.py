@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 from imagen_nb.errors import InputError, brief
+from imagen_nb.records import Image, InputFile, Run, canonical
+
+VARIABLE = re.compile(r"\{\s*([^\W\d]\w*)\s*\}")
+"""How a variable of the notebook stands where a file is wanted: `{fox}`."""
 
 _MISSING_TYPES = frozenset({"NAType", "NaTType"})
 _BRACKETS = {"(": ")", "[": "]", "{": "}"}
@@ -52,15 +57,28 @@ def _is_narrow(value: Any) -> bool:
     return getattr(kind, "kind", None) == "f" and kind.itemsize < 8  # noqa: PLR2004 - bytes of a Python float
 
 
+def is_address(text: str, schemes: str = "https?|data") -> bool:
+    """Whether the text is an address that a provider can take: `https:`, `http:` or `data:`, or of these `schemes`."""
+    return re.match(rf"\s*(?:{schemes}):", text, re.IGNORECASE) is not None
+
+
+def is_file_source(value: Any) -> bool:
+    """Whether a value surely holds or names a file: a path, bytes, a picture, a run. A text alone may be anything."""
+    kinds = (os.PathLike, bytes, bytearray, Image, Run, InputFile)
+    return isinstance(value, kinds) or callable(getattr(value, "getbands", None))
+
+
 def axis_values(name: str, value: Any) -> Sequence[Any] | None:
     """The values of an axis (a list, a tuple, a range, a Series, an array), or None for a single value.
 
     A range stays one, so that ten million values cost nothing. Raises `InputError` for a set, a generator or a table.
     """
-    if isinstance(value, str | bytes | Mapping):
+    if isinstance(value, str | bytes | bytearray | Mapping):
         return None
     if isinstance(value, list | tuple | range):
         return value
+    if isinstance(value, Sequence):  # the runs of a sweep
+        return list(value)
     listing = getattr(value, "tolist", None)
     if callable(listing):
         made = listing()
@@ -161,7 +179,8 @@ def check_distinct(name: str, values: Sequence[Any]) -> None:
         key = _identity(value)
         if key in seen:
             raise InputError(
-                f"{name} has the value {brief(value)} twice", "Leave one out; repeat asks for several of each."
+                f"{name} has the value {brief(str(value) if isinstance(value, InputFile) else value)} twice",
+                "Leave one out; repeat asks for several of each.",
             )
         seen.add(key)
 
@@ -170,7 +189,7 @@ def read_literal(text: str) -> Any:
     """The JSON value that a text spells (a number, true, false, a list, an object), else the text itself."""
     value = _parse_json(text)
     if isinstance(value, str):
-        return unquote(text)
+        return value if value.startswith("@") else unquote(text)
     is_infinite = isinstance(value, float) and not math.isfinite(value)
     return text if value is None or is_infinite else value
 
@@ -212,5 +231,5 @@ def _identity(value: Any) -> Any:
     if isinstance(value, str):
         return value
     if isinstance(value, list | tuple | Mapping):
-        return json.dumps(value, sort_keys=True, default=str), type(value)
+        return canonical(value), type(value)
     return value, type(value)

@@ -6,6 +6,7 @@ import json
 import math
 from datetime import date
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -366,11 +367,39 @@ def test_lists_of_values_are_parted_with_respect_for_the_schema() -> None:
     """Commas part an enum's values but not a list's; `|` parts both; a slot's values stay text."""
     spec = known(SEEDREAM)
     assert split_values("1:1, 16:9", known(IMAGEN).params["aspect_ratio"]) == ["1:1", "16:9"]
-    assert split_values("a,b", spec.params["image_input"]) == [["a,b"]]
-    assert split_values('["a", "b"]|c', spec.params["image_input"], "|") == [["a", "b"], ["c"]]
+    assert split_values("a,b", ParamSpec("words", "array")) == [["a,b"]]
+    assert split_values('["a", "b"]|c', ParamSpec("words", "array"), "|") == [["a", "b"], ["c"]]
     assert split_values("1|2", spec.params["max_images"], "|") == [1, 2]
     assert split_values("1 | |two", None, "|") == ["1", "", "two"]
     assert split_values("a,b", ParamSpec("size", "string", enum=("a,b", "c"))) == ["a,b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "one", "several"),
+    [
+        ("@my fox.png", Path("my fox.png"), [Path("my fox.png")]),
+        ("fox,owl.png", Path("fox,owl.png"), [Path("fox,owl.png")]),
+        ("@a.png,@b.png", Path("a.png,@b.png"), [Path("a.png"), Path("b.png")]),
+        ('["@a.png", "https://e.org/b.png"]', None, [Path("a.png"), "https://e.org/b.png"]),
+        ("https://e.org/a.png", "https://e.org/a.png", ["https://e.org/a.png"]),
+        ("data:image/png;base64,AA==", "data:image/png;base64,AA==", ["data:image/png;base64,AA=="]),
+        ("{fox}", "{fox}", "{fox}"),
+    ],
+)
+def test_a_text_for_a_file_is_a_path_an_address_or_a_variable(text: str, one: Any, several: Any) -> None:
+    """An input of one file takes the text whole; one of several parts it at commas that have an @ behind them."""
+    if one is not None:
+        assert ParamSpec("image", "string", is_file=True).parse(text) == one
+    assert ParamSpec("images", "array", item_type="string", is_file=True).parse(text) == several
+
+
+def test_only_a_mark_makes_a_file_of_a_text_where_nothing_is_known() -> None:
+    """`@path` is a file for an input nobody described, and a JSON string is the text; a text input takes text."""
+    assert ParamSpec("x").parse("@fox.png") == Path("fox.png")
+    assert ParamSpec("x").parse('["@fox.png", "owl.png"]') == [Path("fox.png"), "owl.png"]
+    assert ParamSpec("x").parse('"@fox.png"') == "@fox.png"
+    assert ParamSpec("x").parse("fox.png") == "fox.png"
+    assert ParamSpec("x", "string").parse("@fox.png") == "@fox.png"
 
 
 def test_an_empty_value_in_a_list_is_refused() -> None:

@@ -28,6 +28,7 @@ SCHNELL = "black-forest-labs/flux-schnell"
 SEEDREAM = "bytedance/seedream-4"
 FEW = st.lists(st.sampled_from("abcd"), min_size=1, max_size=3, unique=True)
 HEAVY = {"pandas", "numpy", "IPython", "PIL", "sqlalchemy", "requests", "jinja2"}
+U, V = "https://example.com/u.png", "https://example.com/v.png"
 REQUIRED = {name: ParamSpec(name, "string", required=True) for name in ("prompt", "image")}
 
 
@@ -140,10 +141,8 @@ def test_numbers_in_slots_are_plain_numbers() -> None:
 
 def test_a_list_for_an_array_parameter_is_a_value() -> None:
     """A list of lists is an axis there; without a schema a list is always one."""
-    assert [request.params for request in planned("x", SEEDREAM, image_input=["u", "v"])] == [
-        {"image_input": ["u", "v"]}
-    ]
-    assert len(planned("x", SEEDREAM, image_input=[["u"], ["v"]])) == 2
+    assert [request.params for request in planned("x", SEEDREAM, image_input=[U, V])] == [{"image_input": [U, V]}]
+    assert len(planned("x", SEEDREAM, image_input=[[U], [V]])) == 2
     assert planned("x", SEEDREAM, image_input=[])[0].params == {"image_input": []}
     assert len(planned("x", "some/model", image_input=["u", "v"])) == 2
 
