@@ -27,13 +27,15 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from imagen_nb.errors import InputError, brief, closest, comma_list, did_you_mean
+from imagen_nb.errors import Hint, InputError, brief, closest, comma_list, did_you_mean
 from imagen_nb.planning.inputs import ParamSpec, mapping_or_empty, read_param, resolve_schema
 from imagen_nb.planning.prices import MEGAPIXEL, SIZE_INPUTS, Price, asked_mp, files_mp, read_price, size_note
 from imagen_nb.planning.values import is_missing
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:[0-9a-f]{64})?|[0-9a-f]{64}", re.ASCII)
 _COUNTS = ("num_outputs", "num_images", "number_of_images", "n")
+MODELS_HINT = Hint("{} lists the known ones.", "imagen_nb.models()", "imagen-nb models")
+
 local_names: set[str] = set()
 """The models of servers on one's own machine, which have no owner's name; they are met as they are used."""
 
@@ -274,7 +276,7 @@ def check_model_name(name: str) -> str:
     guess = closest(text, (*catalogue_names(), *tails))
     raise InputError(
         f"{brief(name)} is not a model's name: owner/name, owner/name:version or a version of 64 hex digits",
-        f"Did you mean {tails.get(guess, guess)}?" if guess else f"Known models: {comma_list(catalogue_names())}.",
+        f"Did you mean {tails.get(guess, guess)}?" if guess else MODELS_HINT,
     )
 
 
