@@ -149,9 +149,8 @@ class ModelSpecs:
                     "source": spec.source,
                 }
             )
-        frame: pd.DataFrame = pd.DataFrame.from_records(rows).convert_dtypes(
-            convert_integer=False, convert_floating=False
-        )
+        kinds = {column: "string" for column in rows[0] if column not in ("typical_s", "partial")}
+        frame: pd.DataFrame = pd.DataFrame.from_records(rows).astype({**kinds, "typical_s": "float64"})
         return frame
 
     def _with_price(self, name: str, spec: ModelSpec) -> ModelSpec:
