@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeVar
 
 from imagen_nb.errors import Interrupted, readable
@@ -58,7 +59,7 @@ class LiveView:
         self._output = output
         self._thumb = thumb
         self._clock = clock
-        self._tiles: dict[str, LiveTile | None] = {}
+        self._tiles: dict[str, LiveTile | None] = {}  # in the order in which the runs ended
         self._drawn: Any = None
         self._drawn_at = float("-inf")
 
@@ -81,19 +82,21 @@ class LiveView:
         progress = self._runs.progress()
         if self._output is not None and self._output.width is not None:
             return {"text/plain": progress_text(progress, self._output.width)}
+        from imagen_nb.views.pictures import below
         from imagen_nb.views.thumbnails import thumb
 
         ends = self._clock() + THUMBNAILS_S
-        tiles: dict[str, LiveTile | None] = {}
+        recent = self._runs.recent(MOST_LIVE)
+        for run in reversed(recent):
+            self._tiles.setdefault(run.id, None)
+        for run_id in list(self._tiles)[:-MOST_LIVE]:
+            self._tiles[run_id] = None  # its place counts, its picture is shown no more
         may_make = True
-        for run in self._runs.recent(MOST_LIVE):
-            if run.id in self._tiles:
-                tiles[run.id] = self._tiles[run.id]
-            elif may_make:
-                tiles[run.id] = live_tile(run, self._thumb or thumb(THUMBNAIL_PX))
+        for run in recent:
+            if self._tiles[run.id] is None and may_make:
+                self._tiles[run.id] = live_tile(run, self._thumb or thumb(THUMBNAIL_PX), below(Path.cwd()))
                 may_make = self._clock() < ends
-        self._tiles = tiles
-        return render_progress(progress, [tile for tile in tiles.values() if tile is not None])
+        return render_progress(progress, list(self._tiles.values()))
 
     def leave_summary(self) -> None:
         """Leave a line that says what became of it, with the reasons of failures."""
@@ -318,7 +321,7 @@ class CellOutput:
 
 
 class WidgetOutput:
-    """An HTML widget while things change, and static output in its place at the end.
+    """A widget while things change, and static output in its place at the end.
 
     The widget is kept until the next one begins: a page that was reloaded meanwhile shows it still.
     """
@@ -326,32 +329,33 @@ class WidgetOutput:
     width = None
 
     def __init__(self) -> None:
-        from ipywidgets import HTML  # type: ignore[import-untyped]  # it has no types
+        from imagen_nb.notebook.widgets import LiveHtml
 
         while _ended_widgets:
             _ended_widgets.pop().close()
-        self._html: Any = HTML()
+        self._widget: Any = LiveHtml()
         self._handle: Any = None
 
     def update(self, rendering: Rendering) -> None:
-        self._html.value = rendering["text/html"]
+        self._widget.html = rendering["text/html"]
         if self._handle is None:
-            self._handle = _display_with_handle(self._html)
+            self._widget.fallback = rendering
+            self._handle = _display_with_handle(self._widget)
 
     def end(self, rendering: Rendering, on_reload: Rendering | None = None) -> None:
-        if self._html is not None:
+        if self._widget is not None:
             if on_reload is not None:
-                self._html.value = on_reload["text/html"]
+                self._widget.html = on_reload["text/html"]
             if self not in _ended_widgets:
                 _ended_widgets.append(self)
         if self._handle is not None:
             self._handle.update(dict(rendering), raw=True)
 
     def close(self) -> None:
-        """Give the widget back, with the two that come with it."""
-        html, self._html = self._html, None
-        if html is not None:
-            for part in (html.layout, html.style, html):
+        """Give the widget back, with the one that comes with it."""
+        widget, self._widget = self._widget, None
+        if widget is not None:
+            for part in (widget.layout, widget):
                 part.close()
 
 

@@ -19,6 +19,7 @@ import anywidget
 import traitlets as t
 
 from imagen_nb.records import Image, Rendering, Run
+from imagen_nb.views.pages import asset
 from imagen_nb.views.words import chip, count, dollars, dot_list, one_line, seconds, why
 
 MESSAGE_BYTES = 200_000
@@ -135,6 +136,14 @@ def _in_messages(pictures: Mapping[str, bytes]) -> Iterable[list[str]]:
         weight += len(data)
     if group:
         yield group
+
+
+class LiveHtml(FallbackWidget):
+    """The live view of a sweep, as HTML of which only what is new is drawn; a region of the page says it aloud."""
+
+    _esm = "\n".join([asset("originals.js"), script("live.js")])
+
+    html = t.Unicode("").tag(sync=True)
 
 
 class Guard(anywidget.AnyWidget):

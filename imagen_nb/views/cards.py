@@ -10,12 +10,13 @@ from pathlib import Path
 from imagen_nb.records import Image, Progress, Rendering, Run, Status
 from imagen_nb.views.names import image_names, what_varies
 from imagen_nb.views.pages import fill
-from imagen_nb.views.pictures import Link, Picture, Thumb, below, card_px, file_of, picture, pictures_of
+from imagen_nb.views.pictures import Link, Picture, Thumb, below, card_px, file_of, picture, pictures_of, references_of
 from imagen_nb.views.words import (
     TIMES,
     Chip,
     chip,
     clip,
+    cost_text,
     count,
     dollars,
     dot_list,
@@ -31,7 +32,7 @@ from imagen_nb.views.words import (
 
 CARD_BOX, TILE_BOX = 288, 168
 TILE_PX = 256
-SHORT_PROMPT = 320
+SHORT_PROMPT, MOST_TEXT = 320, 20_000
 MOST_TILES, MOST_REASONS = 48, 6
 MOST_OF_A_VALUE, MOST_OF_A_REASON, MOST_TITLE = 60, 140, 400
 
@@ -49,10 +50,12 @@ def render_run(run: Run, thumb: Thumb | None = None, *, link: Link | None = None
     box = CARD_BOX if len(run.images) <= 1 else TILE_BOX
     pictures = pictures_of(run, thumb, box=box, link=link)
     state, reason, params = chip(run), why(run), value_texts(request.params)
-    figures = [part for part in (seconds(run.total_s), dollars(run.cost)) if part]
+    figures = [part for part in (seconds(run.total_s), cost_text(run)) if part]
     html = fill(
         "card.html",
         pictures=pictures,
+        references=references_of(run, link),
+        text=clip(run.text, MOST_TEXT) if run.text else None,
         chip=state,
         why=reason,
         simulated=is_simulated(run),
@@ -65,9 +68,10 @@ def render_run(run: Run, thumb: Thumb | None = None, *, link: Link | None = None
         rating=run.rating,
         run_id=run.id,
     )
-    lines = [dot_list([state.word, request.model, *figures, "simulated" if is_simulated(run) else ""])]
+    lines = [dot_list([state.word, request.model, *figures])]
     lines += [f"  {line}" for line in clip(prompt, SHORT_PROMPT).splitlines()]
     lines += ["  " + "  ".join(f"{name}={text}" for name, text in params)] if params else []
+    lines += [f"  {line}" for line in clip(run.text or "", MOST_TEXT).splitlines()]
     lines += [f"  {each.file}  {each.about}" for each in pictures]
     lines += [f"  {one_line(reason.text, 400)}", f"  {reason.next}"] if reason else []
     return {"text/plain": terminal_text(lines), "text/html": html}
@@ -167,8 +171,10 @@ def summary_line(runs: Sequence[Run], progress: Progress | None = None) -> str:
         cost = progress.cost if progress.done > progress.skipped else 0.0
         return dot_list([first, *others, earlier, seconds(progress.elapsed), dollars(cost)])
     costs = [run.cost for run in runs if run.cost is not None]
+    spent = dollars(sum(costs)) if costs else ""
+    simulated = ", simulated" if costs and all(map(is_simulated, runs)) else ""
     elapsed = None if progress is None else progress.elapsed
-    return dot_list([first, *others, seconds(elapsed), dollars(sum(costs)) if costs else ""])
+    return dot_list([first, *others, seconds(elapsed), spent + simulated])
 
 
 def failures(runs: Sequence[Run]) -> list[tuple[int, str]]:
@@ -199,8 +205,10 @@ def captions(runs: Sequence[Run]) -> list[str]:
 
 def _tiles(run: Run, caption: str, pictures: Sequence[Picture]) -> list[Tile]:
     """A tile for each image of the run, or one that says why there is none."""
-    said = (chip(run), reason_line(run, MOST_OF_A_REASON), reason_line(run, MOST_TITLE))
-    figures = dot_list([seconds(run.total_s), dollars(run.cost), "simulated" if is_simulated(run) else ""])
+    text = run.text or ""
+    short, whole = (reason_line(run, most) or one_line(text, most) for most in (MOST_OF_A_REASON, MOST_TITLE))
+    said = (chip(run), short, whole)
+    figures = dot_list([seconds(run.total_s), cost_text(run)])
     title = one_line(run.request.prompt, 300)
     if not run.images:
         return [Tile(None, *said, caption, title, figures)]

@@ -9,17 +9,16 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from imagen_nb.records import Rendering, Run
-from imagen_nb.views.pages import fill
 from imagen_nb.views.names import image_names
+from imagen_nb.views.pages import fill
 from imagen_nb.views.pictures import Link, Picture, Thumb, pictures_of
 from imagen_nb.views.words import (
     Chip,
     Why,
     chip,
     clip,
-    dollars,
+    cost_text,
     dot_list,
-    is_simulated,
     seconds,
     terminal_text,
     value_text,
@@ -73,6 +72,7 @@ class Side:
     chip: Chip
     why: Why | None
     figures: str
+    text: str | None
 
 
 def word_changes(a: str, b: str) -> tuple[Change, ...]:
@@ -121,9 +121,9 @@ def render_comparison(runs: Sequence[Run], thumb: Thumb, *, link: Link | None = 
     box = SLIDE_BOX if has_slider else WIDTH // len(runs) - GAP
     sides = []
     for letter, run, own in zip(LETTERS, runs, names, strict=False):
-        parts = [run.request.model, seconds(run.total_s), dollars(run.cost), "simulated" if is_simulated(run) else ""]
+        parts = [run.request.model, seconds(run.total_s), cost_text(run)]
         pictures = pictures_of(run, thumb, box=box, link=link, names=own)
-        sides.append(Side(letter, run.id, pictures, chip(run), why(run), dot_list(parts)))
+        sides.append(Side(letter, run.id, pictures, chip(run), why(run), dot_list(parts), run.text))
     has_slider = has_slider and all(side.pictures[0].src for side in sides)
     told, texts = _what_differs(runs), [_setting_texts(run) for run in runs]
     same = dot_list(
@@ -143,7 +143,7 @@ def render_comparison(runs: Sequence[Run], thumb: Thumb, *, link: Link | None = 
     for side in sides:
         lines.append(f"{side.letter}  {dot_list([side.run_id, side.chip.word, side.figures])}")
         lines += [f"   {each.file}" for each in side.pictures]
-        lines += [f"   {side.why.text}"] if side.why else []
+        lines += [f"   {text}" for text in (side.text, side.why and side.why.text) if text]
     # As `git diff --word-diff` writes it.
     for letter, changes in told["prompts"] or [("B", [Change("same", runs[0].request.prompt)])]:
         name = "prompt" if len(runs) == 2 else f"prompt, A to {letter}"  # noqa: PLR2004 - nothing else to name

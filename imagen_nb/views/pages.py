@@ -4,7 +4,7 @@ Output in a notebook cell has to look right with inline styles alone, since Jupy
 notebooks it does not trust. The templates of cells say `class="…"` and link `assets/cells.css`, so each opens in a
 browser as it stands; when such a template is loaded, the link is dropped and each class becomes the declarations it
 names. A link to any other style or script becomes the text of that file, so that the page needs nothing beside it; in
-cells these only do more where they may, and nothing is lost without them. The panel's templates, which bring their style
+cells these do more where they may, and nothing is lost without them. The panel's templates, which bring their style
 sheet as a widget, link nothing.
 """
 
@@ -42,7 +42,7 @@ def fill(name: str, **values: Any) -> str:
     Where it has links to originals, the script that opens them in the large view comes with it.
     """
     text = _environment().get_template(name).render(values).strip()
-    return f"{text}\n<script>{_brief_asset('large.js')}</script>" if _OPENS in text else text
+    return f"{text}\n<script>{_brief_asset('originals.js')}</script>" if _OPENS in text else text
 
 
 @cache

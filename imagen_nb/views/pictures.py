@@ -22,6 +22,7 @@ Link = Callable[[Image], "str | None"]
 """The address under which a page may link to an image's file, or None for no link."""
 
 _ALT, _TITLE = 120, 300
+REFERENCE_BOX, REFERENCE_PX = 56, 112
 LONG_NAME = 40
 """Names of more characters than that are hashes; a link says the beginning of one."""
 
@@ -110,6 +111,21 @@ def pictures_of(
         place = f", image {number} of {many}" if many > 1 else ""
         pictures.append(replace(made, alt=made.alt + repeat + place, download=name))
     return pictures
+
+
+def references_of(run: Run, link: Link | None = None) -> list[tuple[str, Picture]]:
+    """The pictures that the request needs, small, each with the name of its input; files that are none are left out."""
+    from imagen_nb.views.thumbnails import thumb  # what makes them is heavy, and few requests need any
+
+    found = []
+    for name, files in run.request.files.items():
+        for file in files:
+            image = Image(file.path, file.sha256, file.width or 0, file.height or 0, file.bytes, file.mime)
+            made = picture(image, thumb(REFERENCE_PX), box=REFERENCE_BOX, link=link)
+            if made.src:
+                label = one_line(f"{name}: {file.name}", _ALT)
+                found.append((name, replace(made, alt=label, title=label, download=file.name)))
+    return found
 
 
 def file_of(image: Image, link: Link | None = None) -> str:

@@ -14,7 +14,6 @@ from imagen_nb.views.words import (
     TIMES,
     clip,
     count,
-    dollars,
     dot_list,
     one_line,
     terminal_text,
@@ -43,8 +42,7 @@ def render_plan(plan: Plan, *, step: str = SEND, notes: Sequence[str] = ()) -> R
 
     `step` says what to do next; `notes` are further lines before it.
     """
-    price = "the price is not known" if plan.cost is None else f"about {dollars(plan.cost)}"
-    total = dot_list([count(len(plan), "request"), price])
+    total = dot_list([count(len(plan), "request"), plan.price_words])
     notes = [f"The prompts are read from the file {one_line(plan.file, 240)}.", *notes] if plan.file else notes
     axes = [_axis_row(axis) for axis in plan.axes]
     same = {"model": plan.models[0]} if len(plan.models) == 1 else {}
@@ -74,7 +72,7 @@ def render_plan(plan: Plan, *, step: str = SEND, notes: Sequence[str] = ()) -> R
 
 def resume_note(asked: Plan, left: Plan) -> str:
     """What resuming sends of a plan, `left` being those of its requests that have not succeeded."""
-    price = f", about {dollars(left.cost)}" if left.cost else ""
+    price = f", {left.price_words}" if left.cost else ""
     rest = f"{len(left):,}{price}" if len(left) else "none"
     done = len(asked) - len(left)
     return f"{done:,} of the {len(asked):,} requests are in the log already; --resume sends {rest}."

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from imagen_nb.records import Progress, Rendering, Run
 from imagen_nb.views.pages import fill
-from imagen_nb.views.pictures import Picture, Thumb, picture
+from imagen_nb.views.pictures import Link, Picture, Thumb, pictures_of
 from imagen_nb.views.words import Chip, chip, count, dollars, dot_list, one_line, seconds, terminal_text, why
 
 LIVE_BOX, MOST_LIVE = 96, 24
@@ -35,28 +35,48 @@ class LiveTile:
     title: str
 
 
-def live_tile(run: Run, thumb: Thumb) -> LiveTile:
+def live_tile(run: Run, thumb: Thumb, link: Link | None = None) -> LiveTile:
     """The tile for a finished run; a thumbnail of 128 to 192 pixels keeps each update small."""
     reason = why(run)
-    first = picture(run.images[0], thumb, box=LIVE_BOX) if run.images else None
+    first = next(iter(pictures_of(run, thumb, box=LIVE_BOX, link=link)), None)
     text = one_line(run.request.prompt, 160)
     return LiveTile(first, chip(run), f"{text}: {one_line(reason.text, 160)}" if reason else text)
 
 
-def render_progress(progress: Progress, tiles: Sequence[LiveTile] = (), width: int | None = None) -> Rendering:
-    """The state of a sweep. `tiles` come newest first; the first 24 are shown. `width` is that of a terminal's line."""
-    hidden = progress.succeeded + progress.failed - min(len(tiles), MOST_LIVE)
+def render_progress(progress: Progress, tiles: Sequence[LiveTile | None] = (), width: int | None = None) -> Rendering:
+    """The state of a sweep. `width` is that of a terminal's line.
+
+    `tiles` are all that ended in the order of ending, or the last of many; None is one that is not made yet. Each has
+    its place for as long as it is shown: the 25th takes that of the first, and those to come say that they wait.
+    """
+    places = min(progress.total, MOST_LIVE)
+    spots: list[LiveTile | None] = [None] * places
+    for place, tile in enumerate(tiles):
+        spots[place % places] = tile
+    is_over = progress.state == "ended"
+    hidden = progress.succeeded + progress.failed - min(len(tiles), places)
     html = fill(
         "live.html",
+        said=announcement(progress),
         good=_share(progress.succeeded, progress),
         bad=_share(progress.failed, progress),
         skipped=_share(progress.skipped, progress),
         line=progress_line(progress),
         state_line=dot_list([_STATES.get(progress.state, progress.state), one_line(progress.message or "", 300)]),
-        tiles=tiles[:MOST_LIVE],
+        spots=[tile for tile in spots if tile] if is_over else spots,
         earlier=f"and {count(hidden, 'earlier one')}" if hidden > 0 else "",
     )
     return {"text/plain": progress_text(progress, width), "text/html": html}
+
+
+def announcement(progress: Progress) -> str:
+    """What a screen reader is to say of it: new words at each quarter, at a first failure and at a change of state."""
+    quarter = 4 * progress.done // progress.total if progress.total else 4
+    counts = _counts(progress)
+    if progress.state == "ended":
+        return dot_list([counts["done"], counts["failed"], counts["canceled"]])
+    done = f"{25 * quarter} % of {count(progress.total, 'request')} done"
+    return dot_list([done, "with failures" if progress.failed else "", _STATES.get(progress.state, progress.state)])
 
 
 def progress_line(progress: Progress) -> str:

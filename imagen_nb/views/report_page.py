@@ -13,17 +13,19 @@ from functools import cache
 from imagen_nb.records import Run
 from imagen_nb.views.cards import failures, summary_line
 from imagen_nb.views.differences import settings_of
+from imagen_nb.views.names import image_names
 from imagen_nb.views.pages import asset, fill
-from imagen_nb.views.pictures import Picture, Thumb, picture
+from imagen_nb.views.pictures import Picture, Thumb, pictures_of, references_of
 from imagen_nb.views.run_table import LEADING, TRAILING, TableColumn
 from imagen_nb.views.words import (
     NO_RUNS,
     Chip,
     chip,
+    cost_text,
     count,
-    dollars,
     dot_list,
     is_simulated,
+    one_line,
     reason_line,
     seconds,
     value_text,
@@ -43,8 +45,10 @@ class ReportRun:
     key: str
     data: str
     pictures: Sequence[Picture]
+    references: Sequence[tuple[str, Picture]]
     chip: Chip
     why: str | None
+    text: str | None
     prompt: str
     settings: Sequence[tuple[str, str, str]]
     figures: str
@@ -79,7 +83,11 @@ def render_report(
         if name not in same
     ]
     columns = [each for each in (*LEADING, *varying, *TRAILING) if any(each.text(run) for run in runs)]
-    items = [_report_run(str(key), run, thumb, same, columns) for key, run in enumerate(runs)]
+    items = [
+        _report_run(str(key), run, pictures_of(run, thumb, box=REPORT_BOX, names=own), same, columns)
+        for key, (run, own) in enumerate(zip(runs, image_names(runs), strict=True))
+    ]
+    mixed = ["experiment"] if len({run.experiment for run in runs}) > 1 else []
     simulated = sum(is_simulated(run) for run in runs)
     footer = [
         count(len(runs), "run"),
@@ -96,7 +104,7 @@ def render_report(
         reasons=failures(runs),
         view="grid" if rows or cols else "gallery",
         states=list(dict.fromkeys(item.chip.word for item in items)),
-        axes=["prompt", "template", *names],
+        axes=[*mixed, "prompt", "template", *names],
         rows=rows,
         cols=cols,
         facet=facet,
@@ -108,28 +116,39 @@ def render_report(
     )
 
 
-def _report_run(key: str, run: Run, thumb: Thumb, same: Mapping[str, str], columns: Sequence[TableColumn]) -> ReportRun:
-    pictures = [each for image in run.images if (each := picture(image, thumb, box=REPORT_BOX)).src]
+def _report_run(
+    key: str, run: Run, pictures: Sequence[Picture], same: Mapping[str, str], columns: Sequence[TableColumn]
+) -> ReportRun:
+    pictures = [each for each in pictures if each.src]
     prompt, state, reason = run.request.prompt, chip(run), why(run)
     missing = "The picture is not in this report." if run.images and not pictures else None
     told = {name: value_text(found) for name, found in settings_of(run).items() if found is not None}
+    experiment = {"experiment": run.experiment} if run.experiment else {}
     # What the page's script needs to know of the run, as JSON for an attribute.
-    words = [run.id, prompt, state.word, run.experiment or "", run.tag or "", run.note or "", run.error or ""]
+    words = [
+        run.id,
+        prompt,
+        state.word,
+        *(each or "" for each in (run.experiment, run.tag, run.note, run.error, run.text)),
+    ]
     data = {
         "key": key,
         "state": state.word,
         "prompt": prompt,
-        "axes": {"prompt": prompt, "template": run.request.template, **told},
+        "axes": {**experiment, "prompt": prompt, "template": run.request.template, **told},
         "text": " ".join([*words, *told.values()]).lower(),
     }
-    if not pictures and (short := reason_line(run, MOST_OF_A_REASON) or missing):
+    text = one_line(run.text or "", MOST_OF_A_REASON)
+    if not pictures and (short := reason_line(run, MOST_OF_A_REASON) or missing or text):
         data |= {"tone": state.tone, "reason": short}
-    figures = dot_list([seconds(run.total_s), dollars(run.cost), "simulated" if is_simulated(run) else ""])
+    figures = dot_list([seconds(run.total_s), cost_text(run)])
     return ReportRun(
         key=key,
         data=json.dumps(data, ensure_ascii=False),
         pictures=pictures,
+        references=references_of(run),
         chip=state,
+        text=run.text,
         why=None if pictures else (reason.text if reason else missing),
         prompt=prompt,
         settings=[(name, text, "same" if name in same else "own") for name, text in told.items()],

@@ -99,9 +99,9 @@ def chip(run: Run) -> Chip:
 
 
 def why(run: Run) -> Why | None:
-    """Why the run shows no image, or not all of them; None where nothing is amiss."""
+    """Why the run shows no image and no text, or not all of it; None where nothing is amiss."""
     said = (run.error or "").strip()
-    if run.images and run.status is Status.SUCCEEDED:
+    if (run.images or run.text) and run.status is Status.SUCCEEDED:
         return Why(said, "The others are kept; send it again for new ones.") if said else None
     known = _BY_CODE.get(run.error_code or "") or _BY_STATUS[run.status]
     return Why(said, known.next) if said else known
@@ -116,6 +116,11 @@ def reason_line(run: Run, limit: int) -> str:
 def is_simulated(run: Run) -> bool:
     """Whether the built-in simulator painted it."""
     return run.provider == SIMULATOR
+
+
+def cost_text(run: Run) -> str:
+    """What the run cost in dollars, and whether nobody pays that as it is simulated; empty where it is not known."""
+    return ", ".join(filter(None, [dollars(run.cost), "simulated" if is_simulated(run) else ""]))
 
 
 def seconds(value: float | None) -> str:

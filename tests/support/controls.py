@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ipywidgets import HTML  # type: ignore[import-untyped]  # it has no types
+
 
 def walk(widget: Any) -> Iterator[Any]:
     """The widget and everything in it that is on show."""
-    if widget.layout.display == "none":
+    if widget.layout.display == "none" or widget.layout.visibility == "hidden":
         return
     yield widget
     for child in getattr(widget, "children", ()):
@@ -37,18 +39,21 @@ def of_kind(panel: Any, name: str) -> list[Any]:
 
 def text(panel: Any) -> str:
     """All that is written on it, without markup."""
-    parts = [each.value for each in walk(panel) if type(each).__name__ == "HTML"]
+    parts = [each.value for each in walk(panel) if isinstance(each, HTML)]
     plain = re.sub(r"<(style|script)>.*?</\1>|<[^>]+>", " ", " ".join(parts), flags=re.DOTALL)
     return re.sub(r"\s+", " ", html.unescape(plain))
 
 
+def line_of(panel: Any, label: str) -> Any:
+    """The line that stands below a control."""
+    wanted = control(panel, label)
+    return next(each.children[1] for each in walk(panel) if wanted in getattr(each, "children", ()))
+
+
 def beside(panel: Any, label: str) -> str:
-    """The message that stands right after a control, "" for none."""
-    shown = list(walk(panel))
-    after = shown[shown.index(control(panel, label)) + 1 :]
-    nearest = next((each for each in after if not hasattr(each, "children")), None)
-    is_message = type(nearest).__name__ == "HTML" and "inb-message" in nearest._dom_classes
-    return text(nearest).strip() if nearest is not None and is_message else ""
+    """What is wrong with a control, as it is said below it; "" for nothing."""
+    line = line_of(panel, label)
+    return text(line).strip() if "inb-said" in line.value else ""
 
 
 def until(ask: Callable[[], Any], *, timeout: float = 20.0) -> Any:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 from markup import Markup
-from sample_runs import PIXEL, pixel, run, unseen
+from sample_runs import PIXEL, image, pixel, run, unseen
 
 from imagen_nb.errors import ImageError
-from imagen_nb.records import Image, Progress, Status
+from imagen_nb.records import Image, InputFile, Progress, Status
 from imagen_nb.settings import SIMULATOR
 from imagen_nb.views.cards import captions, render_gallery, render_run, render_sweep, summary_line
 from imagen_nb.views.pictures import below
@@ -228,3 +228,26 @@ def test_an_empty_gallery_is_no_error() -> None:
     """Nothing to show shows nothing."""
     assert render_gallery([], pixel, heading="No runs in this frame.")["text/plain"] == "No runs in this frame."
     assert render_sweep([], pixel)["text/plain"] == "0 of 0 succeeded"
+
+
+def test_what_a_model_wrote_is_all_there() -> None:
+    """Text is the answer of a run without images: whole, escaped, and no failure; its tile shows the beginning."""
+    answered = run(status=Status.SUCCEEDED, text="The <left> one.\n" * 100)
+    shown = render_run(answered, pixel)
+    page = Markup.of(shown["text/html"])
+    assert ("The <left> one. " * 100).strip() in page.text
+    assert "without an image" not in page.text
+    assert "The <left> one." in shown["text/plain"]
+    assert "The <left> one. The <left> one." in Markup.of(render_gallery([answered], pixel)["text/html"]).text
+
+
+def test_the_pictures_that_a_request_needs_are_on_its_card(tmp_path: Path) -> None:
+    """Each stands small under the name of its input and opens in the large view; what is no picture is a name alone."""
+    made = image(tmp_path, 1)
+    fox = InputFile(made.sha256, "fox.png", made.path, made.bytes, made.mime, 64, 48)
+    sheet = InputFile("5" * 64, "notes.txt", tmp_path / "notes.txt", 9, "text/plain")
+    shown = render_run(run(images=[unseen()], params={"images": [fox], "notes": sheet}), pixel, link=below(tmp_path))
+    page = Markup.of(shown["text/html"])
+    assert page.attributes("alt") == ["a red fox in snow", "images: fox.png"]
+    assert page.attributes("data-name") == ["fox.png"]
+    assert str(sheet) in page.text

@@ -64,4 +64,4 @@ def test_a_sample_says_what_it_is_a_sample_of() -> None:
 
 def test_an_unknown_price_is_said() -> None:
     """No estimate is shown where there is none."""
-    assert "the price is not known" in render_plan(plan("a fox", model="nobody/knows"))["text/plain"]
+    assert "price unknown" in render_plan(plan("a fox", model="nobody/knows"))["text/plain"]

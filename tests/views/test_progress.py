@@ -6,7 +6,7 @@ from markup import Markup
 from sample_runs import pixel, run, unseen
 
 from imagen_nb.records import Progress
-from imagen_nb.views.progress import live_tile, progress_line, progress_text, render_progress
+from imagen_nb.views.progress import announcement, live_tile, progress_line, progress_text, render_progress
 
 HALF = Progress(
     120, done=38, succeeded=34, failed=2, canceled=1, skipped=1, in_flight=16, elapsed=48.2, left=110, cost=1.48
@@ -84,3 +84,32 @@ def test_an_update_is_small_however_large_the_sweep() -> None:
     assert Markup.of(shown["text/html"]).tags.count("img") == 24
     assert "and 976 earlier ones" in shown["text/html"]
     assert len(shown["text/html"]) < 140_000
+
+
+def test_each_tile_has_its_place_from_the_start() -> None:
+    """What is to come waits in its place, and what came stays there; only the 25th takes the place of the first."""
+    tiles = [live_tile(run(f"fox {n}", [unseen(n)]), pixel) for n in range(30)]
+
+    def places(done: int, total: int) -> list[str]:
+        page = Markup.of(render_progress(Progress(total, done=done, succeeded=done), tiles[:done])["text/html"])
+        assert page.text.count("waiting") == max(0, min(total, 24) - done)
+        return page.attributes("alt")
+
+    assert places(0, 4) == []
+    assert places(3, 4) == ["fox 0", "fox 1", "fox 2"]
+    assert places(25, 60) == ["fox 24", *(f"fox {n}" for n in range(1, 24))]
+
+
+def test_a_screen_reader_hears_a_few_words() -> None:
+    """A sweep of 120 is announced at each quarter, at the first failure, when it has to wait, and at its end."""
+    said = [announcement(Progress(120, done=n, succeeded=n - (n > 50), failed=n > 50)) for n in range(120)]
+    assert list(dict.fromkeys(said)) == [
+        "0 % of 120 requests done",
+        "25 % of 120 requests done",
+        "25 % of 120 requests done · with failures",
+        "50 % of 120 requests done · with failures",
+        "75 % of 120 requests done · with failures",
+    ]
+    assert announcement(Progress(8, state="waiting")) == "0 % of 8 requests done · The provider asks to wait"
+    ended = Progress(8, done=8, succeeded=5, failed=2, canceled=1, state="ended", elapsed=3.0)
+    assert announcement(ended) == "7 of 8 done · 2 failed · 1 canceled"

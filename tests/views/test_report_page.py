@@ -5,11 +5,12 @@ import hashlib
 import json
 import re
 from datetime import datetime, timezone
+from pathlib import Path
 
 from markup import Markup
-from sample_runs import PIXEL, pixel, run, unseen
+from sample_runs import PIXEL, image, pixel, run, unseen
 
-from imagen_nb.records import Image
+from imagen_nb.records import Image, InputFile, Status
 from imagen_nb.settings import SIMULATOR
 from imagen_nb.views.pages import asset
 from imagen_nb.views.report_page import render_report
@@ -71,6 +72,33 @@ def test_every_run_is_there_as_a_card_and_as_a_row() -> None:
     assert [attrs["alt"] for tag, attrs in page.elements if tag == "img" and attrs["alt"]] == [
         r.request.prompt for r in RUNS
     ]
+
+
+def test_pictures_have_the_names_of_what_varies() -> None:
+    """The large view can say which picture it is, and a copy of it is called so."""
+    assert Markup.of(report()).attributes("data-name") == ["fox_oil.jpg", "fox_ink.jpg", "owl_oil.jpg"]
+
+
+def test_experiments_that_are_mixed_are_an_axis() -> None:
+    """A reader can part them, and a run without one has none."""
+    mixed = [run("a", experiment="one"), run("b", experiment="two"), run("c")]
+    page = Markup.of(render_report(mixed, pixel, title="x", facet="experiment"))
+    told = [json.loads(text)["axes"].get("experiment") for text in page.attributes("data-run")]
+    assert told == ["one", "two", None]
+    assert page.attributes("value").count("experiment") == 3
+    assert "experiment" not in Markup.of(report()).attributes("value")
+
+
+def test_what_a_model_wrote_and_was_given_is_in_a_report(tmp_path: Path) -> None:
+    """Text is there whole and found by the search; pictures that went in stand beside what came out."""
+    made = image(tmp_path, 1)
+    fox = InputFile(made.sha256, "fox.png", made.path, made.bytes, made.mime, 64, 48)
+    page = Markup.of(
+        render_report([run(status=Status.SUCCEEDED, text="The <left> one.", params={"image": fox})], pixel, title="x")
+    )
+    assert "The <left> one." in page.text
+    assert "the <left> one." in json.loads(page.attributes("data-run")[0])["text"]
+    assert "image: fox.png" in page.attributes("alt")
 
 
 def test_each_image_is_inside_once() -> None:

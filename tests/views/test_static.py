@@ -40,7 +40,8 @@ DECLARATIONS = frozenset(
 """What JupyterLab 4.6 keeps in a notebook that it does not trust, as far as the views use it."""
 
 MORE = re.compile(
-    r'<(style|script)>.*?</\1>|<input type="range" hidden [^>]*>| (data-name|download)="[^"]*"|;--ratio:[\d.]+',
+    r'<(style|script)>.*?</\1>|<input type="range" hidden [^>]*>|;--ratio:[\d.]+'
+    r'| (data-name|data-said|download|tabindex|role|aria-label)="[^"]*"',
     re.DOTALL,
 )
 """What does more where it may run, and leaves nothing behind where it may not."""
@@ -48,6 +49,7 @@ MORE = re.compile(
 IMAGE = unseen()
 SHOWN: Mapping[str, Callable[[], Mapping[str, str]]] = {
     "card": lambda: render_run(run("a fox " * 100, [IMAGE], params={"steps": 4}, rating=3, note="good"), pixel),
+    "text": lambda: render_run(run(status=Status.SUCCEEDED, text="The left one."), pixel),
     "failed card": lambda: render_run(run(error="no paint"), pixel),
     "image": lambda: render_image(run(images=[IMAGE]).images[0], pixel, link=lambda _image: "imagen_runs/x.jpg"),
     "gallery": lambda: render_gallery(
@@ -59,7 +61,7 @@ SHOWN: Mapping[str, Callable[[], Mapping[str, str]]] = {
     ),
     "plan": lambda: render_plan(plan("a {x|y}", model="google/imagen-4", repeat=2), notes=["Large."]),
     "grid": lambda: render_grid(
-        Grid("x", "y", [Facet("f", [GridRow("r", [[run(images=[IMAGE]), run()], []])], ["a", "b"])]),
+        Grid([Facet("f", [GridRow("r", [[run(images=[IMAGE]), run()], []])], ["a", "b"], "x", "y")]),
         pixel,
         link=lambda _image: "imagen_runs/x.jpg",
     ),

@@ -20,6 +20,7 @@
   const pictures = (run) => all("img", one(".images", run.card));
   const copyOf = (image, run) => {
     const copy = make("img", { src: image.src, alt: image.alt, title: image.title, loading: "lazy", decoding: "async" });
+    for (const side of ["width", "height"]) copy[side] = image.getAttribute(side); // so that nothing moves when it comes
     const button = make("button", { type: "button", className: "open" }, copy);
     button.addEventListener("click", () => openLightbox(run, pictures(run).indexOf(image)));
     return button;
@@ -52,8 +53,8 @@
   const orders = JSON.parse(one("#axes").dataset.orders || "{}");
   const isNumeric = (text) => text.trim() !== "" && !isNaN(text);
   // In the order that the log gives them, else by number where all are numbers, else as they appear; unset last.
-  function valuesOf(name) {
-    const there = new Set(shown.map((run) => valueOf(run, name)));
+  function valuesOf(name, among = shown) {
+    const there = new Set(among.map((run) => valueOf(run, name)));
     const last = there.delete(unset) ? [unset] : [];
     const first = (Object.hasOwn(orders, name) ? orders[name] : []).filter((text) => there.delete(text));
     const rest = [...there];
@@ -67,7 +68,9 @@
     for (const value of shown.length ? valuesOf(facet) : []) {
       const inside = shown.filter((run) => valueOf(run, facet) === value);
       if (facet) target.append(make("h2", { textContent: `${facet} = ${value}` }));
-      const scroll = make("div", { className: "scroll", tabIndex: 0, role: "region" }, gridOf(inside, rows, cols));
+      // Experiments differ in what they vary, so each has the rows and columns that occur in it.
+      const drawn = gridOf(inside, rows, cols, facet === "experiment" ? inside : shown);
+      const scroll = make("div", { className: "scroll", tabIndex: 0, role: "region" }, drawn);
       scroll.setAttribute("aria-label", facet ? `Grid for ${facet} = ${value}` : "Grid of images");
       target.append(scroll);
     }
@@ -88,19 +91,21 @@
     one("#mixed").hidden = !mixed.length;
     one("#mixed").textContent = `Cells mix different ${mixed.join(", ")}.`;
   }
-  function gridOf(inside, rows, cols) {
-    const colValues = valuesOf(cols);
+  // `among` are the runs whose values are its rows and columns.
+  function gridOf(inside, rows, cols, among) {
+    const [rowValues, colValues] = [valuesOf(rows, among), valuesOf(cols, among)];
     const cells = new Map();
     for (const run of inside) {
       const key = JSON.stringify([valueOf(run, rows), valueOf(run, cols)]);
       cells.set(key, [...(cells.get(key) ?? []), run]);
     }
     const corner = [rows && `${rows} ↓`, cols && `${cols} →`].filter(Boolean).join("  ");
-    const head = make("tr", {}, make("th", { className: "corner", scope: "col", textContent: corner }));
-    for (const col of colValues) head.append(make("th", { scope: "col", textContent: col }));
+    const head = make("tr", {}, make(corner ? "th" : "td", { className: "corner", textContent: corner }));
+    const label = (scope, text) => make(text ? "th" : "td", text ? { scope, textContent: text } : {});
+    for (const col of colValues) head.append(label("col", col));
     const body = make("tbody");
-    for (const row of valuesOf(rows)) {
-      const line = make("tr", {}, make("th", { scope: "row", textContent: row }));
+    for (const row of rowValues) {
+      const line = make("tr", {}, label("row", row));
       for (const col of colValues) line.append(make("td", {}, cellOf(cells.get(JSON.stringify([row, col])) ?? [])));
       body.append(line);
     }
@@ -166,7 +171,9 @@
     const stage = one("#lightbox .stage img");
     stage.src = image.src;
     stage.alt = image.alt;
-    one("#lightbox h2").textContent = `${viewed + 1} of ${list.length}`;
+    one("#lightbox h2").textContent = `${image.dataset.name} · ${viewed + 1} of ${list.length}`;
+    const save = one("#lightbox .save"); // what is in this file is smaller than the original
+    Object.assign(save, { href: image.src, download: image.dataset.name.replace(/\.\w+$/, ".webp"), title: `The original is ${image.dataset.about}` });
     const facts = one(".facts", run.card).cloneNode(true);
     for (const button of all("button", facts)) button.remove();
     one("#lightbox .detail").replaceChildren(facts);
@@ -219,7 +226,7 @@
     const differing = names.filter((name) => name !== "prompt" && name !== "template" && valueOf(a, name) !== valueOf(b, name));
     const line = (cells, tag) => make("tr", {}, ...cells.map((text) => make(tag, { textContent: text })));
     const rows = differing.map((name) => line([name, valueOf(a, name), valueOf(b, name)], "td"));
-    one("#compare .differences").replaceChildren(line(["", "A", "B"], "th"), ...rows);
+    one("#compare .differences").replaceChildren(line(["setting", "A", "B"], "th"), ...rows);
     one("#compare .differences").hidden = !differing.length;
     one("#compare .agree").hidden = differing.length > 0;
   }
@@ -280,4 +287,6 @@
   document.documentElement.classList.add("scripted");
   filter();
   show(one("#start").dataset.view);
+  const cells = all("#grid td");
+  if (all("#grid .none").length > cells.length / 2) show("gallery"); // most of that grid would be empty
 })();

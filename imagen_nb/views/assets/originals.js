@@ -2,20 +2,12 @@
 // The links are there without this, and open the file where scripts may not run. Text is set as text, never as markup.
 "use strict";
 (() => {
-  if (window.imagenNbLarge) return;
-  window.imagenNbLarge = true;
+  if (window.imagenNbOriginals) return;
+  window.imagenNbOriginals = true;
   const styled = (tag, style, properties = {}) => {
     const made = Object.assign(document.createElement(tag), properties);
     made.style.cssText = style;
     return made;
-  };
-  // A live view is drawn where nobody resolves its links: a link to the notebook's folder stands beside it.
-  const original = (link) => {
-    const folder = link.closest(".widget-html") && link.closest(".jp-Cell, .cell")?.querySelector(".imagen-nb-folder");
-    if (!folder) return link.href;
-    const address = new URL(folder.href);
-    address.pathname = `${address.pathname.replace(/\/$/, "")}/${link.getAttribute("href")}`;
-    return address.href;
   };
   const control = "padding:5px 12px;border:1px solid #6b7078;border-radius:7px;background:none;color:#fff;font:inherit;text-decoration:none;cursor:pointer";
   const open = (links, at) => {
@@ -34,16 +26,17 @@
       if (!links[to]) return;
       at = to;
       const small = links[at].querySelector("img");
-      const where = original(links[at]);
-      name.textContent = links[at].dataset.name;
+      const where = links[at].href;
+      const called = links[at].dataset.name || links[at].pathname.split("/").pop();
+      name.textContent = called;
       image.onerror = () => {
         image.onerror = null;
         image.src = small?.src ?? "";
         image.hidden = !small;
-        name.textContent = `${links[at].dataset.name} (the file is not at hand: this is its thumbnail)`;
+        name.textContent = `${called} (its file is not at hand${small ? ": this is a thumbnail" : ""})`;
       };
       Object.assign(image, { src: where, alt: small?.alt ?? "", hidden: false });
-      Object.assign(file, { href: where, download: links[at].dataset.name });
+      Object.assign(file, { href: where, download: called });
       [earlier.disabled, later.disabled] = [!links[at - 1], !links[at + 1]];
       for (const each of [earlier, later]) each.style.opacity = each.disabled ? 0.4 : 1;
     };
