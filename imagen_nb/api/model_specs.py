@@ -120,7 +120,7 @@ class ModelSpecs:
                 self._found[model] = newer
 
     def frame(self) -> pd.DataFrame:
-        """A row for each model of the catalogue and each met so far: what it makes and costs, and where that is from.
+        """A row for each model of the catalogue and each met so far, indexed by name: what it makes, and what it costs.
 
         `price` is the rule in words, `files` the inputs that take files with how many, `typical_s` seconds, `inputs`
         all but the prompt; `partial` is True where more inputs may exist.
@@ -151,7 +151,7 @@ class ModelSpecs:
             )
         kinds = {column: "string" for column in rows[0] if column not in ("typical_s", "partial")}
         frame: pd.DataFrame = pd.DataFrame.from_records(rows).astype({**kinds, "typical_s": "float64"})
-        return frame
+        return frame.set_index("model")
 
     def _with_price(self, name: str, spec: ModelSpec) -> ModelSpec:
         priced = spec.with_price(self._prices[name]) if name in self._prices else spec

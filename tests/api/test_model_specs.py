@@ -53,7 +53,7 @@ def test_a_newer_schema_counts_from_then_on() -> None:
     assert list(spec.params) == ["prompt", "resolution"]
     assert spec.params["resolution"].enum == ("1K", "8K")
     assert (spec.source, spec.estimate({"resolution": "1K"}), spec.is_strict) == (NEWER, 0.067, True)
-    row = made.frame().set_index("model").loc[NANO]
+    row = made.frame().loc[NANO]
     assert (row["source"], row["inputs"]) == (NEWER, "resolution")
 
 
@@ -115,9 +115,8 @@ def test_own_prices_are_checked_at_once() -> None:
 def test_the_table_has_every_model_with_its_price_in_words() -> None:
     """Living picture models first; what takes files, what was shut down, and what has a price of one's own."""
     made, _ = specs(prices={"some/model": 0.5})
-    frame = made.frame()
-    assert list(frame["model"]) == [*catalogue_names(), "some/model"]
-    rows = frame.set_index("model")
+    rows = made.frame()
+    assert list(rows.index) == [*catalogue_names(), "some/model"]
     assert rows.loc[NANO, "price"] == "$0.067 to $0.151 an image by resolution"
     assert rows.loc[NANO, "files"] == "image_input (14)"
     assert rows.loc["openai/gpt-5-mini", "output"] == "text"
