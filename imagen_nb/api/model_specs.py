@@ -150,8 +150,9 @@ class ModelSpecs:
                 }
             )
         kinds = {column: "string" for column in rows[0] if column not in ("typical_s", "partial")}
-        frame: pd.DataFrame = pd.DataFrame.from_records(rows).astype({**kinds, "typical_s": "float64"})
-        return frame.set_index("model")
+        made = pd.DataFrame.from_records(rows).astype({**kinds, "typical_s": "float64"})
+        frame: pd.DataFrame = made.set_index("model")
+        return frame
 
     def _with_price(self, name: str, spec: ModelSpec) -> ModelSpec:
         priced = spec.with_price(self._prices[name]) if name in self._prices else spec
