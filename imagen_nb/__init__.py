@@ -31,7 +31,7 @@ The rooms, from above to below; a room imports only from those below it (pyproje
 Where to begin reading: `notebook/magic.py` (a cell), then `sweeps/one_request.py` (how money is spent: once).
 Where to add
 
-    a model       planning/catalogue.json; its schema makes options, completion, panel and checks by themselves
+    a model       a file in planning/catalogue; it makes options, completion, panel, checks and price by itself
     an option     the table in planning/options.py; magic, command line, completion and manual read it from there
     a view        a template in views/templates, a function that fills it in views/, a method in accessor.py
     a column      records.py for its name and kind, log/schema.py for where it lies
