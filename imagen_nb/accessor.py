@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from imagen_nb.frames.compare import Comparison, Key
     from imagen_nb.frames.gallery import Shown
     from imagen_nb.frames.runs import Names
+    from imagen_nb.notebook.widgets import Rater
     from imagen_nb.records import Image, Rendering
 
 
@@ -103,6 +104,16 @@ class ImagenAccessor:
         from imagen_nb.frames.compare import compare
 
         return compare(self._frame, *(key for key in (a, b, *more) if key is not None))
+
+    def rate(self) -> Rater:
+        """A widget that shows one run after another, large, to be rated by keyboard alone, in the frame's order.
+
+        1 to 5 rate, 0 clears, f marks a favourite, n goes to the note, arrows move. What is rated is written to the
+        runs' log at once.
+        """
+        from imagen_nb.notebook.rating import rate
+
+        return rate(self._frame)
 
     def summary(self, by: Names = "model") -> pd.DataFrame:
         """A DataFrame with `runs success_rate blocked_rate median_s p95_s cost_usd`, one row a group.

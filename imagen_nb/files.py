@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from imagen_nb.errors import InputError, brief
+from imagen_nb.errors import Hint, InputError, brief
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 """How an address begins, also where a `Path` has taken one slash of it; a drive of Windows has one letter."""
@@ -64,8 +64,13 @@ def write_hint(error: OSError) -> str:
 
 def absolute_path(path: str | os.PathLike[str], use: str = "write to") -> Path:
     """The absolute path. Raises `InputError` for what is none; `use` says what it was wanted for."""
+    made = None
     try:
-        made = Path(path).expanduser().absolute()
+        made = Path(path).expanduser()
+        made = made.absolute()
+    except FileNotFoundError:
+        hint = Hint("Go to one that exists{}, or give an absolute path.", " (%cd)", " (cd)")
+        raise InputError(f"{made} is relative to the working folder, which was deleted", hint) from None
     except (TypeError, ValueError, RuntimeError, OSError):
         made = None
     if _ADDRESS.match(str(path)):

@@ -138,6 +138,17 @@ NOT_AS_ASKED = "not_as_asked"
 """The `error_code` of a run that succeeded, and whose reply is of another model, count or size than asked for."""
 
 
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file as the provider keeps it for a while: its id, and the address that stands for it in an input. Times are
+    UTC, by our clock."""
+
+    id: str
+    url: str
+    made_at: datetime
+    expires_at: datetime
+
+
 def canonical(value: Any) -> str:
     """The same text for the same JSON value, whatever the order of its keys; a file counts by its content alone."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain)

@@ -20,6 +20,8 @@ JOBS = 16
 """The most predictions in flight."""
 TIMEOUT_S = 600.0
 """After how many seconds one prediction is over."""
+SLICE_S = 0.25
+"""How long one waits in one piece before looking whether anything has changed, in seconds."""
 CONFIRM_ABOVE = 20
 """A plan with more requests than this is confirmed before it is sent."""
 THUMBNAIL_PX = 512
@@ -124,6 +126,11 @@ class Provider:
         return self.name == SIMULATOR
 
     @property
+    def is_given_as_url(self) -> bool:
+        """Whether nothing but its base URL is known of it."""
+        return self.name == self.base_url
+
+    @property
     def is_local(self) -> bool:
         """Whether the base URL is on this machine, so that its output files may be too."""
         return is_loopback(urlsplit(self.base_url).hostname)
@@ -180,10 +187,8 @@ def resolve(
         )
     try:
         folder = absolute_path(home or env.value("IMAGEN_NB_HOME") or DEFAULT_HOME)
-    except InputError:
-        raise SettingsError(
-            "the home folder cannot be used", "Give the path of a folder, as text or as a Path."
-        ) from None
+    except InputError as error:
+        raise SettingsError(f"the home folder cannot be used: {error.message}", error.hint) from None
     return Settings(
         provider=_provider(name, token, env),
         model=model or env.value("IMAGEN_NB_MODEL") or DEFAULT_MODEL,

@@ -1,22 +1,24 @@
 """The composition root: settings in, a folder with a log, an API and the verbs that use them out.
 
-Loading the extension imports this module, so what a workspace is made of is imported when one is opened.
+Every verb spells out its keywords, for editors and type checkers, which is why this is long. Loading the
+extension imports this module, so what a workspace is made of is imported when one is opened.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast, overload
 
-from imagen_nb.errors import InputError, NotFoundError, ProviderError, SettingsError, brief
+from imagen_nb.errors import InputError, NotFoundError, ProviderError, SettingsError, brief, did_you_mean
 from imagen_nb.planning.values import label, mapping, positive_number, whole_number
 from imagen_nb.settings import (
     JOBS,
@@ -33,20 +35,56 @@ from imagen_nb.settings import (
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
+    from typing import Protocol, TypedDict
 
     import pandas as pd
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
+    from imagen_nb.accessor import LogFrame
     from imagen_nb.log.images import Images
     from imagen_nb.log.log import Log
+    from imagen_nb.log.queries import Names, Statuses
     from imagen_nb.planning.models import ModelSpec
     from imagen_nb.planning.plan import Plan
-    from imagen_nb.records import Rendering, Run
+    from imagen_nb.records import InputFile, Rendering, Request, Run
     from imagen_nb.sweeps.collect import Connections
     from imagen_nb.sweeps.one_request import Job, RunOptions
     from imagen_nb.sweeps.recover import SentCreate
     from imagen_nb.sweeps.sweep import Runs
 
+    class Table(Protocol):
+        """A DataFrame of prompts, also to a type checker that does not know pandas."""
+
+        @property
+        def columns(self) -> Any: ...
+
+    Prompts = str | os.PathLike[str] | Iterable[str] | Iterable[Mapping[str, Any]] | Table
+
+    class RunKeywords(TypedDict, total=False):
+        """How `run` runs a plan."""
+
+        experiment: str | None
+        tag: str | None
+        budget: float | None
+        resume: bool
+        jobs: int | None
+        timeout: float
+        executor: Executor | None
+        hold: int | None
+        background: bool
+
+
+_PLAN_WORDS: Mapping[str, Any] = {
+    **dict.fromkeys(("model", "slots", "params", "sample", "namespace")),
+    "repeat": 1,
+    "raw": False,
+    "zipped": (),
+    "sample_seed": 0,
+}
+"""The keywords with which a template is planned, and what they are where nobody gives them."""
+
+_RUN_WORDS = ("experiment", "tag", "budget", "resume", "jobs", "timeout", "executor", "hold")
+"""The keywords with which a plan is run."""
 
 MOST_AT_ONCE = 64
 """How many leftovers are settled at once at most: those that are looked for wait together."""
@@ -103,7 +141,7 @@ class Workspace:
         self.settings: Settings = resolve(provider=provider, token=token, model=model, home=home)
         self._asked = (provider, model) if token is None else None
         del token  # a verbose traceback prints what a frame still holds
-        self.model = check_model_name(self.settings.model)
+        self._model = check_model_name(self.settings.model)
         self.jobs = whole_number("jobs", jobs)
         self.prices = dict(mapping("prices", prices))
         self.notices: list[str] = [self.settings.notice] if self.settings.notice else []
@@ -114,7 +152,7 @@ class Workspace:
         self._parts: dict[int, _OpenParts] = {}
 
     def __repr__(self) -> str:
-        return f"Workspace(home={str(self.home)!r}, provider={self.settings.provider.name!r}, model={self.model!r})"
+        return f"Workspace(home={str(self.home)!r}, provider={self.settings.provider.name!r}, model={self._model!r})"
 
     def __enter__(self) -> Self:
         return self
@@ -205,11 +243,21 @@ class Workspace:
         """The ways to the provider, opened on first use."""
         opened = self._opened
         with opened.lock:
-            if opened.connections is None:
+            if opened.connections is None or opened.connections.api.is_provisional:
+                from imagen_nb.planning.models import local_names
                 from imagen_nb.sweeps.collect import Connections
 
                 opened.connections = Connections.to(self.provider)
+                if name := opened.connections.api.only_model:
+                    local_names.add(name)
+                    self.prices.setdefault(name, 0.0)  # it is made on one's own machine
             return opened.connections
+
+    @property
+    def model(self) -> str:
+        """The model where none is asked for; a provider that has only one answers with that."""
+        only = self.connections.api.only_model if self.settings.provider.is_given_as_url else None
+        return only or self._model
 
     @property
     def _is_remote(self) -> bool:
@@ -218,38 +266,83 @@ class Workspace:
 
     def spec(self, model: str | None = None) -> ModelSpec:
         """What is known of a model: the catalogue, else the API's schema, else nothing, said once in `notices`."""
+        if self.settings.provider.is_given_as_url and (only := self.connections.api.only_model):
+            if model not in (None, only):
+                raise InputError(f"this server has one model, {only}, and not {brief(model)}", "Name none, or that one.")
+            return self._specs.get(only)
         return self._specs.get(model or self.model)
 
     def peek_spec(self, model: str | None = None) -> ModelSpec | None:
         """The same, without asking anybody: None for a model not met yet."""
         return self._specs.peek(model or self.model)
 
+    def say_notices(self) -> None:
+        """Say on stderr, once each, what this workspace has to say: who answers, what is deprecated."""
+        while self.notices:
+            print(self.notices.pop(0), file=sys.stderr)  # noqa: T201 - a notice is a line for whoever called
+
     # -- plan and run --------------------------------------------------------------------------------------------
 
-    def plan(self, template: Any, /, **names: Any) -> Plan:
+    def plan(
+        self,
+        template: Prompts,
+        /,
+        *,
+        model: str | Sequence[str] | None = None,
+        repeat: int = 1,
+        slots: Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | None = None,
+        raw: bool = False,
+        zipped: Sequence[Any] = (),
+        sample: int | None = None,
+        sample_seed: int = 0,
+        namespace: Mapping[str, Any] | None = None,
+        **names: Any,
+    ) -> Plan:
         """The ordered requests of a template (or several, or a table of them) over its slots and parameters.
 
         A keyword is a slot if the template has it, else a model parameter, else an `InputError`; a list is an axis.
         `template` may also be a DataFrame or a CSV file (as a `Path`, or as the name of one that is there) with a
-        column `prompt` or `template`. `slots` and
-        `params` say explicitly which is which; `model` is a name or an axis of them, `repeat` how many predictions each
-        request gets. `zipped` names axes that move together, `[("animal", "place")]`; `sample` takes so many requests
-        at random, the same ones for the same `sample_seed`. `raw` sends the text as it stands; `namespace` fills slots
-        that nothing else fills.
+        column `prompt` or `template`. `slots` and `params` say explicitly which is which; `model` is a name or an axis
+        of them, `repeat` how many predictions each request gets. `zipped` names axes that move together,
+        `[("animal", "place")]`; `sample` takes so many requests at random, the same ones for the same `sample_seed`.
+        `raw` sends the text as it stands; `namespace` fills slots that nothing else fills.
         """
-        if names.get("model") is None:
-            names["model"] = self.model
+        given = locals()  # the arguments: nothing else has a name yet
         from imagen_nb.planning.plan import plan
 
-        made = plan(template, self.spec, **names)
+        words = {name: given[name] for name in _PLAN_WORDS} | {"model": self.model if model is None else model}
+        made = plan(template, self.spec, read_file=self.input_file, **words, **names)
         if self._is_remote:
             self._specs.say_retired(made.models)
         return made
 
+    def plan_again(self, request: Request) -> Plan:
+        """The plan of just this request, as it was asked, whatever its repeat number."""
+        is_literal = not request.slots and request.template in ("", request.prompt)
+        return self.plan(
+            [request.prompt if is_literal else request.template],
+            model=request.model,
+            slots=request.slots,
+            params={name: [value] if isinstance(value, list) else value for name, value in request.params.items()},
+            raw=is_literal,
+        )
+
+    def input_file(self, value: Any, name: str | None = None, *, beside: Path | None = None) -> InputFile | str:
+        """The file that a value names or holds, kept in the home for an input that takes one; an address stays one.
+
+        The value is a path (a relative one is looked for in the working folder, then in the folder `beside`), bytes, a
+        PIL image, an `Image`, a `Run` with one image, or an `https:` or `data:` address; `name` is what to call what
+        has no name. `plan` does this with each such value by itself. Raises `InputError`, and `LogError` where the home
+        cannot be written.
+        """
+        from imagen_nb.log.input_files import keep_file
+
+        return keep_file(value, self.images, self.log.find_maker, name=name, beside=beside)
+
     def generate(
         self,
         prompt: str,
-        /,
         *,
         model: str | None = None,
         timeout: float = TIMEOUT_S,
@@ -267,7 +360,7 @@ class Workspace:
         text = [prompt] if isinstance(prompt, str | os.PathLike) else prompt  # a file is no prompt, whatever its name
         plan = self.plan(text, model=model, slots=slots, params=params, **names)
         if len(plan) != 1:
-            raise InputError(f"generate() makes one image and this is a plan of {len(plan)}", "Use plan() and run().")
+            raise InputError(f"generate() makes one image and this is a plan of {len(plan)}", "Use run() in its place.")
         return _wait(self.submit(plan, experiment=experiment, tag=tag, timeout=timeout)).only()
 
     def submit(
@@ -312,10 +405,23 @@ class Workspace:
             return self._start(going_on, len(plan), options)
         return self._start(new_jobs(plan), len(plan), options)
 
+    @overload
+    def run(self, plan: Plan, /, **options: Unpack[RunKeywords]) -> Runs: ...
+    @overload
     def run(
         self,
-        plan: Plan,
+        plan: Prompts,
+        /,
         *,
+        model: str | Sequence[str] | None = None,
+        repeat: int = 1,
+        slots: Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | None = None,
+        raw: bool = False,
+        zipped: Sequence[Any] = (),
+        sample: int | None = None,
+        sample_seed: int = 0,
+        namespace: Mapping[str, Any] | None = None,
         experiment: str | None = None,
         tag: str | None = None,
         budget: float | None = None,
@@ -324,20 +430,53 @@ class Workspace:
         timeout: float = TIMEOUT_S,
         executor: Executor | None = None,
         hold: int | None = None,
+        background: bool = False,
+        **names: Any,
+    ) -> Runs: ...
+    def run(
+        self,
+        plan: Plan | Prompts,
+        /,
+        *,
+        model: str | Sequence[str] | None = None,
+        repeat: int = 1,
+        slots: Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | None = None,
+        raw: bool = False,
+        zipped: Sequence[Any] = (),
+        sample: int | None = None,
+        sample_seed: int = 0,
+        namespace: Mapping[str, Any] | None = None,
+        experiment: str | None = None,
+        tag: str | None = None,
+        budget: float | None = None,
+        resume: bool = False,
+        jobs: int | None = None,
+        timeout: float = TIMEOUT_S,
+        executor: Executor | None = None,
+        hold: int | None = None,
+        background: bool = False,
+        **names: Any,
     ) -> Runs:
-        """Run a plan to its end: `submit()` and `wait()`, with the same options."""
-        runs = self.submit(
-            plan,
-            experiment=experiment,
-            tag=tag,
-            budget=budget,
-            resume=resume,
-            jobs=jobs,
-            timeout=timeout,
-            executor=executor,
-            hold=hold,
-        )
-        return _wait(runs)
+        """Run a plan to its end, or a template, which is planned first with the keywords of `plan()`.
+
+        `background` returns at once, and the `Runs` fill in; all other keywords are those of `submit()`.
+        """
+        given = locals()  # the arguments: nothing else has a name yet
+        from imagen_nb.planning.plan import Plan
+
+        if not isinstance(background, bool):
+            hint = "Give an input of that name as params={'background': …}."
+            raise InputError(f"background cannot be {brief(background)}; allowed: True or False", hint)
+        if not isinstance(plan, Plan):
+            plan = self.plan(plan, **{name: given[name] for name in _PLAN_WORDS}, **names)
+        elif late := [*names, *(name for name, usual in _PLAN_WORDS.items() if given[name] is not usual)]:
+            raise InputError(
+                f"a plan is given, and {late[0]} comes too late for it",
+                did_you_mean(late[0], _RUN_WORDS, "Give it to plan(), or give the template itself to run()."),
+            )
+        runs = self.submit(plan, **{name: given[name] for name in _RUN_WORDS})
+        return runs if background else _wait(runs)
 
     def remaining(self, plan: Plan, experiment: str | None) -> Plan:
         """What resuming this experiment may send of the plan, to be counted and priced: all that has not succeeded.
@@ -375,11 +514,16 @@ class Workspace:
 
     # -- the log -------------------------------------------------------------------------------------------------
 
-    def frame(self, experiment: str | None = None, status: str | None = None) -> pd.DataFrame:
-        """The log as a DataFrame: one row a run, newest last, indexed by `run_id`; see the README for its columns."""
+    def frame(self, experiment: Names = None, status: Statuses = None, last: int | None = None) -> LogFrame:
+        """The log as a DataFrame: one row a run, newest last, indexed by `run_id`.
+
+        `experiment` and `status` are one or several; the status "blocked" means what a safety filter refused. `last`
+        takes the newest so many of those. Raises `InputError` for a status that does not exist.
+        """
         from imagen_nb.log.frame import frame
 
-        return frame(self.log, experiment=experiment, status=status)
+        newest = None if last is None else whole_number("last", last)
+        return cast("LogFrame", frame(self.log, experiment=experiment, status=status, last=newest))
 
     def events(self) -> pd.DataFrame:
         """One row per status change of any run, oldest first."""
@@ -387,9 +531,26 @@ class Workspace:
 
         return events(self.log)
 
-    def rate(self, run_id: str, rating: int | None = None, note: str | None = None) -> None:
-        """Write a rating (1 to 5) and a note to the row of a run; what is None stays as it is."""
-        self.log.rate(str(getattr(run_id, "id", run_id)), rating=rating, note=note)
+    def rate(
+        self, run: Run | str, rating: int | None = None, note: str | None = None, favourite: bool | None = None
+    ) -> Run:
+        """Write a rating (1 to 5), a note, or whether it is a favourite to the row of a run or an id; gives the run.
+
+        What is None stays as it is; a rating of 0 and a note of "" take it away. Raises `InputError` for others.
+        """
+        run_id = str(getattr(run, "id", run))
+        self.log.rate(run_id, rating=rating, note=note, favourite=favourite)
+        return self.log.get(run_id)
+
+    def models(self) -> pd.DataFrame:
+        """What is known of each model, one row each: its price, what it is good for, its inputs, when it is retired."""
+        return self._specs.frame()
+
+    def panel(self) -> Any:
+        """The panel on this workspace: a form, what runs, and the history; in a cell with the limits of `%config`."""
+        from imagen_nb.notebook.panel import panel
+
+        return panel(self)
 
     def reconcile(self, timeout: float = TIMEOUT_S, *, adopt: Sequence[str] = ()) -> Runs:
         """Settle the rows that a dead kernel or a lost reply left open; safe to repeat, and beside a running sweep.

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 from imagen_nb import __version__
 from imagen_nb.cli.shell_options import WHERE
 from imagen_nb.errors import ImagenError, InputError, in_shell, readable
-from imagen_nb.records import Status
+from imagen_nb.records import STATUS_WORDS
 
 FAILED, REFUSED, INTERRUPTED = 1, 2, 130
 
@@ -161,9 +161,9 @@ def _make_parser() -> argparse.ArgumentParser:
 
     log = add("log", "show the log, or write it to a file")
     _add_where(log)
-    statuses = [str(each) for each in Status]
     log.add_argument("-e", "--experiment", metavar="NAME", help="only this experiment's runs")
-    log.add_argument("--status", choices=statuses, metavar="S", help=f"only runs of this status: {', '.join(statuses)}")
+    text = f"only runs of this status: {', '.join(STATUS_WORDS)}"
+    log.add_argument("--status", choices=STATUS_WORDS, metavar="S", help=text)
     log.add_argument("-n", "--last", type=_count, metavar="N", help="only the newest N runs")
     log.add_argument("--csv", metavar="FILE", help="write a CSV file that a spreadsheet can open safely")
     log.add_argument("--parquet", metavar="FILE", help="write a Parquet file, types kept")

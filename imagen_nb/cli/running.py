@@ -11,7 +11,7 @@ from typing import TextIO
 from imagen_nb.cli.shell_options import MANUAL, RUN_TABLE, WHERE
 from imagen_nb.errors import InputError, in_shell
 from imagen_nb.planning import grammar
-from imagen_nb.planning.options import Options, option_lines
+from imagen_nb.planning.options import Options, option_lines, prompt_notes
 from imagen_nb.records import Progress, Run, Status
 from imagen_nb.settings import CONFIRM_ABOVE
 from imagen_nb.sweeps.sweep import Runs
@@ -40,6 +40,7 @@ def run(words: Sequence[str], *, home: str | None = None, provider: str | None =
         if not prompt.strip():
             raise InputError("the prompt is empty", "Write it behind the options: imagen-nb run a red fox in snow")
         plan = workspace.plan([prompt], **options.plan_keywords(prompt, workspace.spec))
+        workspace.notices += prompt_notes(prompt, is_raw=options.raw)
         _say_notices(workspace)
         left = workspace.remaining(plan, options.experiment) if options.resume else plan
         if options.dry_run:

@@ -34,7 +34,7 @@ from imagen_nb.log.schema import (
     seconds_between,
 )
 from imagen_nb.log.sessions import ids_after
-from imagen_nb.records import Image, Prediction, Request, Run, Status
+from imagen_nb.records import BLOCKED, STATUS_WORDS, Image, Prediction, Request, Run, Status
 
 Statuses = str | Status | Iterable[str | Status] | None
 Names = str | Iterable[str] | None
@@ -73,8 +73,8 @@ class Filters(TypedDict, total=False):
     """What the log can be asked for; what is not given, or None, filters nothing.
 
     `experiment`, `status`, `model` and `tag` take one name or several; `text` is looked for in the prompt, upper and
-    lower case alike; `rating` is the least that a run must have, 0 those that have none; `favourite` True means
-    favourites; `before` is a run id, and means the rows older than it.
+    lower case alike; the status "blocked" is what a safety filter refused; `rating` is the least that a run must have,
+    0 those that have none; `favourite` True means favourites; `before` is a run id, and means the rows older than it.
     """
 
     ids: Iterable[str] | None
@@ -109,9 +109,13 @@ def filters(
         found.append(among(runs.c.run_id, [ids] if isinstance(ids, str) else ids))
     given = {"experiment": experiment, "status": status, "model": model, "tag": tag}
     names = {column: _names(column, value) for column, value in given.items() if value is not None}
-    for word in names.get("status", ()):
-        if word not in (known := [str(each) for each in Status]):
-            raise InputError(f"there is no status {word!r}", f"Choose from {', '.join(known)}.")
+    if (statuses := names.pop("status", None)) is not None:
+        for word in statuses:
+            if word not in STATUS_WORDS:
+                raise InputError(f"there is no status {word!r}", f"Choose from {', '.join(STATUS_WORDS)}.")
+        is_blocked = (runs.c.error_code == BLOCKED) & (runs.c.status != str(Status.SUCCEEDED))
+        is_one = runs.c.status.in_(statuses)
+        found.append(is_one | is_blocked if BLOCKED in statuses else is_one)
     found += [runs.c[column].in_(wanted) for column, wanted in names.items()]
     if text:
         found.append(runs.c.prompt.contains(text, autoescape=True))

@@ -20,7 +20,7 @@ from imagen_nb.planning.inputs import ParamSpec
 from imagen_nb.planning.models import ModelSpec, catalogue_names
 from imagen_nb.planning.options import LOG_TABLE, TABLE, cell_prompt
 from imagen_nb.planning.template import parse as parse_template
-from imagen_nb.records import Status
+from imagen_nb.records import STATUS_WORDS
 from imagen_nb.settings import JOBS, KNOWN_PROVIDERS, TIMEOUT_S
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 _CELL = re.compile(r"\s*%%imagen(?=\s|$)")
 _LINE = re.compile(r"\s*(?:[^\W\d][\w.,\s\[\]'\"]*=\s*)?%(imagen|imagen_log|imagen_login)\s")
-_LAST_WORD = re.compile(r"\S+\Z")
 _OPEN_SLOT = re.compile(r"(?<!\{)\{(\w*)$")
 # What most would want for an option whose value may be any number.
 _USUAL = {"timeout": (f"{TIMEOUT_S:g}",), "jobs": (str(JOBS),)}
@@ -56,6 +55,13 @@ class Suggestions:
 
     fragment: str
     texts: tuple[str, ...]
+
+
+class _Nothing(list[SimpleCompletion]):
+    """An answer without completions: IPython takes an empty one for a sign to ask its other matchers all the same."""
+
+    def __len__(self) -> int:
+        return 1
 
 
 class NameSources:
@@ -101,9 +107,7 @@ class NameSources:
 def complete(context: CompletionContext, sources: NameSources) -> dict[str, Any]:
     """The matcher's answer, in the form that IPython wants it; an empty one outside of the magics.
 
-    In a magic something is offered always: IPython takes an empty answer for a sign to ask its other matchers, which
-    know Python's names. Where there is nothing to say it is the unfinished word; behind a space nothing, so that
-    accepting it changes nothing in any front end.
+    In a magic IPython's other matchers, which know Python's names, are kept out even where there is nothing to offer.
     """
     magic: MagicAtCursor | None = None
     suggestions: Suggestions | None = None
@@ -112,12 +116,10 @@ def complete(context: CompletionContext, sources: NameSources) -> dict[str, Any]
         suggestions = suggest(magic, sources) if magic else None
     if magic is None:
         return {"completions": []}
-    if suggestions is None or not suggestions.texts:
-        word = found[0] if (found := _LAST_WORD.search(magic.text)) else ""
-        suggestions = Suggestions(word, (word,))
+    offered = [SimpleCompletion(text, type="param") for text in suggestions.texts] if suggestions else []
     return {
-        "completions": [SimpleCompletion(text, type="param") for text in suggestions.texts],
-        "matched_fragment": suggestions.fragment,
+        "completions": offered or _Nothing(),
+        "matched_fragment": suggestions.fragment if suggestions else "",
         "suppress": True,
         "ordered": True,
     }
@@ -171,7 +173,7 @@ def _suggest_values(magic: MagicAtCursor, place: CursorPlace, sources: NameSourc
         return Suggestions(last, tuple(begun or [name for name in known if typed in name.casefold()]))
     if kind in ("param", "vary"):
         return _suggest_pair(magic, place, sources)
-    named = {"status": lambda: map(str, Status), "experiment": sources.experiments, "variable": sources.variables}
+    named = {"status": lambda: STATUS_WORDS, "experiment": sources.experiments, "variable": sources.variables}
     if names := named.get(kind):
         return _beginning(place.fragment, names())
     if place.option and place.option.name in _USUAL:

@@ -22,7 +22,7 @@ from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 from traitlets import Dict, Float, Int, Unicode
 
 from imagen_nb.errors import InputError, Interrupted, SettingsError, brief, comma_list
-from imagen_nb.planning.options import Options, cell_prompt, log_manual, manual, parse_line, parse_log
+from imagen_nb.planning.options import Options, cell_prompt, log_manual, manual, parse_line, parse_log, prompt_notes
 from imagen_nb.settings import CONFIRM_ABOVE, JOBS, THUMBNAIL_PX
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class ImagenMagics(Magics):
         None, allow_none=True, help="US dollars that one cell may spend where --budget says nothing; None: no limit."
     ).tag(config=True)
     prices = Dict(
-        value_trait=Float(), key_trait=Unicode(), help="US dollars an image by model name; overrides the list prices."
+        key_trait=Unicode(), help="US dollars an image, or a rule, by model name; overrides the list prices."
     ).tag(config=True)
     thumbnail = Int(
         THUMBNAIL_PX,
@@ -96,6 +96,7 @@ class ImagenMagics(Magics):
             variables = slot_variables(self._shell, local_ns, is_cell=cell is not None)
             keywords = options.plan_keywords(prompt, workspace.spec)
             plan = workspace.plan([prompt], namespace=variables, **keywords)
+            workspace.notices += prompt_notes(prompt, is_raw=options.raw)
             self.print_notices(workspace)
             left = workspace.remaining(plan, options.experiment) if options.resume else plan
             if options.dry_run:
@@ -156,11 +157,10 @@ class ImagenMagics(Magics):
         if filters.pop("help", False):
             print(log_manual())  # noqa: T201 - the manual is this cell's output
             return None
-        last = filters.pop("last", None)
         workspace = self.workspace()
         frame = workspace.frame(**filters)
         self.print_notices(workspace)
-        return frame if last is None else frame.tail(last)
+        return frame
 
     @no_var_expand
     @line_magic

@@ -5,8 +5,9 @@ The words of the first line are written for `planning/grammar.py`: a word stands
 
     --aspect-ratio 16:9    -p seed=3    -p negative_prompt="two words, \"quoted\""
 
-The prompt is the rest of the cell, verbatim. The reader of a cell takes one line break off either end of it, so one is
-added to a prompt that begins or ends with one. `--raw` stands where the prompt has a brace: it is never taken for a
+What stands below is the template, each of whose slots `--vary` gives one value, so that the log has them again; where
+there are none it is the prompt, verbatim. The reader of a cell takes one line break off either end of it, so one is
+added to a text that begins or ends with one. `--raw` stands where the prompt has a brace: it is never taken for a
 template. A carriage return becomes a line feed, as front ends rewrite line ends anyhow.
 """
 
@@ -16,9 +17,11 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from imagen_nb.planning.inputs import split_values
 from imagen_nb.planning.models import catalogue_spec
 from imagen_nb.planning.options import DOCUMENTED
-from imagen_nb.planning.values import spells_json
+from imagen_nb.planning.template import parse
+from imagen_nb.planning.values import escape_bars, spells_json
 
 _PLAIN_NAME = re.compile(r"\w[\w.-]*")
 
@@ -27,18 +30,34 @@ if TYPE_CHECKING:
     from imagen_nb.records import Request
 
 
-def cell_text(request: Request) -> str:
-    """The cell: its options on the first line, the prompt below it exactly as it was sent."""
-    prompt = request.prompt.replace("\r\n", "\n").replace("\r", "\n")
+def cell_text(request: Request, experiment: str | None = None, tag: str | None = None) -> str:
+    """The cell: its options on the first line, below it the template, its slots filled by `--vary`, or the prompt."""
     words = ["%%imagen", "-m", _word(request.model)]
+    words += [word for form, name in (("-e", experiment), ("-t", tag)) if name for word in (form, _word(name))]
     spec = catalogue_spec(request.model)
     for name, value in request.params.items():
         words += _option(name, value, spec.params.get(name) if spec else None)
-    if "{" in prompt or "}" in prompt:
+    slots = _slot_words(request)
+    text = request.template if slots else request.prompt.replace("\r\n", "\n").replace("\r", "\n")
+    words += slots
+    if not slots and ("{" in text or "}" in text):
         words.append("--raw")
-    opening = "\n" if prompt.startswith("\n") else ""
-    ending = "\n" if prompt.endswith("\n") else ""
-    return f"{' '.join(words)}\n{opening}{prompt}{ending}"
+    opening = "\n" if text.startswith("\n") else ""
+    ending = "\n" if text.endswith("\n") else ""
+    return f"{' '.join(words)}\n{opening}{text}{ending}"
+
+
+def _slot_words(request: Request) -> list[str]:
+    """The words that fill the template's slots; none where there are none, or they would be read as another prompt."""
+    words: list[str] = []
+    for name, value in request.slots.items():
+        text = escape_bars(str(value), is_last=True)
+        if not str(value) or split_values(text, mark="|") != [str(value)]:
+            return []
+        words += ["--vary", _word(f"{name}={text}")]
+    template = parse(request.template)
+    is_filled = {slot.name for slot in template.slots} == request.slots.keys() and "\r" not in request.template
+    return words if is_filled and template.render(request.slots) == request.prompt else []
 
 
 def _option(name: str, value: Any, param: ParamSpec | None) -> tuple[str, str]:
@@ -63,6 +82,6 @@ def assignment(name: str, value: Any, param: ParamSpec | None = None) -> str:
 
 def _word(text: str) -> str:
     """The text as one word: as it is where it can be, else as a JSON string, with unprintable characters escaped."""
-    if text and text.isprintable() and not any(mark in text for mark in " \"';"):
+    if text and text[0] != "-" and text.isprintable() and not any(mark in text for mark in " \"';"):
         return text
     return json.dumps(text, ensure_ascii=not text.isprintable())

@@ -300,11 +300,11 @@ def _unknown_option(form: str, value: str, table: Sequence[Option]) -> InputErro
     guess = None
     if len(typed) > 1:  # one letter looks like everything
         guess = next((name for name in names if name.startswith(typed)), None)
-    hint = None if guess else _habit(typed, value, table)
-    if hint is None:
-        guess = guess or (closest(typed, names) if len(typed) > 1 else None)
-        forms = [each for option in table for each in option.forms]
-        hint = f"Did you mean --{guess}?" if guess else f"Options are {comma_list(forms, shown=len(forms))}."
+    if not guess and (hint := _habit(typed, value, table)):
+        return InputError(f"unknown option {form}", hint)
+    guess = guess or (closest(typed, names) if len(typed) > 1 else None)
+    forms = [each for option in table for each in option.forms]
+    hint = f"Did you mean --{guess}?" if guess else f"Options are {comma_list(forms, shown=len(forms))}."
     return InputError(f"unknown option {form}", f"{hint} A prompt that begins with a dash goes behind -- and a space.")
 
 

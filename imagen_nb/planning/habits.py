@@ -48,7 +48,9 @@ _WORDS: Mapping[str, str] = {
     "Images show as they come by themselves.": "stream",
     "Every image is kept by itself, and its path shown with it; in Python, image.save(path) copies it.": "out save "
     "output save_path output_path output_dir outdir filename use_file_output",
-    "A token comes from the provider's variable or a login, and from nowhere else.": "api_key api_token token key",
+    "A token comes from the provider's variable, or from login(), which asks for it.": "api_key api_token token key",
+    "The prompt stands behind the options, as it is.": "prompt text positive_prompt",
+    "imagen_nb.models() lists the models.": "models list_models",
 }
 """Our words, the likeliest first (options, and inputs of models), to those of others; or a sentence with a dot."""
 

@@ -94,15 +94,16 @@ def _read_label(text: str) -> str:
 
 def _read_variable(text: str) -> str:
     if not text.isidentifier() or keyword.iskeyword(text):
-        raise ValueError(f"{text!r} cannot be a variable's name")
+        message = f"{text!r} cannot be a variable's name"
+        raise InputError(f"-o, --output: {message}", HABITS["save"]) if "." in text else ValueError(message)
     return text
 
 
 def _read_status(text: str) -> str:
-    from imagen_nb.records import Status
+    from imagen_nb.records import STATUS_WORDS
 
-    if text not in list(Status):
-        raise ValueError(f"{text!r} is no status; there are {comma_list(list(Status))}")
+    if text not in STATUS_WORDS:
+        raise ValueError(f"{text!r} is no status; there are {comma_list(STATUS_WORDS)}")
     return text
 
 
@@ -187,7 +188,14 @@ TABLE: tuple[Option, ...] = (
 
 LOG_TABLE: tuple[Option, ...] = (
     Option("experiment", "e", "NAME", "the runs of this experiment", _read_label, completes="experiment"),
-    Option("status", "", "S", "the runs with this status: succeeded, failed, ...", _read_status, completes="status"),
+    Option(
+        "status",
+        "",
+        "S",
+        "the runs of this status: succeeded, failed, blocked, ...",
+        _read_status,
+        completes="status",
+    ),
     Option("last", "n", "N", "the N newest runs", read_count),
     Option("help", "h", None, "show this manual"),
 )

@@ -19,14 +19,14 @@ from functools import lru_cache
 from pathlib import Path
 
 from imagen_nb.api.client import Api
+from imagen_nb.api.cog import open_api
 from imagen_nb.api.downloads import Downloader
-from imagen_nb.api.http import Http
 from imagen_nb.api.pace import backoff, sleep_or_stop
 from imagen_nb.api.polling import wait
 from imagen_nb.errors import ImageError, ImageGoneError, ImagenError, NotFoundError, ProviderError, brief
 from imagen_nb.log.images import Images
 from imagen_nb.records import Image, Outcome, Prediction, Status
-from imagen_nb.settings import Provider
+from imagen_nb.settings import SLICE_S, Provider
 
 DOWNLOAD_S = 180.0
 """How long the outputs of one finished prediction may take to arrive, in seconds."""
@@ -40,9 +40,6 @@ RENEWALS = 3
 
 MOST_NAMED = 4
 """No more missing outputs of one prediction are named."""
-
-SLICE_S = 0.25
-"""How long to sleep at most before looking whether anything has changed, in seconds."""
 
 TEXT_SHOWN = 300
 """How many characters of a text that came instead of an image are repeated."""
@@ -84,8 +81,8 @@ class Connections:
 
     @classmethod
     def to(cls, provider: Provider) -> Connections:
-        """New ones; nothing is sent yet."""
-        return cls(Api(Http(provider)), Downloader(allow_local=provider.is_local))
+        """New ones; one that was given as a URL is asked what it is, of others nothing."""
+        return cls(open_api(provider), Downloader(allow_local=provider.is_local))
 
     def close(self) -> None:
         """End the calls under way."""

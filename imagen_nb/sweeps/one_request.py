@@ -16,17 +16,29 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from enum import Enum
+from functools import partial
 from typing import Any
 
-from imagen_nb.errors import Hint, ImagenError, InputError, ProviderError, ThrottledError, UnreachableError, brief
+from imagen_nb.api.uploads import MOST_INLINE_BYTES, SMALL_BYTES, data_uri
+from imagen_nb.errors import (
+    Hint,
+    ImagenError,
+    InputError,
+    NotFoundError,
+    ProviderError,
+    RejectedError,
+    ThrottledError,
+    UnreachableError,
+    brief,
+)
 from imagen_nb.log.images import Images
 from imagen_nb.log.log import Log
 from imagen_nb.planning.models import ModelSpec
 from imagen_nb.planning.plan import Plan
 from imagen_nb.planning.values import label, positive_number, whole_number
-from imagen_nb.records import NOT_AS_ASKED, Image, Outcome, Prediction, Request, Run, Status
-from imagen_nb.settings import JOBS, TIMEOUT_S, Provider
-from imagen_nb.sweeps.collect import REPLY_S, SLICE_S, Connections, Deadline, collect_on, wait_and_fetch
+from imagen_nb.records import NOT_AS_ASKED, Image, InputFile, Outcome, Prediction, Request, Run, Status
+from imagen_nb.settings import JOBS, SLICE_S, TIMEOUT_S, Provider
+from imagen_nb.sweeps.collect import REPLY_S, Connections, Deadline, collect_on, wait_and_fetch
 from imagen_nb.sweeps.recover import SETTLE_S, CreateSearch, SentCreate, WhyNotFound
 
 HOLD_S = 60
@@ -248,10 +260,11 @@ class RequestDriver:
 
         It stays lost where the reply was, or named another row's prediction.
         """
+        request = self.give_addresses(job)
         job.state = JobState.LOST  # until the log says otherwise: from here on it may have been accepted
         self._held[create.run_id] = self._context.awaited[create.run_id] = create
         try:
-            prediction = self.post(job, create)
+            prediction = self.post(job, create, request)
         except ProviderError as error:
             if not error.is_uncertain:
                 raise
@@ -263,7 +276,42 @@ class RequestDriver:
         finally:
             self._stop_awaiting(create.run_id)
 
-    def post(self, job: Job, create: SentCreate) -> Prediction:
+    def give_addresses(self, job: Job) -> Request:
+        """The request as it is sent: with an address for each of its files, which are uploaded now where need be.
+
+        That is free, and is part of the job's time where it takes any. Raises the `ProviderError` that fits.
+        """
+        uploads, log, provider = self._context.connections.api.uploads, self._context.log, self._context.provider.name
+        began, deadline = time.monotonic(), job.deadline or Deadline.after(self._options.timeout)
+
+        def address(value: Any) -> Any:
+            if isinstance(value, list | tuple):
+                return [address(each) for each in value]
+            if not isinstance(value, InputFile):
+                return value
+            if not value.path.is_file():
+                raise RejectedError(f"the home's copy of {value} is gone: {value.path}", "Give the file again.")
+            if value.bytes > SMALL_BYTES and uploads.are_offered:
+                find = partial(log.find_upload, provider, value.sha256)
+                keep = partial(log.keep_upload, provider, value.sha256)
+                with suppress(NotFoundError):  # as it takes none
+                    return uploads.address(value, find, keep, deadline=deadline.at, stop=self._stop)
+            if value.bytes > MOST_INLINE_BYTES:
+                limit = f"larger than the {MOST_INLINE_BYTES / 1e6:.0f} MB that go within a request"
+                raise RejectedError(
+                    f"{value.name} is {limit}, and the provider takes no uploads",
+                    "Make it smaller, or give its https: address.",
+                )
+            return data_uri(value)
+
+        if not job.request.files:
+            return job.request
+        sent = replace(job.request, input={name: address(value) for name, value in job.request.input.items()})
+        if time.monotonic() - began > TURN_S:
+            job.deadline = deadline
+        return sent
+
+    def post(self, job: Job, create: SentCreate, request: Request) -> Prediction:
         """The reply to the one POST. One that is refused for the pace alone stands in line again while others pass.
 
         The job's deadline counts from the first POST that is not refused so. Where nobody has passed for as long as one
@@ -283,7 +331,8 @@ class RequestDriver:
             left = first.left if first else timeout
             try:
                 return api.create(
-                    job.request,
+                    request,
+                    run_id=job.run_id,
                     deadline=time.monotonic() + (min(left, TURN_S) if first else timeout),
                     patience=left + REPLY_S,
                     hold=min(self._hold, int(left)) or None,
@@ -328,6 +377,8 @@ class RequestDriver:
         Where the list shows too little and it `may_wait`, others may be accepted meanwhile, and then it shows more.
         """
         log, run_id, may_wait = self._context.log, create.run_id, may_wait and job.state is JobState.LOST
+        if self._context.connections.api.takes_own_ids:
+            return self.put_again(job, create)
         deadline = job.deadline = job.deadline or Deadline.after(self._options.timeout)
         found = self._search.find(create, until=deadline.search, is_patient=not may_wait)
         if isinstance(found, Prediction) or found is WhyNotFound.MISSING:
@@ -348,11 +399,24 @@ class RequestDriver:
             elif found is not WhyNotFound.HELD:
                 log.mark_unknown(run_id, error)
 
+    def put_again(self, job: Job, create: SentCreate) -> None:
+        """Create it again under the id that it has, where the provider takes one: it is made once, or costs nothing."""
+        is_late = job.deadline is not None and not job.deadline.left
+        may_send = job.state is JobState.LOST and not is_late and not self._stop.is_set()
+        if may_send and self._context.log.begin_resubmission(create.run_id):
+            return self.create_once(job, create)
+        status = Status.CANCELED if self._stop.is_set() else Status.FAILED
+        self._context.log.settle(create.run_id, status, error=f"{create.cause}; it is lost", error_code="not_sent")
+        job.state = JobState.DONE
+        return None
+
     def cancel_held(self) -> None:
-        """Cancel what creates still held open have become: their ids are not known yet, so they are looked up."""
+        """Cancel what creates still held open have become: ids that are not known yet are looked up."""
+        api, held = self._context.connections.api, dict(self._held)
         try:
-            for prediction in self._search.look_once(list(self._held.values())).values():
-                self._context.connections.api.cancel(prediction.id, deadline=time.monotonic() + CANCEL_S)
+            found = {} if api.takes_own_ids else self._search.look_once(list(held.values()))
+            for prediction_id in list(held) if api.takes_own_ids else [each.id for each in found.values()]:
+                api.cancel(prediction_id, deadline=time.monotonic() + CANCEL_S)
         except ImagenError:
             return  # then they end by themselves, and are logged as they end
 

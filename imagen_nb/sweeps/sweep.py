@@ -2,7 +2,8 @@
 
 A plan of any size needs little memory, because a job exists only while it is worked on. The budget is reserved before a
 job is taken and settled after. An error that every further request would meet stops the sweep; what is in flight then
-is paid for, and goes on to its end.
+is paid for, and goes on to its end. What carries a request is imported when a sweep begins, so that a completion may
+look at `Runs` and load nothing.
 """
 
 from __future__ import annotations
@@ -14,17 +15,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 from imagen_nb.errors import Hint, ImagenError, LogError, UncertainError, comma_list
-from imagen_nb.log.database import FILE_NAME
-from imagen_nb.log.log import Log
 from imagen_nb.records import NOT_AS_ASKED, Progress, Rendering, Request, Run, Status
-from imagen_nb.sweeps.collect import SLICE_S
-from imagen_nb.sweeps.one_request import Job, JobState, RequestDriver, RunOptions, SweepContext
+from imagen_nb.settings import SLICE_S
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from imagen_nb.accessor import LogFrame
+    from imagen_nb.log.log import Log
+    from imagen_nb.sweeps.one_request import Job, RunOptions, SweepContext
 
 STRAYS_S = 5.0
 """How long looking for predictions that are no row's may take at the end of a sweep, in seconds."""
@@ -48,6 +48,8 @@ class Runs(Sequence[Run]):
     """
 
     def __init__(self, jobs: Iterable[Job], total: int, options: RunOptions, context: SweepContext) -> None:
+        from imagen_nb.sweeps.one_request import RequestDriver
+
         self.error: ImagenError | None = None
         """What stopped the sweep before its end, or None."""
         self._jobs = iter(jobs)
@@ -185,6 +187,18 @@ class Runs(Sequence[Run]):
         with self._changed:
             return [run for _, run in self._ended[: -count - 1 : -1]]
 
+    def slots(self, count: int) -> list[Run | None]:
+        """The plan's runs, each in its place, None for one that has not ended.
+
+        Of a plan of more than `count`, the last that ended: each takes the place of the oldest, and no other moves.
+        """
+        with self._changed:
+            total, first = self._progress.total, max(0, len(self._ended) - count)
+            found: list[Run | None] = [None] * min(total, count)
+            for at, (place, run) in enumerate(self._ended[first:], first):
+                found[place if total <= count else at % count] = run
+        return found
+
     # -- a sequence, and how it looks ------------------------------------------------------------------------------
 
     def __len__(self) -> int:
@@ -212,9 +226,11 @@ class Runs(Sequence[Run]):
                 self._sorted = [run for _, run in sorted(self._ended, key=itemgetter(0))]
             return self._sorted
 
-    def frame(self) -> pd.DataFrame:
+    def frame(self) -> LogFrame:
         """These runs as rows of the log, in the plan's order."""
+        from imagen_nb.log.database import FILE_NAME
         from imagen_nb.log.frame import frame
+        from imagen_nb.log.log import Log
 
         log, ids = self._log, [run.id for run in self._in_order()]
         try:
@@ -228,8 +244,7 @@ class Runs(Sequence[Run]):
                 rows = frame(again, ids=ids)
         if rows is None or not set(ids) <= set(rows.index):
             raise LogError(f"the log of these runs is not in {self._home}", "They are here as values: list(runs).")
-        ordered: pd.DataFrame = rows.loc[ids]
-        return ordered
+        return cast("LogFrame", rows.loc[ids])
 
     def show(self) -> None:
         """Display it here: as a cell's output in a notebook, as text elsewhere."""
@@ -265,6 +280,8 @@ class Runs(Sequence[Run]):
 
         One at a time, so that the log has a plan's rows in the plan's order.
         """
+        from imagen_nb.sweeps.one_request import JobState
+
         pacer = self._context.connections.api.pacer
         with self._source:
             while not self._is_closed():
@@ -294,6 +311,8 @@ class Runs(Sequence[Run]):
 
     def _run(self, job: Job) -> None:
         """One job, from wherever it stands to a settled row, or to where it has to wait for others."""
+        from imagen_nb.sweeps.one_request import JobState
+
         with self._changed:
             self._progress = replace(self._progress, in_flight=self._progress.in_flight + 1)
         try:

@@ -114,7 +114,7 @@ def test_forms_of_options(line: str, expected: dict[str, object]) -> None:
         ("-p seed a fox", "'seed' is not NAME=VALUE", "NAME=VALUE"),
         ("-p prompt=x a fox", "the prompt is no parameter", "NAME=VALUE"),
         ("--vary style= a fox", "style has no values", "NAME=V1|V2"),
-        ("-o a.b a fox", "'a.b' cannot be a variable", "VAR"),
+        ("-o a.b a fox", "'a.b' cannot be a variable", "Every image is kept by itself"),
         ("-o class a fox", "'class' cannot be a variable", "VAR"),
         ("-q=yes a fox", "-q takes no value", "-q alone"),
         ("-a 1:1 -a 16:9 a fox", "-a, --aspect-ratio is given twice", "commas"),
