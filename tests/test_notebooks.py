@@ -156,7 +156,9 @@ def test_compare_is_interrupted_and_resumed_without_paying_twice(compare: Execut
     assert log["status"].astype(str).value_counts()["succeeded"] == 32
 
 
-@pytest.mark.parametrize(("cell", "images"), [("grid", 32), ("filter", 4), ("compare", 2), ("compare-all", 4), ("resume", 32)])
+@pytest.mark.parametrize(
+    ("cell", "images"), [("grid", 32), ("filter", 4), ("compare", 2), ("compare-all", 4), ("resume", 32)]
+)
 def test_compare_shows_images(compare: Executed, cell: str, images: int) -> None:
     """Grid, gallery and comparison hold their images, each at most 40 kB of notebook."""
     html = compare.shown(cell, "text/html")
