@@ -89,6 +89,16 @@ class Labels:
     texts: Sequence[str]
     pairs: Sequence[Sequence[tuple[str, str]]] = ((),)
 
+    def of_experiment(self, codes: Sequence[int]) -> tuple[str, list[str]]:
+        """The name and the texts of these places in the grid of one experiment: of several columns those that vary."""
+        pairs = [dict(self.pairs[code]) for code in codes]
+        several = {name for each in self.pairs for name, _ in each}
+        names = list(dict.fromkeys(name for each in pairs for name in each))
+        if len(several) > 1:
+            names = [name for name in names if len({each.get(name) for each in pairs}) > 1]
+        texts = [dot_list(each.get(name, "") for name in names) or (UNSET if names else "") for each in pairs]
+        return dot_list(names), texts
+
 
 def grid(
     frame: pd.DataFrame, rows: Names, cols: Names, facet: Names, *, size: int | None = None, **paging: Any
@@ -139,15 +149,20 @@ def grid_of(
     # Only what is on the page is made into runs.
     wanted = [place for line in lines for cell in cells[line] for place in cell]
     runs = dict(zip(wanted, runs_of(frame.iloc[wanted]), strict=True))
-    titles = _titles(apart)
+    titles = _titles(apart, EXPERIMENT in axes.facet)
     facets = []
     for part in dict.fromkeys(part for part, _ in lines):
+        inside, heads = [row for each, row in lines if each == part], columns[part][:MOST_COLS]
+        if EXPERIMENT in axes.facet:
+            (row_name, row_texts), (col_name, col_texts) = down.of_experiment(inside), across.of_experiment(heads)
+        else:
+            row_name, row_texts = down.name, [down.texts[row] for row in inside]
+            col_name, col_texts = across.name, [across.texts[col] for col in heads]
         grid_rows = [
-            GridRow(down.texts[row], [[runs[place] for place in cell] for cell in cells[part, row]])
-            for each, row in lines
-            if each == part
+            GridRow(text, [[runs[place] for place in cell] for cell in cells[part, row]])
+            for row, text in zip(inside, row_texts, strict=True)
         ]
-        facets.append(Facet(titles[part], grid_rows, [across.texts[col] for col in columns[part][:MOST_COLS]]))
+        facets.append(Facet(titles[part], grid_rows, col_texts, row_name, col_name))
 
     options = axes.options | {"size": box, "per_cell": per_cell, "per_page": room if room != GRID_PAGE else None}
     notes = [] if lines else [NO_RUNS]
@@ -164,7 +179,7 @@ def grid_of(
         notes.append(
             f"Cells mix different {comma_list(axes.mixed)}; {call('grid', **options | parted.options)} parts them."
         )
-    return Grid(down.name, across.name, facets, dot_list(notes) or None, per_cell=most, box=box)
+    return Grid(facets, dot_list(notes) or None, per_cell=most, box=box)
 
 
 def axes_of(frame: pd.DataFrame, rows: Names = None, cols: Names = None, facet: Names = None) -> Axes:
@@ -207,8 +222,12 @@ def _axes_of_experiments(parts: Sequence[pd.DataFrame], whole: pd.DataFrame) -> 
     Where that is one axis or none, and most experiments share its values, the experiment is the other axis.
     """
     axes: list[list[str]] = [[], [], []]
-    for part in parts:
-        own = varying(part, [EXPERIMENT])
+    spans = [varying(part, [EXPERIMENT]) for part in parts]
+    if any(
+        slots_of(part) for part in parts
+    ):  # prompts made of slots are all different; without slots they are templates
+        spans = [["template" if name == "prompt" else name for name in own] for own in spans]
+    for part, own in zip(parts, spans, strict=True):
         for wanted, names in enumerate(_spread(part, own)):
             for name in names:
                 if any(name in axis for axis in axes):
@@ -231,7 +250,7 @@ def varying(frame: pd.DataFrame, besides: Sequence[str] = ()) -> list[str]:
     A column that is different in every run (a seed, a score) is left out where others are not.
     """
     settings = settings_columns(frame)
-    slots = {name for template in set(values(frame, "template")) if template for name in slot_names(str(template))}
+    slots = slots_of(frame)
     text = "template" if slots and "template" in frame.columns else "prompt"
     # The text and the slots may have any number of values, of the rest only so many.
     many = [text, *(name for name in settings if name in slots)]
@@ -247,6 +266,11 @@ def varying(frame: pd.DataFrame, besides: Sequence[str] = ()) -> list[str]:
             kept[name] = items
             found.append(name)
     return [name for name in found if distinct(kept[name]) < len(frame)] or found
+
+
+def slots_of(frame: pd.DataFrame) -> set[str]:
+    """The names of the slots in the frame's templates."""
+    return {name for template in set(values(frame, "template")) if template for name in slot_names(str(template))}
 
 
 def labels(frame: pd.DataFrame, names: Sequence[str]) -> Labels:
@@ -294,14 +318,16 @@ def _pages(rows: Mapping[Line, int], room: int) -> list[list[Line]]:
     return pages
 
 
-def _titles(apart: Labels) -> list[str]:
+def _titles(apart: Labels, is_experiment: bool) -> list[str]:
     """A title for each facet, its values cut one by one, and numbered where that makes two the same."""
     if not apart.name:
         return [""]
-    titles = [
-        ", ".join(f"{name}={one_line(text, MOST_OF_A_VALUE)}" for name, text in pairs) or f"{apart.name}: {UNSET}"
-        for pairs in apart.pairs
-    ]
+    titles = []
+    for pairs in apart.pairs:
+        told = [f"{name}={one_line(text, MOST_OF_A_VALUE)}" for name, text in pairs]
+        if is_experiment and EXPERIMENT not in dict(pairs):
+            told.insert(0, "no experiment")
+        titles.append(", ".join(told) or f"{apart.name}: {UNSET}")
     alike = Counter(titles)
     numbers = {title: count(1) for title in alike}
     return [f"{title} ({next(numbers[title])})" if alike[title] > 1 else title for title in titles]

@@ -32,19 +32,22 @@ class GridRow:
 
 @dataclass(frozen=True, slots=True)
 class Facet:
-    """One grid of several, with columns of its own; `label` is "" where there is only one."""
+    """One grid of several, with rows and columns of its own; `label` is "" where there is only one.
+
+    `row_name` and `col_name` say what its axes are.
+    """
 
     label: str
     rows: Sequence[GridRow]
     cols: Sequence[str]
+    row_name: str = ""
+    col_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """What to show. The names say what the axes are; `note` says what was left out and how to see it."""
+    """What to show. `note` says what was left out and how to see it."""
 
-    row_name: str
-    col_name: str
     facets: Sequence[Facet]
     note: str | None = None
     per_cell: int = MOST_IN_CELL
@@ -83,13 +86,14 @@ def render_grid(grid: Grid, thumb: Thumb, *, link: Link | None = None) -> Render
     facets = [
         {
             "label": facet.label,
+            "row_name": facet.row_name,
+            "col_name": facet.col_name,
             "cols": [_label(col) for col in facet.cols],
             "rows": [(*_label(row.label), [_cell(cell, shown, grid, box) for cell in row.cells]) for row in facet.rows],
         }
         for facet in grid.facets
     ]
-    axes = {"row_name": grid.row_name, "col_name": grid.col_name}
-    html = fill("grid.html", facets=facets, note=grid.note, box=box, **axes)
+    html = fill("grid.html", facets=facets, note=grid.note, box=box)
     # For a terminal: what each cell holds, in words.
     blocks = []
     for facet in grid.facets:

@@ -13,7 +13,6 @@ from imagen_nb.views.pages import fill
 from imagen_nb.views.pictures import Link, Thumb, pictures_of
 from imagen_nb.views.words import (
     chip,
-    clip,
     dollars,
     one_line,
     reason_line,
@@ -26,7 +25,7 @@ from imagen_nb.views.words import (
 BOX = 80
 MOST_PICTURES = 4
 _REASON, _TITLE = 100, 400
-_MOST = {"text": 200}
+_MOST = {"text": 140}
 """The most characters of a cell by its look; of others `_SHORT`. A terminal shows `_NARROW` of a text."""
 _SHORT, _NARROW = 80, 48
 
@@ -83,7 +82,6 @@ def render_table(
     rows = []
     for run, names in zip(runs, image_names(runs), strict=True):
         pictures = pictures_of(run, thumb, box=BOX, link=link, names=names)
-        cells = [(column.look, column.text(run)) for column in columns]
         rows.append(
             {
                 "pictures": pictures[:MOST_PICTURES],
@@ -91,14 +89,7 @@ def render_table(
                 "chip": chip(run),
                 "reason": reason_line(run, _REASON),
                 "whole_reason": reason_line(run, _TITLE),
-                "cells": [
-                    (
-                        look,
-                        short := one_line(text, _MOST.get(look, _SHORT)),
-                        "" if short == text else clip(text, _TITLE),
-                    )
-                    for look, text in cells
-                ],
+                "cells": [(column.look, *_cut(column.text(run), column.look)) for column in columns],
             }
         )
     heads = [(column.name, column.look) for column in columns]
@@ -110,3 +101,9 @@ def render_table(
     lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in table] if runs else []
     text = terminal_text([*filter(None, (heading, *lines, note))])
     return {"text/plain": text, "text/html": html}
+
+
+def _cut(text: str, look: str) -> tuple[str, str]:
+    """The text of a cell on one line, and more of it for hovering where it is cut."""
+    most = _MOST.get(look, _SHORT)
+    return one_line(text, most), one_line(text, _TITLE) if len(text) > most else ""

@@ -24,7 +24,7 @@ def counts(grid: Grid) -> list[list[list[int]]]:
 def test_what_varies_spans_the_grid(log: pd.DataFrame) -> None:
     """Without names, slots and parameters that vary are the axes, and repeats share a cell."""
     grid = made(log)
-    assert (grid.row_name, grid.col_name) == ("animal", "style")
+    assert (grid.facets[0].row_name, grid.facets[0].col_name) == ("animal", "style")
     assert [facet.label for facet in grid.facets] == ["aspect_ratio=1:1", "aspect_ratio=16:9"]
     assert counts(grid) == [[[2, 2], [2, 2]], [[2, 2], [2, 2]]]
     assert grid.note is None
@@ -87,7 +87,7 @@ def test_a_set_of_prompts_is_one_axis_however_long() -> None:
     """Two hundred prompts on two models are two hundred rows of two columns, in pages."""
     runs = [run(f"prompt {n}", [unseen(n)], model=f"a/{m}", number=n) for n in range(200) for m in "xy"]
     grid = made(frame(runs))
-    assert (grid.row_name, list(grid.facets[0].cols)) == ("prompt", ["a/x", "a/y"])
+    assert (grid.facets[0].row_name, list(grid.facets[0].cols)) == ("prompt", ["a/x", "a/y"])
     assert len(grid.facets[0].rows) == 50
     assert grid.note == (
         'Page 1 of 4 (50 of 200 rows); df.imagen.grid(rows="prompt", cols="model", page=2) shows the next.'
@@ -98,7 +98,7 @@ def test_one_setting_that_varies_is_the_columns() -> None:
     """A single short axis lies side by side."""
     runs = [run(f"a {x}", [unseen()], template="a {x}", slots={"x": x}) for x in ("fox", "owl")]
     grid = made(frame(runs))
-    assert (grid.row_name, grid.col_name, counts(grid)) == ("", "x", [[[1, 1]]])
+    assert (grid.facets[0].row_name, grid.facets[0].col_name, counts(grid)) == ("", "x", [[[1, 1]]])
 
 
 def test_repeats_alone_share_one_cell() -> None:
@@ -123,6 +123,56 @@ def test_pages_hold_whole_rows_and_miss_nothing() -> None:
     assert "page=1" in (pages[2].note or "")
     with pytest.raises(InputError, match="there is no page 4"):
         made(log, "x", "y", page=4)
+
+
+def test_repeats_are_as_many_as_leave_the_grid_on_one_page(log: pd.DataFrame) -> None:
+    """Ten by ten with ten repeats is one page; `per_cell` shows more of them in more, and the hint is the call."""
+    every = [(x, y, n) for x in "abcdefghij" for y in "abcdefghij" for n in range(1, 11)]
+    runs = [
+        run(f"a {x} {y}", [unseen(x + y + str(n))], slots={"x": x, "y": y}, template="a {x} {y}", repeat=n)
+        for x, y, n in every
+    ]
+    grid = made(frame(runs))
+    assert (grid.per_cell, len(grid.facets[0].rows)) == (1, 10)
+    assert grid.note == 'Cells show 1 of up to 10 pictures; df.imagen.grid(rows="x", cols="y", per_cell=10) shows all.'
+    some = made(frame(runs), per_cell=3)
+    assert len(some.facets[0].rows) == 3
+    assert some.note == (
+        'Page 1 of 4 (3 of 10 rows); df.imagen.grid(rows="x", cols="y", per_cell=3, page=2) shows the next.'
+    )
+    page = Markup.of(log.imagen.grid("animal", "style", per_cell=3, size=90).html)
+    assert page.text.count("+1") == 3
+    assert page.tags.count("img") == 12
+    assert {*page.attributes("width"), *page.attributes("height")} <= {"64", "36"}
+    with pytest.raises(InputError, match="size cannot be 2000"):
+        log.imagen.grid(size=2000)
+
+
+def test_several_experiments_are_a_grid_each_of_what_they_vary() -> None:
+    """No cell is empty for what an experiment never meant to run, and runs of none stand by themselves."""
+    foxes = [
+        run(f"a {a} in {s}", [unseen(a + s)], template="a {a} in {s}", slots={"a": a, "s": s}, experiment="animals")
+        for a in ("fox", "owl")
+        for s in ("oil", "ink")
+    ]
+    towns = [
+        run(f"{t} in {s}", [unseen(t + s)], template="{t} in {s}", slots={"t": t, "s": s}, experiment="towns")
+        for t in ("Oslo", "Lima")
+        for s in ("ink", "fog")
+    ]
+    loose = [run(prompt, [unseen(prompt)]) for prompt in ("a bear", "a hare")]
+    log = frame([*foxes, *towns, *loose])
+    grid = made(log)
+    assert [(each.label, each.row_name, each.col_name) for each in grid.facets] == [
+        ("experiment=animals", "a", "s"),
+        ("experiment=towns", "t", "s"),
+        ("no experiment", "", "template"),
+    ]
+    assert [[row.label for row in each.rows] for each in grid.facets] == [["fox", "owl"], ["Oslo", "Lima"], [""]]
+    assert counts(grid) == [[[1, 1], [1, 1]], [[1, 1], [1, 1]], [[1, 1]]]
+    assert grid.note is None
+    again = frame([run(each.request.prompt, [unseen(n)], experiment=e) for e in "xy" for n, each in enumerate(loose)])
+    assert (axes_of(again).rows, axes_of(again).cols, axes_of(again).facet) == (["experiment"], ["prompt"], [])
 
 
 def test_too_many_columns_are_cut_and_said() -> None:

@@ -20,6 +20,7 @@ from imagen_nb.views.pictures import below
 from imagen_nb.views.plans import render_plan
 from imagen_nb.views.progress import live_tile, render_progress
 from imagen_nb.views.report_page import render_report
+from imagen_nb.views.run_table import LEADING, TRAILING, TableColumn, render_table
 
 ATTACKS = [
     "<script>alert(1)</script>",
@@ -44,7 +45,8 @@ def shapes(text: str) -> list[tuple[str, str]]:
     link: Callable[[Image], str | None] = below(Path("/home/me"))
     bare = run("", model="x")
     tiles = [live_tile(one, pixel) for one in (done, failed)]
-    grid = Grid(text, text, [Facet(text, [GridRow(text, [[done, failed]])], [text])], text)
+    grid = Grid([Facet(text, [GridRow(text, [[done, failed]])], [text], text, text)], text)
+    own = TableColumn(text, "setting", lambda _run: text)
     asked = plan("{" + "x}", model="google/imagen-4", x=[text, text + "2"], raw=False)
     renderings = {
         "card": render_run(done, pixel, link=link),
@@ -53,6 +55,7 @@ def shapes(text: str) -> list[tuple[str, str]]:
         "runs": render_sweep([done, failed], pixel, link=link),
         "live": render_progress(Progress(2, message=text, state=text), tiles),
         "grid": render_grid(grid, pixel, link=link),
+        "table": render_table([done, failed], [*LEADING, *TRAILING, own], pixel, link=link, heading=text, note=text),
         "plan": render_plan(asked, step=text, notes=[text]),
         "comparison": render_comparison([done, failed], pixel, link=link),
         "comparison of what is gone": render_comparison([done, bare], pixel),
@@ -95,7 +98,7 @@ def test_text_for_a_terminal_cannot_command_it() -> None:
         render_sweep([done], pixel),
         render_progress(Progress(2, message=attack)),
         render_comparison([done, done], pixel),
-        render_grid(Grid("x", "y", [Facet("", [GridRow(attack, [[done]])], [attack])]), pixel),
+        render_grid(Grid([Facet("", [GridRow(attack, [[done]])], [attack], attack, attack)]), pixel),
     ]
     for rendering in shown:
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", rendering["text/plain"])

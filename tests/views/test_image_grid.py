@@ -13,7 +13,7 @@ BLOCKED = run(error="Flagged. (E005) (abc)", error_code="blocked")
 
 def a_grid(*cells: list[object], note: str | None = None) -> Grid:
     rows = [GridRow("oil", cells[:2]), GridRow("ink", cells[2:])]  # type: ignore[arg-type] - runs
-    return Grid("style", "animal", [Facet("", rows, ["fox", "owl"])], note)
+    return Grid([Facet("", rows, ["fox", "owl"], "style", "animal")], note)
 
 
 def test_a_grid_has_its_axes_and_every_image() -> None:
@@ -67,7 +67,7 @@ def test_a_crowded_cell_is_capped_and_says_so() -> None:
 def test_facets_are_titled_and_the_note_comes_last() -> None:
     """Several matrices each have their title; what was left out is said at the end."""
     facets = [Facet(f"ratio={n}", [GridRow("oil", [[run(images=[unseen(n)])]])], ["fox"]) for n in range(2)]
-    shown = render_grid(Grid("style", "animal", facets, "Page 1 of 2."), pixel)
+    shown = render_grid(Grid(facets, "Page 1 of 2."), pixel)
     assert "ratio=0" in shown["text/plain"]
     assert shown["text/plain"].endswith("Page 1 of 2.")
     assert Markup.of(shown["text/html"]).text.endswith("Page 1 of 2.")
@@ -83,7 +83,7 @@ def test_an_image_in_a_grid_costs_little_more_than_its_thumbnail() -> None:
     cols = [f"c{n}" for n in range(10)]
     rows = [GridRow(f"r{n}", [[run(images=[unseen(n * 10 + m)])] for m in range(10)]) for n in range(10)]
     shown = render_grid(
-        Grid("x", "y", [Facet("", rows, cols)]),
+        Grid([Facet("", rows, cols, "x", "y")]),
         lambda _image: "data:image/webp;base64,",
         link=below(Path("/home/me")),
     )

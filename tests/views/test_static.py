@@ -20,6 +20,7 @@ from imagen_nb.views.image_grid import Facet, Grid, GridRow, render_grid
 from imagen_nb.views.pages import FOLDERS, cell_styles, fill
 from imagen_nb.views.plans import render_plan
 from imagen_nb.views.progress import live_tile, render_progress
+from imagen_nb.views.run_table import LEADING, TRAILING, render_table
 
 TAGS = frozenset(
     [
@@ -60,6 +61,13 @@ SHOWN: Mapping[str, Callable[[], Mapping[str, str]]] = {
         Progress(9, done=2, succeeded=1, failed=1), [live_tile(run(images=[IMAGE]), pixel)]
     ),
     "plan": lambda: render_plan(plan("a {x|y}", model="google/imagen-4", repeat=2), notes=["Large."]),
+    "table": lambda: render_table(
+        [run(images=[IMAGE]), run(images=[IMAGE] * 6), run()],
+        [*LEADING, *TRAILING],
+        pixel,
+        link=lambda _image: "imagen_runs/x.jpg",
+        note="Page 1 of 2.",
+    ),
     "grid": lambda: render_grid(
         Grid([Facet("f", [GridRow("r", [[run(images=[IMAGE]), run()], []])], ["a", "b"], "x", "y")]),
         pixel,
