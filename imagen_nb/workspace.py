@@ -268,7 +268,7 @@ class Workspace:
         """What is known of a model: the catalogue, else the API's schema, else nothing, said once in `notices`."""
         if self.settings.provider.is_given_as_url and (only := self.connections.api.only_model):
             if model not in (None, only):
-                raise InputError(f"this server has one model, {only}, and not {brief(model)}", "Name none, or that one.")
+                raise InputError(f"this server has one model, {only}, and not {brief(model)}", "Name none, or that.")
             return self._specs.get(only)
         return self._specs.get(model or self.model)
 

@@ -21,6 +21,7 @@ from imagen_nb.api.http import PATIENCE_S, Http, is_page
 from imagen_nb.api.pace import Pacer
 from imagen_nb.api.replies import parse
 from imagen_nb.api.transport import LATER_HINT
+from imagen_nb.api.uploads import Uploads
 from imagen_nb.errors import InputError, NotFoundError, UncertainError
 from imagen_nb.planning.models import catalogue_spec
 from imagen_nb.records import Prediction, Request
@@ -48,10 +49,20 @@ class Acceptance:
 
 
 class Api:
-    """The predictions of one provider."""
+    """The predictions of one provider.
+
+    `takes_own_ids` is True where a create is put under an id of ours, so that it may be put again. `only_model` is the
+    name of the one model, for a provider that has only one. `is_provisional` tells that nobody has answered yet.
+    """
+
+    takes_own_ids = False
+    only_model: str | None = None
+    is_provisional = False
 
     def __init__(self, http: Http) -> None:
         self._http = http
+        self.uploads = Uploads(http)
+        """The files that its inputs may name."""
         self.pacer: Pacer = http.pacer
         """What paces these calls."""
         self.acceptances: dict[str, Acceptance] = {}
@@ -80,6 +91,7 @@ class Api:
         self,
         request: Request,
         *,
+        run_id: str | None = None,  # noqa: ARG002 - for a server that takes ids of ours
         deadline: float,
         patience: float | None = None,
         hold: int | None = None,
@@ -140,12 +152,12 @@ class Api:
 
     def get(self, prediction_id: str, *, deadline: float, stop: threading.Event | None = None) -> Prediction:
         """The prediction as it is now. Raises `UncertainError` for a reply that is about another one."""
-        path = f"{PATH}/{_segment(prediction_id)}"
+        path = f"{PATH}/{segment(prediction_id)}"
         return _about(prediction_id, self._http.send("GET", path, deadline=deadline, stop=stop, patience=LOOK_S).body)
 
     def cancel(self, prediction_id: str, *, deadline: float) -> Prediction | None:
         """Ask the provider to stop a prediction; None where it cannot do that, or does not know the prediction."""
-        path = f"{PATH}/{_segment(prediction_id)}"
+        path = f"{PATH}/{segment(prediction_id)}"
         try:
             reply = self._http.send("POST", f"{path}/cancel", deadline=deadline, patience=LOOK_S)
         except NotFoundError:
@@ -267,10 +279,10 @@ def _about(prediction_id: str, body: Mapping[str, Any]) -> Prediction:
 
 
 def _model_path(model: str) -> str:
-    return "/v1/models/" + "/".join(_segment(part) for part in model.split("/"))
+    return "/v1/models/" + "/".join(segment(part) for part in model.split("/"))
 
 
-def _segment(text: str) -> str:
+def segment(text: str) -> str:
     """One step of a path: whatever the text holds, it does not lead elsewhere."""
     if not text.strip("."):
         raise NotFoundError(f"there is no {text!r} at the provider", "Check the id or the model's name.")

@@ -98,6 +98,8 @@ def reachable(workspace: Workspace) -> Finding:
     try:
         next(iter(workspace.connections.api.list(deadline=began + ANSWER_S, pages=1)), None)
     except NotFoundError:
+        if model := workspace.connections.api.only_model:
+            return Finding("reachable", f"yes: Cog's HTTP server with the model {model}; what is lost is put again")
         return Finding("reachable", "yes, but it does not list predictions: a lost reply cannot be looked for")
     except (AuthenticationError, CreditError) as error:
         return Finding("reachable", f"yes, but: {error.message}", is_good=False, hint=in_shell(error.hint))

@@ -378,7 +378,8 @@ class RequestDriver:
         """
         log, run_id, may_wait = self._context.log, create.run_id, may_wait and job.state is JobState.LOST
         if self._context.connections.api.takes_own_ids:
-            return self.put_again(job, create)
+            self.put_again(job, create)
+            return
         deadline = job.deadline = job.deadline or Deadline.after(self._options.timeout)
         found = self._search.find(create, until=deadline.search, is_patient=not may_wait)
         if isinstance(found, Prediction) or found is WhyNotFound.MISSING:
@@ -404,11 +405,11 @@ class RequestDriver:
         is_late = job.deadline is not None and not job.deadline.left
         may_send = job.state is JobState.LOST and not is_late and not self._stop.is_set()
         if may_send and self._context.log.begin_resubmission(create.run_id):
-            return self.create_once(job, create)
+            self.create_once(job, create)
+            return
         status = Status.CANCELED if self._stop.is_set() else Status.FAILED
         self._context.log.settle(create.run_id, status, error=f"{create.cause}; it is lost", error_code="not_sent")
         job.state = JobState.DONE
-        return None
 
     def cancel_held(self) -> None:
         """Cancel what creates still held open have become: ids that are not known yet are looked up."""
