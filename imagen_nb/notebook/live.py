@@ -364,3 +364,17 @@ def _display_with_handle(content: Any, **options: Any) -> Any:
 
     show: Any = display
     return show(content, display_id=True, **options)
+
+
+def display_beside(still: Rendering, live: Any) -> None:
+    """Display a widget by its bundle, and before it what stands for it where it does not live.
+
+    In a trusted notebook a front end prefers a widget to all that stands in the same output, and shows an error for one
+    whose kernel is gone. So they are two outputs; a style in `still` (`still.css`) hides the one that is not to be seen.
+    """
+    from IPython.display import display
+
+    show: Any = display
+    data, metadata = live if isinstance(live, tuple) else (live, {})
+    show(dict(still), raw=True)
+    show({**data, "text/html": ""}, metadata=metadata, raw=True)
