@@ -35,6 +35,7 @@ from imagen_nb.api.pace import (
 from imagen_nb.api.transport import (
     LATER_HINT,
     BearerAuth,
+    Body,
     Exchange,
     HttpConnections,
     NoAuth,
@@ -76,6 +77,7 @@ class Http:
         rng: Callable[[], float] = random.random,
     ) -> None:
         self._base = provider.base_url
+        self.is_local = provider.is_local
         self.pacer = pacer or Pacer.of(provider)
         self.clock_skew = 0.0
         """What the provider's clock is ahead of ours by its last Date header, in seconds; 0.0 while unknown."""
@@ -99,6 +101,7 @@ class Http:
         path: str,
         *,
         json: Any = None,
+        body: Callable[[Exchange], Body] | None = None,
         headers: Mapping[str, str] | None = None,
         deadline: float,
         create: bool = False,
@@ -108,6 +111,7 @@ class Http:
     ) -> Reply:
         """The reply to one call, a 2xx with a JSON object in it; `path` begins with a slash and is quoted already.
 
+        What is sent is `json`, or what `body` makes for each exchange anew.
         `deadline` is monotonic and bounds everything; one exchange takes `patience` seconds at most. A create that has
         its turn by the deadline has those seconds from then on, repeats of what surely was not sent included, and
         `on_turn` is told when that was; a 429 makes it wait for another turn. `stop`, which ends every other call soon,
@@ -119,7 +123,7 @@ class Http:
         def is_stopped() -> bool:
             return self._closed.is_set() or (stop is not None and stop.is_set())
 
-        body, headers = _encode(json, headers)
+        encoded, headers = _encode(json, headers)
         ends: float | None = None
         error: ProviderError | None = None
         for attempt in itertools.count(1):
@@ -129,7 +133,7 @@ class Http:
                 ends = asked_at + patience if create and not is_late else min(deadline, asked_at + patience)
                 on_turn(asked_at)
             exchange = Exchange(ends, self._closed.is_set if create else is_stopped, self._clock)
-            answer = self._exchange(method, path, exchange, body, headers)
+            answer = self._exchange(method, path, exchange, body(exchange) if body else encoded, headers)
             if isinstance(answer, Reply):
                 refusal = refusal_of(answer, has_worked=self._has_worked)
                 self._learn(answer, refusal, create=create)
@@ -170,7 +174,7 @@ class Http:
         self._connections.close()
 
     def _exchange(
-        self, method: str, path: str, exchange: Exchange, body: bytes | None, headers: Mapping[str, str]
+        self, method: str, path: str, exchange: Exchange, body: Body, headers: Mapping[str, str]
     ) -> Reply | NoReply:
         url = self._base + path
         received = ReplyBody(self._token)

@@ -10,6 +10,7 @@ from typing import Any
 
 from imagen_nb.api.transport import LATER_HINT
 from imagen_nb.errors import UncertainError
+from imagen_nb.planning.values import is_address
 from imagen_nb.records import Prediction, Status, canonical
 
 NO_REASON = "the provider gave no reason"
@@ -28,7 +29,6 @@ _STATUSES = {
 }
 _BLOCKED = re.compile(r"\bE005\b|flagged as sensitive", re.IGNORECASE)
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?\d*\s*(Z|[+-]\d\d:?\d\d)?", re.IGNORECASE)
-_ADDRESS = re.compile(r"\s*(?:https?|data):", re.IGNORECASE)
 _ID = re.compile(r"(?!\.+$)[^\s/\\?#%\x00-\x1f\x7f]{1,200}")
 
 
@@ -39,9 +39,8 @@ def parse(raw: Mapping[str, Any]) -> Prediction:
     """
     data = raw.get("data")
     body = data if "id" not in raw and isinstance(data, Mapping) and "id" in data else raw
-    name = body.get("id")
-    identifier = str(name) if isinstance(name, str | int) and not isinstance(name, bool) else ""
-    if not _ID.fullmatch(identifier):
+    identifier = str(body.get("id"))
+    if not is_identifier(body.get("id")):
         raise UncertainError("the provider's reply has no usable prediction id", LATER_HINT)
     word = body.get("status")
     seen_status = word.strip()[:100] if isinstance(word, str) else ""
@@ -71,6 +70,11 @@ def parse(raw: Mapping[str, Any]) -> Prediction:
     )
 
 
+def is_identifier(value: Any) -> bool:
+    """Whether a reply's id can stand in a path."""
+    return isinstance(value, str | int) and not isinstance(value, bool) and bool(_ID.fullmatch(str(value)))
+
+
 def moment(text: Any) -> datetime | None:
     """The UTC time of an ISO text with none to nine fractional digits, or None."""
     found = _TIME.fullmatch(text.strip()) if isinstance(text, str) else None
@@ -96,7 +100,7 @@ def read_output(output: Any) -> tuple[tuple[str, ...], str]:
     while rest:
         each = rest.pop()
         if isinstance(each, str):
-            if not _ADDRESS.match(each):
+            if not is_address(each):
                 pieces.append(each)
             elif len(addresses) < OUTPUTS:
                 addresses.append(each.strip())

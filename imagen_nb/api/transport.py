@@ -44,6 +44,10 @@ POOL = 128
 """Connections kept to one origin; more threads than this still work, and open new ones."""
 
 
+Body = Any
+"""What is sent: bytes, or what has a length and is read in pieces; None for nothing."""
+
+
 @dataclass(slots=True)
 class Exchange:
     """How long one exchange may take (`deadline`, monotonic), who may stop it, and whether it was sent."""
@@ -132,7 +136,7 @@ class HttpConnections:
         *,
         sink: Callable[[bytes], object],
         is_wanted: Callable[[ReplyHead], bool] | None = None,
-        body: bytes | None = None,
+        body: Body = None,
         headers: Mapping[str, str] | None = None,
     ) -> ReplyHead | NoReply:
         """Send one request: `sink` gets the decoded body of the reply in pieces, unless its head is not wanted.
@@ -179,7 +183,7 @@ class HttpConnections:
         *,
         sink: Callable[[bytes], object],
         is_wanted: Callable[[ReplyHead], bool] | None,
-        body: bytes | None,
+        body: Body,
         headers: Mapping[str, str],
     ) -> ReplyHead:
         prepared = self._session.prepare_request(

@@ -14,6 +14,7 @@ import operator
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import fields
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -33,10 +34,11 @@ from imagen_nb.log.schema import (
     replies,
     request_values,
     runs,
+    uploads,
 )
 from imagen_nb.log.schema import images as images_table
 from imagen_nb.log.sessions import Session
-from imagen_nb.records import Image, Prediction, Request, Run, Status
+from imagen_nb.records import Image, Prediction, Request, Run, Status, Upload
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -389,6 +391,30 @@ class Log:
         query = sa.select(runs.c.run_id).join(images_table, of.run == runs.c.seq).where(of.sha256 == sha256)
         with self._database.reading() as conn:
             return conn.execute(query.order_by(runs.c.seq.desc()).limit(1)).scalar()
+
+    def keep_upload(self, provider: str, sha256: str, upload: Upload) -> None:
+        """Record an upload of the file with this hash; on the disk when it returns: only then may a request name it.
+
+        So a create that is lost is told by the address in it, whatever happens to this process.
+        """
+        values = {each.name: getattr(upload, each.name) for each in fields(upload)}
+        with self._database.writing() as conn:
+            conn.execute(
+                sa.insert(uploads).prefix_with("OR REPLACE"), {"provider": provider, "sha256": sha256, **values}
+            )
+
+    def find_upload(self, provider: str, sha256: str) -> Upload | None:
+        """The upload of the file with this hash that lives longest."""
+        query = sa.select(uploads).where(uploads.c.provider == provider, uploads.c.sha256 == sha256)
+        with self._database.reading() as conn:
+            row = conn.execute(query.order_by(uploads.c.expires_at.desc()).limit(1)).first()
+        return None if row is None else Upload(row.id, row.url, row.made_at, row.expires_at)
+
+    def upload_hashes(self, provider: str) -> dict[str, str]:
+        """The SHA-256 of the file behind each address that an upload to the provider ever had."""
+        query = sa.select(uploads.c.url, uploads.c.sha256).where(uploads.c.provider == provider)
+        with self._database.reading() as conn:
+            return {row.url: row.sha256 for row in conn.execute(query)}
 
     def latencies(self, model: str, provider: str, limit: int = 200) -> list[float]:
         """Seconds from creation to completion of the newest runs that succeeded, newest first."""

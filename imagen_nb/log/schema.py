@@ -205,8 +205,9 @@ uploads = sa.Table(
     sa.Column("provider", AnyText, primary_key=True),
     sa.Column("url", AnyText, primary_key=True, comment="what stands for the file in an input"),
     sa.Column("sha256", sa.Text, nullable=False),
-    sa.Column("file_id", AnyText, nullable=False),
-    sa.Column("expires_at", Moment, nullable=False, comment="by our clock"),
+    sa.Column("id", AnyText, nullable=False),
+    sa.Column("made_at", Moment, nullable=False, comment="by our clock, as the other"),
+    sa.Column("expires_at", Moment, nullable=False),
     sqlite_with_rowid=False,
 )
 

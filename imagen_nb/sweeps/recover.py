@@ -10,21 +10,26 @@ it, and shows by accepted predictions of ours that it reaches from before the cr
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from enum import Enum
 from typing import Any
 
 from imagen_nb.api.client import Acceptance, Api
+from imagen_nb.api.uploads import data_uri
 from imagen_nb.errors import ImagenError, NotFoundError, ProviderError, UncertainError, UnreachableError
 from imagen_nb.log.log import Log
 from imagen_nb.log.sessions import new_id
 from imagen_nb.planning.models import ModelSpec
-from imagen_nb.records import Json, Prediction, Request, Status, canonical
+from imagen_nb.planning.values import is_address
+from imagen_nb.records import InputFile, Json, Prediction, Request, Status, canonical
 
 SETTLE_S = 20.0
 """How long a list may lag behind the creates, in seconds."""
@@ -128,6 +133,7 @@ class CreateSearch:
         self._settle_s = settle_s
         self._names: dict[str, frozenset[str]] = {}
         """What the provider's replies call each model."""
+        self._uploads: dict[str, str] = {}
         self._lock = threading.Lock()
         self._lost: list[SentCreate] = []
         self._thread: threading.Thread | None = None
@@ -178,6 +184,7 @@ class CreateSearch:
         Nor may they be of a row whose prediction is not known yet. Nothing is claimed; empty where nothing is listed.
         Reading the list ends by the monotonic `deadline`.
         """
+        self._uploads = self._log.upload_hashes(self._provider)
         now = self._api.list_time(time.monotonic()) or datetime.now(timezone.utc)
         since = now - timedelta(seconds=seconds) - SLACK
 
@@ -254,6 +261,7 @@ class CreateSearch:
         self, creates: Sequence[SentCreate], stop: threading.Event | None = None, *, is_whole: bool = False
     ) -> _Look:
         """Read the list once, and match it with these creates and those whose replies are awaited."""
+        self._uploads = self._log.upload_hashes(self._provider)
         wanted = [self._want(create) for create in creates]
         since = min(each.since for each in wanted)
         prompts, deadline = {each.request.prompt for each in wanted}, time.monotonic() + LISTING_S
@@ -267,8 +275,16 @@ class CreateSearch:
         awaited = [self._want(each) for each in others if each.request.prompt in same and each.run_id not in mine]
         claimed = self._log.find_predictions(self._provider, list(listing.near))
         unclaimed = [each for each in listing.near.values() if each.id not in claimed]
-        theirs = list(match(awaited, unclaimed).values())
-        found = match(wanted, _without(unclaimed, theirs))
+        # Rows that nobody is at may have become one of them too, where it does not show with which file it was made.
+        rivals = [*wanted, *awaited]
+        if any(each.request.files for each in wanted):
+            left = [row for row in self._log.leftovers(self._provider) if row.prediction_id is None]
+            left = [row for row in left if row.request.prompt in same and row.run_id not in mine]
+            rivals += [
+                self._want(SentCreate(row.run_id, row.request, row.intended_at, slack=LOOK_BACK)) for row in left
+            ]
+        theirs = list(match(awaited, unclaimed, rivals).values())
+        found = match(wanted, _without(unclaimed, theirs), rivals)
         return _Look(wanted, found, theirs, _without(unclaimed, [*theirs, *found.values()]), listing)
 
     def _read(
@@ -321,7 +337,8 @@ class CreateSearch:
         if create.moment is not None:
             moments.append(self._api.list_time(create.moment))
         since = min(each for each in moments if each is not None) - create.slack
-        return WantedPrediction(create.run_id, create.request, since, self._spec(model).defaults, self._names[model])
+        defaults, names = self._spec(model).defaults, self._names[model]
+        return WantedPrediction(create.run_id, create.request, since, defaults, names, self._uploads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -436,7 +453,8 @@ def _without(listed: Iterable[Prediction], taken: Iterable[Prediction]) -> list[
 class WantedPrediction:
     """What the prediction of a create must look like. `since` is its earliest time, on the provider's clock, UTC.
 
-    `called` is what the provider's replies call the model, as far as any is known.
+    `called` is what the provider's replies call the model, as far as any is known, `uploads` the hashes of our files by
+    the addresses that they had there.
     """
 
     run_id: str
@@ -444,10 +462,16 @@ class WantedPrediction:
     since: datetime
     defaults: Json = field(default_factory=dict)
     called: frozenset[str] = frozenset()
+    uploads: Mapping[str, str] = field(default_factory=dict)
 
 
-def match(wanted: Iterable[WantedPrediction], listed: Iterable[Prediction]) -> dict[str, Prediction]:
-    """The prediction found for each run id; a run for which there is none is absent."""
+def match(
+    wanted: Iterable[WantedPrediction], listed: Iterable[Prediction], rivals: Sequence[WantedPrediction] = ()
+) -> dict[str, Prediction]:
+    """The prediction found for each run id; a run for which there is none is absent.
+
+    `rivals` are others that one of them may be as well, where its echo does not say which file it was made with.
+    """
     # By prompt, the oldest first; what has no time or no input cannot be matched.
     by_prompt: dict[str, list[Prediction]] = {}
     timed = [each for each in listed if each.created_at is not None]
@@ -458,22 +482,36 @@ def match(wanted: Iterable[WantedPrediction], listed: Iterable[Prediction]) -> d
         candidates = by_prompt.get(one.request.prompt, [])
         counts = [(count_unexplained(one, each), place) for place, each in enumerate(candidates)]
         ranked = [(count, place) for count, place in counts if count is not None]
+        if one.request.files:
+            others = [each for each in rivals if canonical(each.request.input) != canonical(one.request.input)]
+            ranked = [each for each in ranked if not _may_be_of(others, one, candidates[each[1]])]
         if ranked:
             found[one.run_id] = candidates.pop(min(ranked)[1])
     return found
 
 
+def _may_be_of(others: Iterable[WantedPrediction], one: WantedPrediction, candidate: Prediction) -> bool:
+    """Whether the candidate does not show which file it was made with, and fits one of the others too."""
+    echoed = candidate.input
+    is_shown = all(_is_same_value(value, echoed.get(name), one.uploads) for name, value in one.request.input.items())
+    return not is_shown and any(count_unexplained(each, candidate) is not None for each in others)
+
+
 def count_unexplained(one: WantedPrediction, candidate: Prediction) -> int | None:
-    """How many echoed inputs were neither sent nor known defaults; None where the candidate cannot be the one."""
+    """How many echoed inputs were neither sent, as far as one can tell, nor known defaults.
+
+    None where the candidate cannot be the one.
+    """
     if candidate.created_at is None or candidate.created_at < one.since or not _is_same_model(one, candidate):
         return None
     sent, echoed = one.request.input, candidate.input
-    if any(name not in echoed or not _is_same_value(value, echoed[name]) for name, value in sent.items()):
+    verdicts = [name in echoed and _is_same_value(value, echoed[name], one.uploads) for name, value in sent.items()]
+    if False in verdicts:
         return None
     added = {name: value for name, value in echoed.items() if name not in sent and value is not None}
-    if any(name in one.defaults and not _is_same_value(one.defaults[name], value) for name, value in added.items()):
+    if any(name in one.defaults and not _is_same_value(one.defaults[name], value, {}) for name, value in added.items()):
         return None
-    return sum(name not in one.defaults for name in added)
+    return sum(name not in one.defaults for name in added) + verdicts.count(None)
 
 
 def may_be(one: WantedPrediction, candidate: Prediction) -> bool:
@@ -485,7 +523,8 @@ def may_be(one: WantedPrediction, candidate: Prediction) -> bool:
     sent, echoed = dict(one.request.input), candidate.input
     if "prompt" in echoed and collapse_space(sent.pop("prompt", "")) != collapse_space(echoed["prompt"]):
         return False
-    return all(name not in echoed or _is_same_value(value, echoed[name]) for name, value in sent.items())
+    verdicts = (_is_same_value(value, echoed[name], one.uploads) for name, value in sent.items() if name in echoed)
+    return False not in verdicts
 
 
 def collapse_space(prompt: Any) -> str:
@@ -502,13 +541,41 @@ def _is_same_model(one: WantedPrediction, candidate: Prediction) -> bool:
     return candidate.model in (None, name, *one.called) or bool(version and seen_version == version)
 
 
-def _is_same_value(sent: Any, echoed: Any) -> bool:
+def _is_same_value(sent: Any, echoed: Any, uploads: Mapping[str, str]) -> bool | None:
+    """Whether the echo is of what was sent; None where it is of a file, and does not show of which.
+
+    `uploads` are the hashes of our files by their addresses. What came as a `data:` URI the service keeps as a file of
+    its own, and gives that one's address.
+    """
+    if isinstance(sent, InputFile):
+        return _is_same_file(sent, echoed, uploads)
+    if isinstance(sent, list | tuple) and any(isinstance(each, InputFile) for each in sent):
+        if not isinstance(echoed, list) or len(echoed) != len(sent):
+            return False
+        verdicts = {_is_same_value(one, another, uploads) for one, another in zip(sent, echoed, strict=True)}
+        return False if False in verdicts else None if None in verdicts else True
     if isinstance(sent, str) and sent.startswith("data:") and isinstance(echoed, str):
-        return sent == echoed or echoed.startswith("https://")  # the service keeps uploads as files
+        return sent == echoed or (None if is_address(echoed, "https?") else False)
     try:
         return canonical(_with_integers(sent)) == canonical(_with_integers(echoed))
     except RecursionError:  # an echo nested beyond measure is of nothing we sent
         return False
+
+
+def _is_same_file(sent: InputFile, echoed: Any, uploads: Mapping[str, str]) -> bool | None:
+    if echoed is None:
+        return None  # removed
+    if not isinstance(echoed, str) or not is_address(echoed):
+        return False
+    if is_address(echoed, "https?"):
+        return uploads[echoed] == sent.sha256 if echoed in uploads else None
+    with suppress(ValueError):
+        content = base64.b64decode(echoed.partition(",")[2], validate=True)
+        if hashlib.sha256(content).hexdigest() == sent.sha256:
+            return True
+    with suppress(OSError):
+        return None if data_uri(sent).startswith(echoed.rstrip(".…")) else False  # it may be cut
+    return None
 
 
 def _with_integers(value: Any) -> Any:
