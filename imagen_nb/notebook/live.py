@@ -370,11 +370,14 @@ def display_beside(still: Rendering, live: Any) -> None:
     """Display a widget by its bundle, and before it what stands for it where it does not live.
 
     In a trusted notebook a front end prefers a widget to all that stands in the same output, and shows an error for one
-    whose kernel is gone. So they are two outputs; a style in `still` (`still.css`) hides the one that is not to be seen.
+    whose kernel is gone. So they are two outputs; a style in `still` (`still.css`) hides that which is not to be seen.
+    Raises `NotImplementedError`, which to IPython means "display it the usual way", where there is no page or no widget.
     """
-    from IPython.display import display
+    from IPython import display, get_ipython
 
-    show: Any = display
+    if not live or getattr(get_ipython(), "kernel", None) is None:
+        raise NotImplementedError
+    show: Any = display.display  # it has no types
     data, metadata = live if isinstance(live, tuple) else (live, {})
     show(dict(still), raw=True)
     show({**data, "text/html": ""}, metadata=metadata, raw=True)
