@@ -371,7 +371,7 @@ def display_beside(still: Rendering, live: Any) -> None:
 
     In a trusted notebook a front end prefers a widget to all that stands in the same output, and shows an error for one
     whose kernel is gone. So they are two outputs; a style in `still` (`still.css`) hides that which is not to be seen.
-    Raises `NotImplementedError`, which to IPython means "display it the usual way", where there is no page or no widget.
+    Where there is no page or no widget it raises `NotImplementedError`: to IPython, "display it the usual way".
     """
     from IPython import display, get_ipython
 

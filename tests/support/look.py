@@ -1,9 +1,10 @@
-"""What a browser makes of a page beyond its pixels: contrast, and the accessibility tree."""
+"""What a browser makes of a page beyond its pixels: contrast, the accessibility tree, and what axe finds wrong in it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page
 
 CONTROLS = {
@@ -61,3 +62,10 @@ def nameless(page: Page, selector: str) -> list[str]:
         for node in shown
         if node["role"]["value"] in CONTROLS and not node.get("name", {}).get("value", "").strip()
     ]
+
+
+def axe_violations(page: Page, selector: str) -> list[str]:
+    """What axe finds wrong in the elements that a selector finds, as `rule: the element`; at least one is looked at."""
+    assert page.locator(selector).count(), "nothing was looked at"
+    found = Axe().run(page, selector).response["violations"]
+    return [f"{each['id']}: {node['html'][:300]}" for each in found for node in each["nodes"]]
