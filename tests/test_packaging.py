@@ -38,12 +38,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
     """Modules, templates, assets and catalogues: what is in the tree is in the wheel, and nothing of the tests."""
     names = set(zipfile.ZipFile(wheel).namelist())
-    kinds = (".py", ".html", ".css", ".js", ".json", ".svg")
+    kinds = (".py", ".html", ".css", ".js", ".json", ".svg", ".typed")
     tree = {path.relative_to(ROOT).as_posix() for path in (ROOT / "imagen_nb").rglob("*") if path.suffix in kinds}
     assert {name for name in tree if "__pycache__" not in name} <= names
     others = [*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "docs").glob("*.md")]
     beside = {f"imagen_nb/{path.relative_to(ROOT).as_posix()}" for path in others}
-    assert {"imagen_nb/planning/catalogue/google--imagen-4.json", *beside} <= names
+    assert {"imagen_nb/py.typed", "imagen_nb/planning/catalogue/google--imagen-4.json", *beside} <= names
     assert any(name.startswith("imagen_nb/views/templates/") for name in names)
     assert not [name for name in names if name.startswith(("tests/", "notebooks/"))]
     assert any(name.endswith("licenses/LICENSE") for name in names)
