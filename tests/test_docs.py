@@ -27,7 +27,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
 TEXTS = {"README": README, **PAGES}
 ALL = "\n".join(TEXTS.values())
-COMMANDS = {"lab", "demo", "run", "log", "reconcile", "simulator", "doctor", "docs"}
+COMMANDS = {"lab", "demo", "run", "log", "models", "reconcile", "simulator", "doctor", "docs", "models"}
 SHELL_OPTIONS = {
     "--adopt",
     "--csv",

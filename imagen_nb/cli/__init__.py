@@ -77,6 +77,10 @@ def _run_command(given: argparse.Namespace) -> int:  # noqa: PLR0911 - one retur
             files = {given.csv: "csv", given.parquet: "parquet", given.html: "html"}
             files.pop(None, None)
             return show_log(given.home, {"experiment": given.experiment, "status": given.status}, given.last, files)
+        case "models":
+            from imagen_nb.cli.logbook import show_models
+
+            return show_models(**where)
         case "lab":
             from imagen_nb.cli.notebooks import lab
 
@@ -168,6 +172,8 @@ def _make_parser() -> argparse.ArgumentParser:
     log.add_argument("--csv", metavar="FILE", help="write a CSV file that a spreadsheet can open safely")
     log.add_argument("--parquet", metavar="FILE", help="write a Parquet file, types kept")
     log.add_argument("--html", metavar="FILE", help="write a report with the images, one file that opens offline")
+
+    _add_where(add("models", "show what models are known, what they take and what they cost"))
 
     reconcile = add("reconcile", "settle the rows that a dead process left open")
     _add_where(reconcile)

@@ -1,4 +1,4 @@
-"""`imagen-nb log`: the log as a table that fits a terminal, or as files."""
+"""`imagen-nb log` and `models`: the log as a table that fits a terminal, or as files, and what is known of models."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from imagen_nb.errors import InputError, readable
 from imagen_nb.records import Run
 from imagen_nb.settings import DEFAULT_HOME
-from imagen_nb.views.words import chip, clip, count, dollars, one_line, seconds, why
+from imagen_nb.views.words import chip, clip, cost_text, count, dot_list, one_line, seconds, why
 from imagen_nb.workspace import Workspace
 
 Filters = Mapping[str, Any]
@@ -61,6 +61,33 @@ def _write_files(workspace: Workspace, filters: Filters, last: int | None, files
         sys.stdout.write(f"{count(len(rows), 'run')} written to {target}\n")
 
 
+def show_models(home: str | None, provider: str | None) -> int:
+    """Print what is known of each model: its price, what it takes and answers with, and what follows it."""
+    with Workspace(home=home, provider=provider) as workspace:
+        frame = workspace.models().drop(columns=["typical_s", "partial"]).fillna("")
+    rows = frame.reset_index().to_dict("records")
+    is_simulated = all(row["price_source"] in ("simulated", "") for row in rows)
+    cells = [
+        ("model", "price, simulated" if is_simulated else "price"),
+        *((row["model"], row["price"]) for row in rows),
+    ]
+    notes = ["about"] + [
+        dot_list(
+            [
+                f"shut down {row['retired_on']}, {row['successor']} follows" if row["retired_on"] else "",
+                "answers with text" if row["output"] == "text" else "",
+                f"takes {row['files']}" if row["files"] else "",
+            ]
+        )
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    width = max(shutil.get_terminal_size((WIDTH, 24)).columns, sum(widths) + 60)
+    for each, note in zip(cells, notes, strict=True):
+        sys.stdout.write(_line(each, widths, note, width - sum(widths) - 4) + "\n")
+    return 0
+
+
 def table(runs: Sequence[Run], width: int) -> Iterator[str]:
     """A line for each run, and a second one where there is no image: why. No line is wider than `width` columns."""
     cells = [
@@ -68,7 +95,7 @@ def table(runs: Sequence[Run], width: int) -> Iterator[str]:
             run.id,
             chip(run).word,
             seconds(run.total_s),
-            dollars(run.cost),
+            cost_text(run),
             clip(run.request.model.rpartition("/")[2], 16),
         )
         for run in runs

@@ -46,6 +46,7 @@ _UNITS = {
     "image": "an image",
     "output_mp": "an output megapixel",
     "input_mp": "an input megapixel",
+    "both": "a megapixel in and out",
     "predict_time": "a second",
 }
 _SUMMED = ("run", "image", "output_mp", "input_mp")
@@ -110,7 +111,11 @@ class Price:
     @property
     def words(self) -> str:
         """The rule as a reader takes it in: `$0.067 to $0.151 an image by resolution`."""
-        return " + ".join(_words(name, figure) for name, figure in self.terms.items())
+        terms = dict(self.terms)
+        if "input_mp" in terms and terms["input_mp"] == terms.get("output_mp"):
+            terms["both"] = terms.pop("input_mp")
+            del terms["output_mp"]
+        return " + ".join(_words(name, figure) for name, figure in terms.items())
 
 
 def read_price(model: str, rule: Any) -> Price | None:

@@ -16,7 +16,7 @@ from imagen_nb.cli import main
 from imagen_nb.cli.notebooks import COMPARE, checkout, copy_notebook
 
 Command = Callable[..., int]
-COMMANDS = ("run", "log", "reconcile", "lab", "demo", "simulator", "doctor", "docs")
+COMMANDS = ("run", "log", "models", "reconcile", "lab", "demo", "simulator", "doctor", "docs")
 
 
 def prompts(simulator: Any) -> list[str]:
@@ -60,6 +60,23 @@ def test_where_is_refused_by_what_has_no_use_for_it(
         assert out == ""
         assert len(err.splitlines()) == 2
         assert option in err
+    assert not list(elsewhere.iterdir())
+
+
+def test_models_are_listed_with_what_they_cost(
+    elsewhere: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line a model; nobody is asked and no folder is made, and the simulator's prices are called simulated."""
+    assert main(["models"]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert "simulated" in head
+    said = {line.split()[0]: " ".join(line.split()[1:]) for line in lines}
+    assert said["google/nano-banana-2"] == "$0.067 to $0.151 an image by resolution takes image_input (14)"
+    assert said["google/imagen-4"] == "$0.04 an image shut down 2026-08-17, google/nano-banana-2 follows"
+    assert said["openai/gpt-5-mini"].endswith("answers with text · takes image_input")
+    monkeypatch.setenv("REPLICATE_API_TOKEN", "r8_x")
+    assert main(["models"]) == 0
+    assert "simulated" not in capsys.readouterr().out
     assert not list(elsewhere.iterdir())
 
 
