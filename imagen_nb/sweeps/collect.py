@@ -23,7 +23,7 @@ from imagen_nb.api.cog import open_api
 from imagen_nb.api.downloads import Downloader
 from imagen_nb.api.pace import backoff, sleep_or_stop
 from imagen_nb.api.polling import wait
-from imagen_nb.errors import ImageError, ImageGoneError, ImagenError, NotFoundError, ProviderError, brief
+from imagen_nb.errors import ImageError, ImageGoneError, ImagenError, NotFoundError, ProviderError
 from imagen_nb.log.images import Images
 from imagen_nb.records import Image, Outcome, Prediction, Status
 from imagen_nb.settings import SLICE_S, Provider
@@ -41,8 +41,8 @@ RENEWALS = 3
 MOST_NAMED = 4
 """No more missing outputs of one prediction are named."""
 
-TEXT_SHOWN = 300
-"""How many characters of a text that came instead of an image are repeated."""
+NOTHING_GIVEN = "the provider says succeeded, and gives"
+"""How it is told that nothing came of what was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +117,13 @@ def wait_and_fetch(
         return _outcome_without_outputs(prediction, Status.FAILED, error.message, error.code, had)
     except ProviderError as error:
         return Outcome(prediction, tuple(had), Status.UNKNOWN, error.message, error.code)
-    if last.status is not Status.SUCCEEDED:
-        return Outcome(last, tuple(had), last.status, last.error, last.error_code)
-    if last.output:
+    if last.status is Status.SUCCEEDED and last.output:
         return _fetch_outputs(connections, images, last, had, deadline.end)
+    if last.status is not Status.SUCCEEDED or last.text:
+        return Outcome(last, tuple(had), last.status, last.error, last.error_code)
     if last.data_removed:
         return _outcome_without_outputs(last, Status.EXPIRED, "the provider has deleted the image", "gone", had)
-    what = f"text instead of an image: {brief(last.text, width=TEXT_SHOWN)}" if last.text else "no image"
-    why = f"the provider says succeeded, and gives {what}"
-    return _outcome_without_outputs(last, Status.FAILED, why, "no_output", had)
+    return _outcome_without_outputs(last, Status.FAILED, f"{NOTHING_GIVEN} no image", "no_output", had)
 
 
 def _outcome_without_outputs(last: Prediction, status: Status, error: str, code: str, had: Sequence[Image]) -> Outcome:

@@ -38,7 +38,7 @@ from imagen_nb.planning.plan import Plan
 from imagen_nb.planning.values import label, positive_number, whole_number
 from imagen_nb.records import NOT_AS_ASKED, Image, InputFile, Outcome, Prediction, Request, Run, Status
 from imagen_nb.settings import JOBS, SLICE_S, TIMEOUT_S, Provider
-from imagen_nb.sweeps.collect import REPLY_S, Connections, Deadline, collect_on, wait_and_fetch
+from imagen_nb.sweeps.collect import NOTHING_GIVEN, REPLY_S, Connections, Deadline, collect_on, wait_and_fetch
 from imagen_nb.sweeps.recover import SETTLE_S, CreateSearch, SentCreate, WhyNotFound
 
 HOLD_S = 60
@@ -49,6 +49,9 @@ TURN_S = 1.0
 
 CANCEL_S = 10.0
 """How long asking the provider to cancel one prediction may take, in seconds."""
+
+TEXT_SHOWN = 300
+"""How many characters of a text that came instead of an image are repeated."""
 
 UNSEEN_HINT = Hint(
     "What is made meanwhile is paid for: {} fetches it; go on later with --resume.",
@@ -492,6 +495,10 @@ class RequestDriver:
         context, request = self._context, job.request
         spec = context.spec(request.model)
         cost = source = None
+        if outcome.status is Status.SUCCEEDED and not outcome.images and spec.output in ("picture", "pictures"):
+            said = brief(outcome.prediction.text, width=TEXT_SHOWN)
+            why = f"{NOTHING_GIVEN} text instead of an image: {said}"
+            outcome = replace(outcome, status=Status.FAILED, error=why, error_code="no_output")
         if outcome.status in (Status.SUCCEEDED, Status.EXPIRED):
             count = len(outcome.images) or len(outcome.prediction.output)
             if outcome.images and outcome.error:  # those that are missing were made, and are billed
