@@ -1,4 +1,4 @@
-"""What stock widgets cannot do: a gallery with a lightbox, and a button that copies.
+"""What stock widgets cannot do: a gallery, the large view of one run after another, and a button that copies.
 
 Each is one anywidget, its script and style plain files in `assets/`. Images travel as WebP bytes, thumbnails with the
 state and larger ones on request, so that a page of a log stays small. The static forms beside the live ones are for
@@ -9,21 +9,44 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import anywidget
 import traitlets as t
 
+from imagen_nb.errors import ImageError, ImagenError, readable
 from imagen_nb.records import Image, Rendering, Run
+from imagen_nb.views.names import image_names
 from imagen_nb.views.pages import asset
-from imagen_nb.views.words import chip, count, dollars, dot_list, one_line, seconds, why
+from imagen_nb.views.thumbnails import thumbnail
+from imagen_nb.views.words import (
+    chip,
+    count,
+    dollars,
+    dot_list,
+    is_simulated,
+    one_line,
+    seconds,
+    value_texts,
+    why,
+)
 
 MESSAGE_BYTES = 200_000
 """About how much one message may carry; Jupyter's servers drop what comes faster than a megabyte a second."""
+
+PART_BYTES = 1_000_000
+"""How much of an original goes in one message."""
+
+LARGE_PX, LARGE_BYTES = 1024, 400_000
+"""The pixels of a picture in the large view, and up to which size its file is sent as it is."""
+
+SLIDES = 3
+MARKS = ("rating", "note", "favourite")
 
 CAPTION, ALT = 60, 400
 """The most characters of a tile's caption, and of an image's description."""
@@ -69,39 +92,97 @@ class FallbackWidget(anywidget.AnyWidget):
         return {**data, **(self.fallback or {})}, metadata
 
 
-class Gallery(FallbackWidget):
+class RunSource(Protocol):
+    """The runs that a large view goes through, and where their marks are written; called on a thread of its own."""
+
+    def order(self) -> list[str]:
+        """The ids of all of them, in order."""
+
+    def get(self, run_ids: Sequence[str]) -> list[Run]:
+        """These runs, as they are now."""
+
+    def rate(self, run_id: str, **marks: Any) -> None:
+        """Write marks of a run as `Log.rate` takes them."""
+
+
+_answers = ThreadPoolExecutor(1, thread_name_prefix="imagen-large")
+"""Where large views are answered: a handler returns at once, and what the panel does meanwhile is not waited for."""
+
+
+class LargeViews(FallbackWidget):
+    """A widget that shows a source's runs one at a time: what its page asks for is answered here.
+
+    Large pictures, slides and originals travel as messages on request, an original in parts of `PART_BYTES`.
+    """
+
+    def __init__(self, source: RunSource | None = None, **traits: Any) -> None:
+        self._source = source
+        super().__init__(**traits)
+        self.on_msg(self._on_message)
+
+    def _on_message(self, _: Any, content: Any, __: Any) -> None:
+        if self._source is not None and isinstance(content, dict):
+            _answers.submit(self._answer, self._source, content)
+
+    def _answer(self, source: RunSource, asked: dict[str, Any]) -> None:
+        try:
+            match asked:
+                case {"kind": "order"}:
+                    self.send({"kind": "order", "runs": source.order()})
+                case {"kind": "slides", "runs": list(run_ids)}:
+                    self._send_slides(source.get([str(run_id) for run_id in run_ids[:SLIDES]]))
+                case {"kind": "rate", "run": str(run_id), "marks": dict(marks)}:
+                    source.rate(run_id, **{name: marks[name] for name in MARKS if name in marks})
+                    self._send_slides(source.get([run_id]))
+                case {"kind": "large", "run": str(run_id), "number": int(number)}:
+                    image = source.get([run_id])[0].images[number]
+                    self.send({"kind": "large", "keys": [image_key(image)]}, [_large_picture(image)])
+                case {"kind": "part", "run": str(run_id), "number": int(number), "start": int(start)}:
+                    image = source.get([run_id])[0].images[number]
+                    size, part = _part_of(image.path, start)
+                    told = {"kind": "part", "run": run_id, "number": number, "size": size, "mime": image.mime}
+                    self.send(told, [part])
+        except ImagenError as error:
+            self.send({"kind": "trouble", "text": str(error)})
+        except Exception as error:  # noqa: BLE001 - a thread's traceback would land in whatever cell runs now
+            self.send({"kind": "trouble", "text": f"A mistake in imagen_nb itself: {type(error).__name__}: {error}"})
+
+    def _send_slides(self, runs: Sequence[Run]) -> None:
+        self.send({"kind": "slides", "slides": [slides_of(run) for run in runs]})
+
+
+class Gallery(LargeViews):
     """Runs as tiles to walk through, pick (two at most) and enlarge.
 
-    `picked` holds run ids in the order of picking. `on_enlarge(gallery, key)` is called when the browser wants a larger
-    form of an image, to be brought by `put(…, large=True)`; it must return at once. Screen readers read out `said`
+    `picked` holds run ids in the order of picking; `page` names what part of a log is on show: while it stays, new runs
+    wait until nobody is at the tiles. `shape` is width over height of every tile. Screen readers read out `said`
     whenever it changes. Empty bytes stand for a file that is gone.
     """
 
     _esm = script("gallery.js")
-    _css = style("gallery.css", "lightbox.css")
+    _css = style("gallery.css", "large.css")
 
     items: t.List[Any] = t.List().tag(sync=True)
     picked = t.List(t.Unicode()).tag(sync=True)
     adding = t.Bool(default_value=False).tag(sync=True)
     label = t.Unicode("Runs").tag(sync=True)
     empty = t.Unicode("Nothing here yet.").tag(sync=True)
+    page = t.Unicode("").tag(sync=True)
     tile = t.Int(152).tag(sync=True)
+    shape = t.Float(1.0).tag(sync=True)
+    single = t.Bool(default_value=False).tag(sync=True)
     said = t.Unicode("").tag(sync=True)
     thumbs = t.Dict().tag(sync=True, to_json=lambda value, _: dict(value))
 
-    def __init__(
-        self, on_enlarge: Callable[[Gallery, str], None] | None = None, *, px: int = 256, **traits: Any
-    ) -> None:
+    def __init__(self, source: RunSource | None = None, *, px: int = 256, **traits: Any) -> None:
         self.px = px
         """The longer side of the thumbnails to give it, in pixels."""
-        self._on_enlarge = on_enlarge
         self._writing = threading.Lock()
-        super().__init__(**traits)
-        self.on_msg(self._on_message)
+        super().__init__(source, **traits)
 
     def show(self, runs: Iterable[Run], items: Sequence[Item]) -> list[Image]:
         """Show these tiles of these runs, and give the images whose thumbnails they still lack."""
-        images = images_by_key(runs)
+        images = {image_key(image): image for run in runs for image in run.images}
         wanted = [str(item["picture"]) for item in items if item["picture"]]
         with self._writing:
             for key in self.thumbs.keys() - set(wanted):
@@ -110,18 +191,21 @@ class Gallery(FallbackWidget):
                 self.items = list(items)
             return [images[key] for key in dict.fromkeys(wanted) if key not in self.thumbs]
 
-    def put(self, pictures: Mapping[str, bytes], *, large: bool = False) -> None:
-        """Give the browser these images; small ones stay part of the state, for pages that are loaded later."""
+    def put(self, pictures: Mapping[str, bytes]) -> None:
+        """Give the browser these thumbnails, which stay part of the state, for pages that are loaded later."""
         with self._writing:
-            if not large:
-                self.thumbs.update(pictures)
+            self.thumbs.update(pictures)
             for keys in _in_messages(pictures):
-                kind = "large" if large else "small"
-                self.send({"kind": kind, "keys": keys}, [pictures[key] for key in keys])
+                self.send({"kind": "small", "keys": keys}, [pictures[key] for key in keys])
 
-    def _on_message(self, _: Any, content: Any, __: Any) -> None:
-        if self._on_enlarge is not None and content.get("kind") == "large":
-            self._on_enlarge(self, str(content.get("key")))
+
+class Rater(LargeViews):
+    """The large view in place, over all runs of its source; `at` is the run that is on show."""
+
+    _esm = script("rater.js")
+    _css = style("large.css")
+
+    at = t.Unicode("").tag(sync=True)
 
 
 def _in_messages(pictures: Mapping[str, bytes]) -> Iterable[list[str]]:
@@ -174,11 +258,6 @@ def image_key(image: Image) -> str:
     return image.sha256[:24]
 
 
-def images_by_key(runs: Iterable[Run]) -> dict[str, Image]:
-    """Every image of the runs by its key."""
-    return {image_key(image): image for run in runs for image in run.images}
-
-
 def gallery_items(run: Run, caption: str | None = None) -> list[dict[str, Any]]:
     """A tile for each image of the run, or one that says why there is none; the prompt is its caption by default."""
     state, reason = chip(run), why(run)
@@ -193,13 +272,42 @@ def gallery_items(run: Run, caption: str | None = None) -> list[dict[str, Any]]:
             "word": state.word,
             "tone": state.tone,
             "why": one_line(reason.text, 200) if reason and run.status.is_terminal else "",
-            "figures": dot_list([seconds(run.total_s), dollars(run.cost)]) if number == 0 else "",
+            "figures": dot_list([seconds(run.total_s), cost_of(run)]) if number == 0 else "",
             "rating": run.rating or 0,
+            "favourite": run.favourite,
             "width": image.width if image else 1,
             "height": image.height if image else 1,
         }
         for number, image in enumerate(images)
     ]
+
+
+def slides_of(run: Run) -> list[dict[str, Any]]:
+    """The tiles of a run with all that a large view says of it."""
+    said = {
+        "prompt": readable(run.request.prompt),
+        "facts": [(name, readable(text)) for name, text in facts_of(run)],
+        "note": readable(run.note or ""),
+    }
+    names = image_names([run])[0] or ("",)
+    return [{**item, **said, "file": name} for item, name in zip(gallery_items(run), names, strict=True)]
+
+
+def facts_of(run: Run) -> list[tuple[str, str]]:
+    """What is known of a run beside its prompt and its state, as names and texts."""
+    about = [("experiment", run.experiment), ("tag", run.tag), ("model", run.request.model)]
+    return [
+        *((name, text) for name, text in about if text),
+        *value_texts(run.request.slots),
+        *value_texts(run.request.params),
+        ("run", run.id),
+        *(("file", short_path(image.path)) for image in run.images),
+    ]
+
+
+def cost_of(run: Run) -> str:
+    """What a run cost, for reading: the simulator's pictures cost nothing."""
+    return "simulated" if is_simulated(run) else dollars(run.cost)
 
 
 def gallery_text(runs: Iterable[Run]) -> str:
@@ -215,3 +323,23 @@ def short_path(path: Path) -> str:
         return str(path.relative_to(Path.cwd()))
     except (ValueError, OSError):
         return str(path)
+
+
+def _large_picture(image: Image) -> bytes:
+    """The image for a large view: a small file as it is, of another one a smaller picture; no bytes for none."""
+    try:
+        if image.bytes <= LARGE_BYTES:
+            return image.path.read_bytes()
+        return thumbnail(image.path, LARGE_PX)
+    except (ImageError, OSError):
+        return b""
+
+
+def _part_of(path: Path, start: int) -> tuple[int, bytes]:
+    """The size of a file, and what follows in it; nothing of one that is gone."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, start))
+            return path.stat().st_size, file.read(PART_BYTES)
+    except OSError:
+        return 0, b""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controls import beside, cards, control, fill, generate, history, labels, of_kind, text, until, walk
+from controls import beside, cards, control, fill, generate, history, labels, line_of, of_kind, text, until, walk
 from IPython.core.formatters import DisplayFormatter
 from markup import Markup
 
@@ -18,6 +18,7 @@ from imagen_nb.notebook.panel import panel
 from imagen_nb.notebook.panel.queue import Submission, SubmissionState, describe
 from imagen_nb.notebook.widgets import script
 from imagen_nb.records import Progress
+from imagen_nb.settings import Provider, Secret
 from imagen_nb.simulator import Simulator
 from imagen_nb.workspace import Workspace
 
@@ -53,12 +54,13 @@ def test_form_is_made_from_the_schema(opened: Any) -> None:
     shown = opened()
     assert control(shown, "Aspect ratio").options[:2] == (("1:1", "1:1"), ("9:16", "9:16"))
     assert control(shown, "Output format").value == "jpg"
-    assert "Width to height" in control(shown, "Aspect ratio").tooltip
+    assert "Width to height" in text(line_of(shown, "Aspect ratio"))
     fill(shown, Model="black-forest-labs/flux-schnell")
     outputs = control(shown, "Num outputs")
     assert (outputs.value, outputs.min, outputs.max) == (1, 1, 4)
     assert control(shown, "Go fast").value is True
     assert control(shown, "Seed").value == ""
+    assert all(text(line_of(shown, label)).strip() for label in ("Prompt", "Model", "Seed", "Vary", "Repeats"))
 
 
 def test_another_model_keeps_what_still_fits(opened: Any) -> None:
@@ -120,7 +122,7 @@ def test_vary_is_read_as_the_magic_reads_it(opened: Any, workspace: Workspace, v
     ("values", "at", "says"),
     [
         ({"Prompt": "  "}, "Prompt", "what the image should show"),
-        ({"Prompt": "a {animal}"}, "Prompt", "{animal} has no value"),
+        ({"Prompt": "a {animal}"}, "Prompt", "or write {{animal}} for the braces themselves"),
         ({"Prompt": "a fox", "Vary": "aspect_ratio=1:1|7:5"}, "Vary", "'7:5'; allowed: 1:1"),
         ({"Prompt": "a fox", "Vary": "aspct=1:1"}, "Vary", "nothing is called 'aspct'"),
         ({"Prompt": "a fox", "Vary": "nonsense"}, "Vary", "not NAME=VALUE"),
@@ -143,6 +145,34 @@ def test_mistake_is_said_beside_its_control(
     control(shown, "Generate").click()
     assert control(shown, "Generate").disabled
     assert not simulator.predictions
+
+
+def test_model_to_be_named_is_not_asked_for_before_one_types(opened: Any) -> None:
+    """ "another model…" alone is no mistake; Generate waits, and the line says what a name looks like."""
+    shown = opened()
+    fill(shown, Prompt="a fox", Model="another model…")
+    assert control(shown, "Generate").disabled
+    assert beside(shown, "Model's name") == beside(shown, "Model") == ""
+    assert "owner/name" in text(line_of(shown, "Model's name"))
+
+
+def test_nothing_is_paid_with_the_simulator(home: Path, opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No price is shown for what costs nothing, and the seconds are the simulator's own."""
+    quick = Simulator(latency=0.2)
+    with quick, Workspace(home, provider="simulator") as workspace:
+        provider = Provider("simulator", quick.base_url, Secret("any"))
+        monkeypatch.setattr("imagen_nb.workspace._simulator_provider", lambda: provider)
+        shown = opened(workspace)
+        assert text(line_of(shown, "Model")).strip() == "simulated"
+        fill(shown, Prompt="a {red|blue} fox")
+        control(shown, "Generate 2, simulated").click()
+        until(lambda: "Dismiss" in labels(shown))
+        until(lambda: "simulated · about 0." in text(line_of(shown, "Model")))
+        until(lambda: len(history(shown).items) == 2 and all(item["picture"] for item in history(shown).items))
+        history(shown).picked = [history(shown).items[0]["run"]]
+        until(lambda: "Again, simulated" in labels(shown))
+        figures = [item["figures"] for gallery in of_kind(shown, "Gallery") for item in gallery.items]
+        assert "$" not in text(shown) + "".join(labels(shown)) + "".join(figures)
 
 
 def test_large_plan_is_sent_once_confirmed(opened: Any, workspace: Workspace) -> None:
@@ -287,6 +317,8 @@ def test_canceled_card_counts_all_and_can_be_dismissed(home: Path, opened: Any) 
         (card,) = cards(shown)
         assert "Canceled 16 of 16" in card
         assert "16 runs canceled" in card
+        assert [gallery.items for gallery in of_kind(shown, "Gallery") if gallery.label != "Earlier runs"] == []
+        assert [item["word"] for item in until(lambda: history(shown).items)] == ["16 canceled"]
         assert not control(shown, "Dismiss").disabled
         control(shown, "Dismiss").click()
         until(lambda: "Dismiss" not in labels(shown))
@@ -412,18 +444,18 @@ def test_text_of_a_panel_that_is_not_ready_says_why(monkeypatch: pytest.MonkeyPa
     assert str(shown) == "<no panel: no token for the provider replicate>"
     monkeypatch.setenv("IMAGEN_NB_PROVIDER", "simulator")
     control(shown, "Try again").click()
-    assert "run this cell in a notebook" in shown._repr_mimebundle_()["text/plain"]
+    assert "run this cell again" in shown._repr_mimebundle_()["text/plain"]
     shown.close()
     assert str(shown) == "<closed panel on imagen_runs>"
 
 
-@pytest.mark.parametrize("name", ["gallery.js", "lightbox.js", "compare.js", "copy.js", "guard.js"])
+@pytest.mark.parametrize("name", ["gallery.js", "large.js", "rater.js", "copy.js", "guard.js"])
 def test_script_reaches_the_browser_as_one_text(name: str) -> None:
     """Relative imports cannot be followed from a widget, so what a script needs stands in front of it."""
     whole = script(name)
     assert " from " not in "".join(line for line in whole.splitlines() if line.startswith("import"))
-    assert whole.count("export default") == (name != "lightbox.js")
-    assert "openLightbox" in whole or name not in ("gallery.js", "lightbox.js")
+    assert whole.count("export default") == (name != "large.js")
+    assert "class LargeView" in whole or name in ("copy.js", "guard.js")
 
 
 def test_static_form_needs_no_widget(opened: Any) -> None:
@@ -441,7 +473,7 @@ def test_static_form_has_the_newest_pictures(opened: Any, workspace: Workspace) 
     page = Markup.of(bundle["text/html"])
     assert page.attributes("alt") == [f"a {colour} fox" for colour in ("green", "black", "white", "blue")]
     assert all(source.startswith("data:image/webp") for source in page.attributes("src"))
-    assert "run this cell in a notebook" in page.text
+    assert "run this cell again" in page.text
     assert len(bundle["text/html"]) < 70_000
 
 

@@ -253,12 +253,13 @@ def test_picked_run_is_rated_and_noted(opened: Any, workspace: Workspace) -> Non
 
 def test_picked_run_can_be_copied_as_a_cell(opened: Any, workspace: Workspace) -> None:
     """The button has the text of the cell that makes the same request again."""
-    run = workspace.generate("a fox", aspect_ratio="16:9")
+    run = workspace.generate("a fox", aspect_ratio="16:9", experiment="foxes", tag="snow")
     shown = opened()
     until(lambda: history(shown).items)
     history(shown).picked = [run.id]
     (button,) = until(lambda: of_kind(shown, "CopyButton"))
-    assert until(lambda: button.text) == "%%imagen -m google/imagen-4 --aspect-ratio 16:9\na fox"
+    assert until(lambda: button.text) == run.cell()
+    assert all(option in button.text for option in ("16:9", "foxes", "snow"))
 
 
 def test_two_picked_runs_are_compared(opened: Any, workspace: Workspace) -> None:
@@ -276,23 +277,133 @@ def test_two_picked_runs_are_compared(opened: Any, workspace: Workspace) -> None
     assert compared.value.count("data:image/webp") == 2
     assert not history(shown).adding
     control(shown, "Close").click()
-    until(lambda: compared not in of_kind(shown, "HTML"))
+    until(lambda: "imagen-nb-slide" not in compared.value)
 
 
-def test_large_image_comes_on_request(opened: Any, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The lightbox asks for an image that is on show, and gets it as a message; for others it gets nothing."""
-    workspace.generate("a fox")
+@pytest.fixture
+def asking(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Asks a widget as its page does, and gives what it answers: content and buffers."""
+
+    def ask(widget: Any, **content: Any) -> Any:
+        sent: list[Any] = []
+        monkeypatch.setattr(widget, "send", lambda content, buffers=None: sent.append((content, buffers)))
+        widget._handle_custom_msg(content, [])
+        return until(lambda: [each for each in sent if each[0]["kind"] != "small"])[0]
+
+    return ask
+
+
+def test_large_view_goes_through_all_that_match(opened: Any, workspace: Workspace, asking: Callable[..., Any]) -> None:
+    """It knows every run that the filters let through, whatever page is on show, and what each was made with."""
+    logged(workspace, 60)
+    workspace.generate("a fox", aspect_ratio="16:9", experiment="early", tag="dawn")
     shown = opened()
-    strip = until(lambda: history(shown) if history(shown).thumbs else None)
-    sent: list[Any] = []
-    monkeypatch.setattr(strip, "send", lambda content, buffers=None: sent.append((content, buffers)))
-    key = strip.items[0]["picture"]
-    strip._handle_custom_msg({"kind": "large", "key": "nothing"}, [])
-    strip._handle_custom_msg({"kind": "large", "key": key}, [])
-    content, buffers = until(lambda: sent)[0]
-    assert content == {"kind": "large", "keys": [key]}
-    assert len(buffers[0]) > len(strip.thumbs[key])
-    assert len(sent) == 1
+    until(lambda: "early" in [value for _, value in control(shown, "In experiment").options])
+    fill(shown, In_experiment="early")
+    strip = until(lambda: history(shown) if "of 31" in text(shown) else None)
+    order = asking(strip, kind="order")[0]["runs"]
+    assert order == [run.id for run in reversed(workspace.log.runs(experiment="early"))]
+    (slide,), (other,) = asking(strip, kind="slides", runs=[order[0], order[-1]])[0]["slides"]
+    assert dict(slide["facts"])["aspect_ratio"] == "16:9"
+    assert (dict(slide["facts"])["tag"], slide["file"][-4:]) == ("dawn", ".jpg")
+    assert (other["prompt"], other["picture"], other["why"]) == ("fox 0", None, "for the test")
+    content, (picture,) = asking(strip, kind="large", run=order[0], number=0)
+    assert content == {"kind": "large", "keys": [slide["picture"]]}
+    assert len(picture) > len(until(lambda: strip.thumbs.get(slide["picture"])))
+    assert "has no run 'nothing'" in asking(strip, kind="large", run="nothing", number=0)[0]["text"]
+
+
+def test_original_comes_whole(
+    opened: Any, workspace: Workspace, asking: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file's own bytes come in parts, as large as a server lets through; of one that is gone comes nothing."""
+    monkeypatch.setattr("imagen_nb.notebook.widgets.PART_BYTES", 4000)
+    run = workspace.generate("a fox")
+    strip = history(opened())
+    whole, size = b"", 1
+    while len(whole) < size:
+        told, (part,) = asking(strip, kind="part", run=run.id, number=0, start=len(whole))
+        size, whole = told["size"], whole + part
+        assert 0 < len(part) <= 4000
+    assert (whole, told["mime"]) == (run.images[0].path.read_bytes(), "image/jpeg")
+    run.images[0].path.unlink()
+    assert asking(strip, kind="part", run=run.id, number=0, start=0)[0]["size"] == 0
+
+
+def test_marks_of_the_large_view_are_written(opened: Any, workspace: Workspace, asking: Callable[..., Any]) -> None:
+    """A rating, a note and a favourite are in the log at once, and on the tile and in the drawer soon."""
+    run = workspace.generate("a fox")
+    shown = opened()
+    until(lambda: history(shown).items)
+    history(shown).picked = [run.id]
+    ((slide,),) = asking(history(shown), kind="rate", run=run.id, marks={"rating": 4, "note": "so", "favourite": True})[
+        0
+    ]["slides"]
+    assert (slide["rating"], slide["note"], slide["favourite"]) == (4, "so", True)
+    logged = workspace.log.get(run.id)
+    assert (logged.rating, logged.note, logged.favourite) == (4, "so", True)
+    until(lambda: history(shown).items[0]["rating"] == 4)
+    until(lambda: control(shown, "Favourite").value if "Favourite" in labels(shown) else False)
+    fill(shown, Favourites_only=True)
+    until(lambda: "1 to 1 of 1" in text(shown))
+    asking(history(shown), kind="rate", run=run.id, marks={"rating": 0, "favourite": False})
+    assert workspace.log.get(run.id).rating is None
+    until(lambda: history(shown).empty == "No run fits.")
+
+
+@pytest.mark.parametrize(
+    ("filters", "fitting"),
+    [
+        ({"Find": "owl"}, ["owl"]),
+        ({"In_experiment": "birds"}, ["owl"]),
+        ({"Of_model": "google/imagen-4-fast"}, ["fast fox"]),
+        ({"With_tag": "snow"}, ["red fox"]),
+        ({"Status_is": "failed"}, ["[fail] fox"]),
+        ({"Rated": 3}, ["owl"]),
+        ({"Rated": 0, "Status_is": "succeeded"}, ["fast fox", "red fox"]),
+    ],
+)
+def test_earlier_runs_are_filtered(
+    opened: Any, looked_through: Workspace, filters: dict[str, Any], fitting: list[str]
+) -> None:
+    """By text, experiment, model, tag, status and rating, each alone and together."""
+    shown = opened(looked_through)
+    until(lambda: "1 to 4 of 4" in text(shown))
+    fill(shown, **filters)
+    until(lambda: [item["alt"] for item in history(shown).items] == fitting)
+
+
+@pytest.fixture(scope="module")
+def looked_through(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    """A log in which each filter finds something else."""
+    home = tmp_path_factory.mktemp("looked") / "imagen_runs"
+    with Simulator(latency=0.0) as simulator, Workspace(home, provider=simulator.base_url) as workspace:
+        workspace.generate("red fox", tag="snow")
+        workspace.rate(workspace.generate("owl", experiment="birds").id, 4)
+        workspace.generate("fast fox", model="google/imagen-4-fast")
+        workspace.generate("[fail] fox")
+        yield workspace
+
+
+def test_run_is_sent_again_and_varied(opened: Any, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Again sends the same request into the same experiment; Vary and Load take one to the form that they filled."""
+    run = workspace.generate("a {red} fox", red="crimson", aspect_ratio="16:9", experiment="foxes", tag="snow")
+    shown = opened()
+    until(lambda: history(shown).items)
+    history(shown).picked = [run.id]
+    until(lambda: "Again, about $0.04" in labels(shown))
+    control(shown, "Again").click()
+    assert "Sent once more" in text(shown)
+    until(is_done(workspace, 2))
+    again = workspace.log.runs()[-1]
+    assert (again.request.input, again.experiment, again.tag) == (run.request.input, "foxes", "snow")
+    (guard,) = [each for each in shown.children if type(each).__name__ == "Guard"]
+    shows: list[Any] = []
+    monkeypatch.setattr(guard, "send", lambda content: shows.append(content["show"]))
+    next(each for each in of_kind(shown, "Button") if each.description == "Vary").click()
+    control(shown, "Load into form").click()
+    assert shows == ["vary", "prompt"]
+    assert control(shown, "Prompt").value == "a crimson fox"
 
 
 def test_file_that_is_gone_leaves_a_tile(opened: Any, workspace: Workspace) -> None:
@@ -308,8 +419,12 @@ def test_log_that_is_gone_is_shown_no_more(opened: Any, workspace: Workspace) ->
     """Where the log is gone the panel shows none of its rows, and says what to do."""
     workspace.generate("a fox")
     shown = opened()
-    until(lambda: history(shown).items)
+    until(lambda: history(shown).thumbs)
     workspace.home.rename(workspace.home.with_name("elsewhere"))
     until(lambda: not history(shown).items)
     until(lambda: "Run the panel's cell again" in text(shown))
     assert "of 1" not in text(shown)
+    fill(shown, Prompt="a fox")
+    assert control(shown, "Generate").disabled
+    workspace.home.with_name("elsewhere").rename(workspace.home)
+    until(lambda: not control(shown, "Generate").disabled)

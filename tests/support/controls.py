@@ -26,8 +26,9 @@ def labels(panel: Any) -> list[str]:
 
 
 def control(panel: Any, label: str) -> Any:
-    """The one control whose label begins so; a button's label may go on."""
-    found = [each for each in walk(panel) if getattr(each, "description", "").startswith(label)]
+    """The one control with this label, or whose label begins so: a button's may go on."""
+    begun = [each for each in walk(panel) if getattr(each, "description", "").startswith(label)]
+    found = [each for each in begun if each.description == label] or begun
     assert len(found) == 1, f"{label!r} is there {len(found)} times among {labels(panel)}"
     return found[0]
 

@@ -2,62 +2,18 @@
    or a double click enlarges its image.
 
    The kernel sets `items` (what to show), `picked` (run ids, two at most) and `adding` (the next pick is a second one).
-   Thumbnails come once in the state as `thumbs`, and later one by one as messages; larger images only on request. */
+   Thumbnails come once in the state as `thumbs`, and later one by one as messages. What has come meanwhile is held back
+   while somebody is at the tiles, so that nothing moves under the pointer; a button shows it. */
 
-import { openLightbox } from "./lightbox.js";
+import { chip, Deck, element, LargeView, openDialog } from "./large.js";
 
 const PICKED_AT_MOST = 2;
-
-/** Image bytes by key, as addresses that an `<img>` can show. */
-class Pictures {
-  #addresses = new Map();
-
-  /** No bytes stand for a file that is gone. */
-  put(key, bytes) {
-    this.drop(key);
-    this.#addresses.set(key, bytes.byteLength ? URL.createObjectURL(new Blob([bytes], { type: "image/webp" })) : "");
-  }
-
-  get(key) {
-    return this.#addresses.get(key) ?? "";
-  }
-
-  isGone(key) {
-    return this.#addresses.get(key) === "";
-  }
-
-  drop(key) {
-    if (this.get(key)) URL.revokeObjectURL(this.get(key));
-    this.#addresses.delete(key);
-  }
-
-  /** Forget what is not among `keys`, so that a long session stays small. */
-  keep(keys) {
-    for (const key of [...this.#addresses.keys()]) if (!keys.has(key)) this.drop(key);
-  }
-}
-
-function element(tag, className, text = "") {
-  const made = document.createElement(tag);
-  made.className = className;
-  made.textContent = text;
-  return made;
-}
-
-function chip(word, tone) {
-  const made = element("span", "inb-chip");
-  const dot = element("span", "inb-dot");
-  dot.dataset.tone = tone;
-  made.append(dot, word);
-  return made;
-}
-
 const GONE = "The image file is missing.";
 
 /** What the tile shows where the image will be, or would have been. */
 function hollow(item, isGone) {
   const made = element("div", "inb-tile-hollow");
-  if (item.picture && !isGone) {
+  if ((item.picture && !isGone) || !item.run) {
     made.classList.add("inb-tile-coming");
     return made;
   }
@@ -76,33 +32,26 @@ function thumbnail(item, src) {
 }
 
 function tileName(item, at, count) {
-  const parts = [item.alt, item.word, item.why, item.figures, item.rating ? `rated ${item.rating} of 5` : ""];
+  const marks = [item.rating ? `rated ${item.rating} of 5` : "", item.favourite ? "favourite" : ""];
+  const parts = [item.alt, item.word, item.why, item.figures, ...marks];
   return `Run ${at + 1} of ${count}: ${parts.filter(Boolean).join("; ")}`;
 }
 
-/** One tile; `fill` brings it up to date and touches only what changed. */
-function makeTile(key, enlarge) {
+/** One place for a run; `fill` brings it up to date and touches only what changed. */
+function makeTile() {
   const tile = element("div", "inb-tile");
   tile.setAttribute("role", "option");
-  tile.dataset.key = key;
   // Jupyter's one-key commands must not act on what is typed here
   tile.dataset.lmSuppressShortcuts = "true";
   const frame = element("div", "inb-tile-frame");
   const badge = element("span", "inb-tile-badge");
-  const larger = element("button", "inb-tile-larger", "⤢");
   // for the mouse only: an option may hold no control, and the keyboard has Enter
-  larger.type = "button";
-  larger.tabIndex = -1;
+  const larger = element("span", "inb-tile-larger", "⤢");
   larger.setAttribute("aria-hidden", "true");
   larger.title = "Enlarge";
-  larger.addEventListener("click", (event) => {
-    event.stopPropagation();
-    enlarge();
-  });
   const caption = element("div", "inb-tile-caption");
   const figures = element("div", "inb-tile-figures");
-  const rating = element("div", "inb-tile-figures");
-  tile.append(frame, badge, larger, caption, figures, rating);
+  tile.append(frame, badge, larger, caption, figures);
   let drawn = "";
 
   function fill(item, pictures, at, count) {
@@ -110,15 +59,16 @@ function makeTile(key, enlarge) {
     const isGone = pictures.isGone(item.picture);
     const look = JSON.stringify([item, src, isGone]);
     tile.setAttribute("aria-label", tileName(item, at, count));
-    tile.dataset.run = item.run;
     if (look === drawn) return;
     drawn = look;
+    tile.dataset.run = item.run;
+    tile.toggleAttribute("aria-disabled", !item.run);
     frame.replaceChildren(src ? thumbnail(item, src) : hollow(item, isGone));
     larger.hidden = !src;
     tile.title = item.alt;
     caption.textContent = item.caption;
-    figures.textContent = item.figures;
-    rating.textContent = "★".repeat(item.rating);
+    const marks = "★".repeat(item.rating) + (item.favourite ? "♥" : "");
+    figures.textContent = [marks, item.figures].filter(Boolean).join(" · ");
   }
 
   function mark(letter, isPicked) {
@@ -128,12 +78,6 @@ function makeTile(key, enlarge) {
   }
 
   return { tile, fill, mark };
-}
-
-/** Width over height of every tile: that of all images where they agree, else a square. */
-function shapeOf(items) {
-  const shapes = new Set(items.filter((item) => item.picture).map((item) => item.width / item.height));
-  return shapes.size === 1 ? [...shapes][0] : 1;
 }
 
 /** How many tiles stand in one row, so that up and down go where the eye expects. */
@@ -153,59 +97,85 @@ const isSecondPick = (event) => event.shiftKey || event.ctrlKey || event.metaKey
 
 /** One gallery on the page; a model may have several. */
 class GalleryView {
-  #made = new Map();
+  #made = [];
   #current = 0;
-  #lightbox = null;
+  #large = null;
+  #dialog = null;
+  #isOver = false;
+  #page = "";
 
-  constructor({ model, el, small, large }) {
-    Object.assign(this, { model, el, small, large });
+  constructor({ model, el, deck }) {
+    Object.assign(this, { model, el, deck, items: [] });
     el.classList.add("inb", "inb-gallery-host");
     this.box = element("div", "inb-gallery");
     this.box.setAttribute("role", "listbox");
     this.box.setAttribute("aria-multiselectable", "true");
     this.empty = element("p", "inb-gallery-empty inb-dim");
+    this.newer = element("button", "inb-button inb-newer");
+    this.newer.type = "button";
     // stays in the page, so that a screen reader notices when its text changes
     this.said = element("p", "inb-unseen");
     this.said.setAttribute("role", "status");
-    el.append(this.box, this.empty, this.said);
+    el.append(this.newer, this.box, this.empty, this.said);
+    this.newer.addEventListener("click", () => this.draw({ isAsked: true }));
     this.box.addEventListener("keydown", (event) => this.#pressed(event));
     this.box.addEventListener("click", (event) => this.#clicked(event));
     this.box.addEventListener("dblclick", (event) => this.enlarge(this.#at(event)));
-  }
-
-  get items() {
-    return this.model.get("items") ?? [];
+    this.box.addEventListener("pointerenter", () => (this.#isOver = true));
+    this.box.addEventListener("pointerleave", () => {
+      this.#isOver = false;
+      this.draw();
+    });
+    this.box.addEventListener("focusout", (event) => {
+      if (!this.box.contains(event.relatedTarget)) setTimeout(() => this.draw());
+    });
   }
 
   get tiles() {
-    return this.items.map((item) => this.#made.get(item.key).tile);
+    return this.#made.map(({ tile }) => tile);
   }
 
-  draw() {
-    const { items, model } = this;
-    const pictures = new Set(items.map((item) => item.picture));
-    this.small.keep(pictures);
-    if (!this.#lightbox) this.large.keep(pictures);
-    this.#drop(new Set(items.map((item) => item.key)));
-    items.forEach((item, at) => this.#place(item.key, at).fill(item, this.small, at, items.length));
+  draw({ isAsked = false } = {}) {
+    const { model, deck } = this;
+    const fresh = model.get("items") ?? [];
+    const unseen = isAsked ? [] : this.#heldBack(fresh);
+    this.items = unseen.length ? this.#asTheyWere(fresh) : fresh;
+    this.#page = model.get("page");
+    this.newer.hidden = unseen.length === 0;
+    this.newer.textContent = `Show ${unseen.length} newer`;
+    deck.small.keep(new Set([...fresh, ...this.items].map((item) => item.picture)));
+    while (this.#made.length > this.items.length) this.#made.pop().tile.remove();
+    this.items.forEach((item, at) => this.#place(at).fill(item, deck.small, at, this.items.length));
     this.#enter(this.#current);
     this.box.setAttribute("aria-label", model.get("label"));
     this.box.style.setProperty("--inb-tile", `${model.get("tile")}px`);
-    this.box.style.setProperty("--inb-shape", String(shapeOf(items)));
-    this.box.toggleAttribute("data-single", items.length === 1);
-    this.box.hidden = items.length === 0;
-    this.empty.hidden = items.length > 0;
+    this.box.style.setProperty("--inb-shape", String(model.get("shape")));
+    this.box.toggleAttribute("data-single", model.get("single"));
+    this.box.hidden = this.items.length === 0;
+    this.empty.hidden = this.items.length > 0;
     this.empty.textContent = model.get("empty");
     this.drawMarks();
-    this.#lightbox?.refresh();
   }
 
   drawMarks() {
     const picked = this.model.get("picked") ?? [];
-    for (const item of this.items) {
-      const at = picked.indexOf(item.run);
-      this.#made.get(item.key)?.mark(picked.length > 1 && at >= 0 ? "AB"[at] : "", at >= 0);
-    }
+    this.items.forEach((item, at) => {
+      const place = item.run ? picked.indexOf(item.run) : -1;
+      this.#made[at]?.mark(picked.length > 1 && place >= 0 ? "AB"[place] : "", place >= 0);
+    });
+  }
+
+  /** What has come from the kernel for the large view. */
+  hear() {
+    if (this.#large) this.#large.refresh();
+  }
+
+  /** The order of all runs has come: stay with the one that is on show. */
+  follow(order) {
+    if (!this.#large) return;
+    const { run } = this.#large;
+    this.deck.order = order.includes(run) ? order : this.deck.order;
+    this.#large.show(run);
   }
 
   pick(at, isSecond) {
@@ -217,51 +187,63 @@ class GalleryView {
   }
 
   enlarge(at) {
-    if (at < 0 || at >= this.items.length) return;
+    const { deck, items } = this;
+    if (!items[at]?.run) return;
     this.#enter(at);
-    this.#lightbox = openLightbox({
-      host: this.el,
-      slides: this.items,
-      at,
-      source: (slide) => this.large.get(slide.picture) || this.small.get(slide.picture),
-      want: (slide) => this.large.get(slide.picture) || this.model.send({ kind: "large", key: slide.picture }),
-      moved: (next) => this.#enter(next),
-      closed: () => this.#returned(),
-    });
+    deck.forget();
+    deck.order = [...new Set(items.map((item) => item.run).filter(Boolean))];
+    const tiles = () => this.items;
+    const number = items.slice(0, at).filter((item) => item.run === items[at].run).length;
+    this.#large = new LargeView({ deck, tiles, moved: (run) => this.#enterRun(run) });
+    this.#dialog = openDialog(this.#large, this.el, () => this.#returned());
+    this.#large.show(items[at].run, number);
+    deck.ask("order");
   }
 
   close() {
-    this.#lightbox?.close();
+    this.#dialog?.close();
   }
 
   #returned() {
-    this.#lightbox = null;
-    this.draw();
+    this.#large = this.#dialog = null;
+    this.deck.forget();
     this.tiles[this.#current]?.focus();
+    this.draw();
   }
 
-  #drop(keys) {
-    for (const [key, { tile }] of [...this.#made]) {
-      if (keys.has(key)) continue;
-      tile.remove();
-      this.#made.delete(key);
-    }
+  /** The runs that may not be shown yet, because that would move what somebody is at. */
+  #heldBack(fresh) {
+    const isUsed = this.#isOver || this.box.contains(document.activeElement) || this.#large;
+    const isPicked = this.items.some((item) => item.run && this.model.get("picked").includes(item.run));
+    const moves = this.items.some((item, at) => fresh[at] && fresh[at].key !== item.key);
+    if (!moves || !(isUsed || isPicked) || this.#page !== this.model.get("page")) return [];
+    const known = new Set(this.items.map((item) => item.key));
+    return fresh.filter((item) => !known.has(item.key));
   }
 
-  #place(key, at) {
-    const { box } = this;
-    if (!this.#made.has(key)) {
-      this.#made.set(key, makeTile(key, () => this.enlarge(this.items.findIndex((one) => one.key === key))));
+  /** The items on show, each as it is now. */
+  #asTheyWere(fresh) {
+    const now = new Map(fresh.map((item) => [item.key, item]));
+    return this.items.map((item) => now.get(item.key) ?? item);
+  }
+
+  #place(at) {
+    if (!this.#made[at]) {
+      this.#made[at] = makeTile();
+      this.box.append(this.#made[at].tile);
     }
-    const { tile } = this.#made.get(key);
-    if (box.children[at] !== tile) box.insertBefore(tile, box.children[at] ?? null);
-    return this.#made.get(key);
+    return this.#made[at];
   }
 
   /** Let Tab enter the gallery at this tile. */
   #enter(at) {
     this.#current = Math.max(0, Math.min(at, this.items.length - 1));
     this.tiles.forEach((tile, place) => (tile.tabIndex = place === this.#current ? 0 : -1));
+  }
+
+  #enterRun(run) {
+    const at = this.items.findIndex((item) => item.run === run);
+    if (at >= 0) this.#enter(at);
   }
 
   #move(to) {
@@ -276,8 +258,9 @@ class GalleryView {
   #clicked(event) {
     const at = this.#at(event);
     if (at < 0) return;
-    this.pick(at, isSecondPick(event));
     this.#move(at);
+    if (event.target.closest(".inb-tile-larger")) this.enlarge(at);
+    else this.pick(at, isSecondPick(event));
   }
 
   #pressed(event) {
@@ -301,27 +284,26 @@ class GalleryView {
 
 /** A module for each model: its images are kept here, whatever views come and go. */
 export default () => {
-  const small = new Pictures();
-  const large = new Pictures();
   const views = new Set();
+  let deck;
 
-  function arrived(content, buffers) {
-    const store = content?.kind === "large" ? large : small;
-    (content?.keys ?? []).forEach((key, at) => store.put(key, buffers[at]));
-    for (const view of views) view.draw();
+  function heard(content, buffers) {
+    if (content?.kind === "order") views.forEach((view) => view.follow(content.runs));
+    else if (deck.hear(content, buffers)) views.forEach((view) => (view.hear(), view.draw()));
   }
 
   function initialize({ model }) {
-    for (const [key, bytes] of Object.entries(model.get("thumbs") ?? {})) small.put(key, bytes);
-    model.on("msg:custom", arrived);
+    deck = new Deck(model);
+    for (const [key, bytes] of Object.entries(model.get("thumbs") ?? {})) deck.small.put(key, bytes);
+    model.on("msg:custom", heard);
     return () => {
-      small.keep(new Set());
-      large.keep(new Set());
+      deck.forget();
+      deck.small.keep(new Set());
     };
   }
 
   function render({ model, el }) {
-    const view = new GalleryView({ model, el, small, large });
+    const view = new GalleryView({ model, el, deck });
     const draw = () => view.draw();
     const mark = () => view.drawMarks();
     const say = () => (view.said.textContent = model.get("said"));

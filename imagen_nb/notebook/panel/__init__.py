@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -19,17 +18,20 @@ from IPython import get_ipython
 
 from imagen_nb.errors import ImagenError, LogError, SettingsError
 from imagen_nb.notebook.extension import limits
+from imagen_nb.notebook.live import display_beside
 from imagen_nb.notebook.panel.details import DetailActions, Details
-from imagen_nb.notebook.panel.form import Form, close_all, message, set_trait, show_message
+from imagen_nb.notebook.panel.form import Form, Message, close_all, set_trait
+from imagen_nb.notebook.panel.form_plan import plan_again, price_words
 from imagen_nb.notebook.panel.history import History
 from imagen_nb.notebook.panel.queue import CardStack, submissions_of
-from imagen_nb.notebook.widgets import Gallery, Guard, image_key, images_by_key, short_path
+from imagen_nb.notebook.rating import LogSource
+from imagen_nb.notebook.widgets import Gallery, Guard, image_key, short_path
 from imagen_nb.planning.plan import Plan
-from imagen_nb.records import Image, Rendering
+from imagen_nb.records import Image, Rendering, Run
 from imagen_nb.settings import CONFIRM_ABOVE
 from imagen_nb.views.pages import fill
 from imagen_nb.views.pictures import picture
-from imagen_nb.views.thumbnails import thumb, thumbnail, thumbnails
+from imagen_nb.views.thumbnails import thumb, thumbnails
 from imagen_nb.views.words import dollars
 from imagen_nb.workspace import Workspace, default_workspace
 
@@ -38,8 +40,6 @@ BUSY_S, IDLE_S = 0.25, 2.0
 
 AT_ONCE = 6
 """How many thumbnails are made between two looks."""
-
-LARGE_PX = 1024
 
 STILL, STILL_BOX = 4, 168
 """How many of the newest images stand in the notebook's file for a panel that is not live, and their CSS pixels."""
@@ -67,18 +67,22 @@ class Panel(w.VBox):  # type: ignore[misc] # ipywidgets has no types
         self._form = Form(
             workspace, self._on_submit, namespace=namespace or notebook_variables, confirm_above=confirm_above
         )
+        self._guard = Guard()
         self._wake = threading.Event()
-        self._cards = CardStack(self._submissions, self._on_enlarge, self._on_pick)
-        self._history = History(self._look_again, self._on_enlarge, self._on_pick)
+        self._cards = CardStack(self._submissions, self._on_pick, self._source)
+        every = self._source(lambda: workspace.log.run_ids(**self._history.filters))
+        self._history = History(self._look_again, self._on_pick, every)
         actions = DetailActions(
-            load=lambda run: self._form.load(run.request),
+            load=lambda run: self._on_load(run, "prompt"),
+            vary=lambda run: self._on_load(run, "vary"),
+            again=self._on_again,
+            price=self._price_again,
             save=self._wake.set,
             add=self._on_add,
             clear=self._on_clear,
         )
         self._details = Details(actions)
-        self._trouble = message()
-        self._wanted: deque[tuple[Gallery, str]] = deque()
+        self._trouble = Message()
         self._lacking: dict[Gallery, list[Image]] = {}
         self._picked: tuple[str, ...] = ()
         self._is_adding = False
@@ -93,7 +97,7 @@ class Panel(w.VBox):  # type: ignore[misc] # ipywidgets has no types
         work.add_class("inb-work")
         browse = w.Box([self._history.box, self._details.box])
         browse.add_class("inb-browse")
-        super().__init__([Guard(), head, self._trouble, work, browse])
+        super().__init__([self._guard, head, self._trouble, work, browse])
         self.add_class("inb")
         self.add_class("inb-panel")
         self._submissions.watch(self._wake)
@@ -111,6 +115,10 @@ class Panel(w.VBox):  # type: ignore[misc] # ipywidgets has no types
     def __repr__(self) -> str:
         return f"<{'closed ' if self._is_closed else ''}panel on {short_path(self._workspace.home)}>"
 
+    def _ipython_display_(self) -> None:
+        display_beside(self.still(), super()._repr_mimebundle_())
+        self._wake.set()
+
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         live = super()._repr_mimebundle_(**kwargs) or {}
         shown = {**live, **self.still()}
@@ -119,7 +127,7 @@ class Panel(w.VBox):  # type: ignore[misc] # ipywidgets has no types
 
     def still(self) -> Rendering:
         """What stands for the panel where no widget can live: the newest images where they are at hand, and a word."""
-        text = f"The imagen_nb panel on {short_path(self._workspace.home)}; run this cell in a notebook to use it."
+        text = f"The imagen_nb panel on {short_path(self._workspace.home)}; run this cell again to open the panel."
         runs = []
         if self._workspace.is_open:  # else they would have to be waited for, and a panel is to be there at once
             with suppress(ImagenError):  # the panel itself says what is wrong, and goes on trying
@@ -138,6 +146,9 @@ class Panel(w.VBox):  # type: ignore[misc] # ipywidgets has no types
         if tuple(change["new"]) != self._picked:
             self._picked = tuple(change["new"])
             self._is_adding = False
+            on_show = {run.id: run for run in [*self._cards.runs, *self._history.runs]}
+            if len(self._picked) == 1 and self._picked[0] in on_show:
+                self._details.show([on_show[self._picked[0]]])  # at once, and as the log has it when it was read
             self._look_again()
 
     def _on_add(self) -> None:
@@ -146,11 +157,28 @@ class Panel(w.VBox):  # type: ignore[misc] # ipywidgets has no types
 
     def _on_clear(self) -> None:
         self._picked, self._is_adding = (), False
+        self._details.show([])
         self._look_again()
 
-    def _on_enlarge(self, gallery: Gallery, key: str) -> None:
-        self._wanted.append((gallery, key))
-        self._wake.set()
+    def _on_load(self, run: Run, control: str) -> None:
+        self._form.load(run.request)
+        self._guard.send({"show": control})
+
+    def _on_again(self, run: Run) -> None:
+        plan = plan_again(run.request, self._workspace)
+        self._submissions.submit(self._workspace, plan, run.experiment, self._budget, tag=run.tag)
+
+    def _price_again(self, run: Run) -> str:
+        if self._workspace.peek_spec(run.request.model) is None:
+            return ""
+        return price_words(plan_again(run.request, self._workspace).cost, self._workspace)
+
+    def _source(self, order: Callable[[], Sequence[str]]) -> LogSource:
+        return LogSource(lambda: self._workspace.log, order, self._on_mark)
+
+    def _on_mark(self) -> None:
+        self._is_stale = True
+        self._submissions.wake()
 
     def _look_again(self) -> None:
         """Have the updater read the log at once."""
@@ -168,11 +196,11 @@ class Panel(w.VBox):  # type: ignore[misc] # ipywidgets has no types
             try:
                 self._update()
             except ImagenError as error:
-                show_message(self._trouble, str(error))
+                self._trouble.say(str(error))
             except Exception as error:  # noqa: BLE001 - printed, it would land in whatever cell runs now
-                show_message(self._trouble, f"A mistake in imagen_nb itself: {type(error).__name__}: {error}")
+                self._trouble.say(f"A mistake in imagen_nb itself: {type(error).__name__}: {error}")
             else:
-                show_message(self._trouble, None)
+                self._trouble.say("")
             self._wake.wait(BUSY_S if self._cards.is_busy else IDLE_S)
 
     def _update(self) -> None:
@@ -182,10 +210,6 @@ class Panel(w.VBox):  # type: ignore[misc] # ipywidgets has no types
             self._is_stale = True
             self._workspace.rate(run_id, **marks)
             self._submissions.wake()
-        while self._wanted:
-            gallery, key = self._wanted.popleft()
-            if image := images_by_key([*self._history.runs, *self._cards.runs]).get(key):  # only what is on show
-                gallery.put({key: thumbnail(image.path, LARGE_PX)}, large=True)
         self._lacking |= self._cards.draw()
         if self._cards.has_news or self._is_stale or time.monotonic() - self._read_at > IDLE_S:
             self._form.follow_variables()
@@ -203,14 +227,17 @@ class Panel(w.VBox):  # type: ignore[misc] # ipywidgets has no types
         log = self._workspace.log
         if not log.is_there:
             self._is_stale = True
+            self._form.allow(is_usable=False)
             self._history.clear()
             self._details.show([])
             self._lacking.pop(self._history.gallery, None)
             raise LogError(
                 "the log of this panel was moved or deleted", "Run the panel's cell again to begin a new one."
             )
+        self._form.allow(is_usable=True)
         self._lacking[self._history.gallery] = self._history.read(log)
         self._form.offer_experiments(log.experiments())
+        self._form.show_latency(log.latencies(self._form.model_name, self._workspace.settings.provider.name))
         picked = self._picked
         found = {run.id: run for run in log.runs(ids=picked)} if picked else {}
         self._details.show([found[run_id] for run_id in picked if run_id in found])
@@ -237,8 +264,8 @@ class PanelRetry(w.VBox):  # type: ignore[misc] # ipywidgets has no types
         self._opener = opener
         self._options = options
         self._panel: Panel | None = None
-        self._reason = message()
-        show_message(self._reason, str(error))
+        self._reason = Message()
+        self._reason.say(str(error))
         again = w.Button(description="Try again", layout={"width": "auto"})
         again.on_click(self._on_try_again)
         self._parts = [Guard(), self._reason, again]
@@ -265,7 +292,7 @@ class PanelRetry(w.VBox):  # type: ignore[misc] # ipywidgets has no types
             self._panel = Panel(self._opener(), **self._options)
         except SettingsError as error:
             self._error = error
-            show_message(self._reason, str(error))
+            self._reason.say(str(error))
         else:
             self.remove_class("inb-panel")  # the panel has a frame of its own
             self.children = [self._panel]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import statistics
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from imagen_nb.notebook.panel.form_plan import (
 from imagen_nb.planning.inputs import ParamSpec
 from imagen_nb.planning.models import ModelSpec, catalogue_names, check_model_name
 from imagen_nb.views.pages import fill
-from imagen_nb.views.words import seconds
+from imagen_nb.views.words import dot_list, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +36,18 @@ if TYPE_CHECKING:
 OTHER = "another model…"
 REPEAT_MOST = 1000
 WHOLE_MOST = 2**31 - 1
+HINTS = {
+    "prompt": "{red|blue} tries each; {name} takes a variable of the notebook.",
+    "model": "",
+    "named": "As the provider writes it: owner/name.",
+    "vary": "Parameters or slots with several values: name=first|second; name=…",
+    "others": "Inputs that have no control here: name=value; name=…",
+    "repeat": "Predictions of each request.",
+    "experiment": "Groups the runs in the log.",
+    "confirm": "",
+}
+"""What the controls are for, in their order of making."""
+
 UNSET = ("the model's own", "")
 """The choice of saying nothing; a dropdown shows nothing at all for None."""
 
@@ -67,6 +80,7 @@ class Form:
         self._current = FormPlan()
         self._variables: dict[str, Any] = {}
         self._notice = ""
+        self._is_usable = True
         self._make_controls()
         self._follow_model()
         for control in self._plain_controls:
@@ -94,6 +108,21 @@ class Form:
         if tuple(map(encodable, names)) != tuple(self._experiment.options):
             self._experiment.options = [encodable(name) for name in names]
 
+    def allow(self, *, is_usable: bool) -> None:
+        """Let Generate be pressed, or not: where the log is gone, nothing can be sent."""
+        with self._lock:
+            if self._is_usable != is_usable:
+                self._is_usable = is_usable
+                self._show_check()
+
+    def show_latency(self, latencies: Sequence[float]) -> None:
+        """Say how long the chosen model takes, from what its last runs here took, in seconds."""
+        with self._lock:
+            median = statistics.median(latencies) if latencies else None
+            if self._spec is not None:
+                self._places["model"].hint = dot_list(model_notes(self._spec, self._workspace, median))
+                self._show_check()
+
     def follow_variables(self) -> None:
         """Check anew where a variable that the prompt names was set, or has grown, since this was last done."""
         with self._lock:
@@ -102,40 +131,32 @@ class Form:
 
     def _make_controls(self) -> None:
         models = [*dict.fromkeys([self._workspace.model, *catalogue_names()])]
-        self._prompt = w.Textarea(
-            description="Prompt", placeholder="What should the image show? {red|blue} tries each.", rows=5
-        )
+        self._prompt = w.Textarea(description="Prompt", placeholder="What should the image show?", rows=5)
         self._model = w.Dropdown(description="Model", options=[*models, OTHER], value=self._workspace.model)
-        self._named = w.Text(description="Model's name", placeholder="owner/name")
+        self._named = w.Text(description="Model's name", placeholder="owner/name", continuous_update=False)
         self._vary = w.Text(description="Vary", placeholder="aspect_ratio=1:1|16:9; style=oil|ink")
-        self._vary.tooltip = "Parameters or slots to try with several values: name=first|second; name=…"
         self._others = w.Text(description="Other inputs", placeholder="name=value; name=value")
         self._repeat = w.BoundedIntText(description="Repeats", value=1, min=1, max=REPEAT_MOST)
-        self._repeat.tooltip = "How many predictions of each request"
         self._experiment = w.Combobox(description="Experiment", placeholder="none", ensure_option=False)
-        self._experiment.tooltip = "Groups the runs in the log under this name"
         self._confirm = w.Checkbox(description="Send them all", value=False, indent=False)
         self._generate = w.Button(description="Generate", button_style="primary", layout={"width": "auto"})
         self._generate.add_class("inb-generate")
-        self._about = w.HTML()
+        self._prompt.add_class("inb-at-prompt")
+        self._vary.add_class("inb-at-vary")
         self._plain_controls = [
             *(self._prompt, self._model, self._named, self._vary, self._others),
             *(self._repeat, self._experiment, self._confirm),
         ]
-        for control in (*self._plain_controls, self._about):
-            control.add_class("inb-control")
         self._inputs = w.Box()
-        counts = w.Box([self._repeat, self._experiment])
+        fields = {name: make_box(getattr(self, f"_{name}"), hint) for name, hint in HINTS.items()}
+        self._boxes = {name: box for name, (box, _) in fields.items()}
+        self._places = {name: place for name, (_, place) in fields.items()}
+        counts = w.Box([self._boxes["repeat"], self._boxes["experiment"]])
         for box in (self._inputs, counts):
             box.add_class("inb-inputs")
-        places = self._places = {name: message() for name in ("prompt", "model", "vary", "others", "confirm")}
-        self.box = w.VBox(
-            [
-                *(self._prompt, places["prompt"], self._model, self._named, places["model"], self._about, self._inputs),
-                *(self._others, places["others"], self._vary, places["vary"], counts),
-                *(self._confirm, places["confirm"], self._generate),
-            ]
-        )
+        upper = [self._boxes[name] for name in ("prompt", "model", "named")]
+        lower = [self._boxes[name] for name in ("others", "vary")]
+        self.box = w.VBox([*upper, self._inputs, *lower, counts, self._boxes["confirm"], self._generate])
         self.box.add_class("inb-form")
 
     # -- handlers ------------------------------------------------------------------------------------------------
@@ -163,13 +184,14 @@ class Form:
     # -- the model -----------------------------------------------------------------------------------------------
 
     @property
-    def _model_name(self) -> str:
+    def model_name(self) -> str:
+        """The model chosen, "" where none is named yet."""
         return self._named.value.strip() if self._model.value == OTHER else str(self._model.value)
 
     def _follow_model(self) -> None:
         """Rebuild the inputs for the model chosen, and keep what still fits."""
-        self._named.layout.display = None if self._model.value == OTHER else "none"
-        spec = self._find_spec(self._model_name)
+        set_trait(self._boxes["named"].layout, "display", None if self._model.value == OTHER else "none")
+        spec = self._find_spec(self.model_name)
         if spec is None or spec == self._spec:
             return  # the same inputs made anew would only make the page jump
         self._spec = spec
@@ -186,8 +208,8 @@ class Form:
         self._inputs.children = [field.box for field in self._fields.values()]
         for box in old:
             close_all(box)
-        self._others.layout.display = "none" if spec.is_strict else None
-        self._about.value = fill("about.html", notes=model_notes(spec))
+        set_trait(self._boxes["others"].layout, "display", "none" if spec.is_strict else None)
+        self._places["model"].hint = dot_list(model_notes(spec, self._workspace))
 
     def _find_spec(self, name: str) -> ModelSpec | None:
         """What is known of a model by now; what is not is asked for meanwhile, and said beside the control."""
@@ -210,7 +232,7 @@ class Form:
         finally:
             with self._lock:
                 self._asking.discard(name)
-                if name == self._model_name and name not in self._refusals:
+                if name == self.model_name and name not in self._refusals:
                     self._follow_model()
                 self._check()
 
@@ -258,10 +280,10 @@ class Form:
                 params |= {} if value is None else {name: value}
         values = FormValues(
             prompt=self._prompt.value,
-            model=self._model_name,
+            model=self.model_name,
             params=params,
             vary=self._vary.value,
-            others=self._others.value if self._others.layout.display is None else "",
+            others="" if self._spec is not None and self._spec.is_strict else self._others.value,
             repeat=self._repeat.value,
             is_confirmed=self._confirm.value,
         )
@@ -276,31 +298,38 @@ class Form:
                 return {"model": str(error)}
             if checked in self._refusals:
                 return {"model": self._refusals[checked]}
-            if self._find_spec(checked) is None:
+            if self._find_spec(checked) is None or checked in self._asking:
                 return {"model": f"Asking the provider what {checked} takes."}
         return {}
 
     def _show_check(self) -> None:
         now = self._current
-        places = {**self._places, **{name: field.message for name, field in self._fields.items()}}
-        for name, place in places.items():
-            parts = [self._notice if name == "confirm" else "", now.problems.get(name, "")]
-            text = "\n".join(filter(None, parts))
-            show_message(place, text, is_alert=name != "prompt" or bool(self._prompt.value))
+        problems = dict(now.problems)
+        if self._model.value == OTHER and "model" in problems:
+            said = problems.pop("model")
+            problems["named"] = said if self.model_name else ""  # not before one types
+        if self._notice:
+            problems["confirm"] = "\n".join(filter(None, [self._notice, problems.get("confirm", "")]))
+        for name, place in {**self._places, **{name: field.message for name, field in self._fields.items()}}.items():
+            place.say(problems.get(name, ""), is_alert=name != "prompt" or bool(self._prompt.value))
         set_trait(self._generate, "description", now.label)
-        set_trait(self._generate, "disabled", not now.is_ready)
+        set_trait(self._generate, "disabled", not (now.is_ready and self._is_usable))
         set_trait(self._confirm, "description", f"Send all {len(now.plan):,}" if now.plan else "Send them all")
-        set_trait(self._confirm.layout, "display", None if now.needs_yes else "none")
+        set_trait(self._confirm, "disabled", not now.needs_yes)
+        has_say = now.needs_yes or bool(self._notice)
+        set_trait(self._boxes["confirm"].layout, "visibility", None if has_say else "hidden")
 
 
-def model_notes(spec: ModelSpec) -> list[str]:
-    """What a person should know of the model before pressing Generate."""
+def model_notes(spec: ModelSpec, workspace: Workspace, latency: float | None = None) -> list[str]:
+    """What a person should know of the model before pressing Generate; `latency` is what it took here, in seconds."""
+    if workspace.settings.provider.is_simulator:
+        price, typical = "simulated", latency
+    else:
+        price, typical = "price unknown" if spec.price is None else spec.price.words, latency or spec.typical_s
     if not spec.is_validated:
         return ["No schema is known: inputs are sent as given, unchecked, and the price is unknown."]
-    price = "price unknown" if spec.price is None else spec.price.words
-    typical = f"about {seconds(spec.typical_s)}" if spec.typical_s else ""
     partial = "more inputs may exist" if spec.is_partial else ""
-    return [part for part in (price, typical, partial) if part]
+    return [part for part in (price, f"about {seconds(typical)}" if typical else "", partial) if part]
 
 
 # -- one control for each input of a model, made from its schema -----------------------------------------------------
@@ -312,7 +341,7 @@ class Field:
 
     param: ParamSpec
     control: Any
-    message: w.HTML
+    message: Message
     box: w.VBox
 
     def read(self) -> Any:
@@ -339,14 +368,10 @@ class Field:
 def make_field(param: ParamSpec) -> Field:
     """The control for one input, with the schema's choices, limits, default and help."""
     control = make_control(param)
-    default = "" if param.default is None else f"Default: {json_text(param.default)}."
-    help_lines = [param.description.strip(), f"Allowed: {param.allowed}.", default]
     control.description = label_of(param.name)
-    control.tooltip = "\n".join(line for line in help_lines if line)
-    control.add_class("inb-control")
-    place = message()
-    box = w.VBox([control, place])
-    box.add_class("inb-field")
+    default = "" if param.default is None else f"Default: {json_text(param.default)}."
+    allowed = "" if param.enum is not None or param.type == "boolean" else f"Allowed: {param.allowed}."
+    box, place = make_box(control, " ".join(filter(None, [param.description.strip(), allowed, default])))
     return Field(param, control, place, box)
 
 
@@ -388,17 +413,33 @@ def json_text(value: Any) -> str:
 # -- what all parts of the panel do with widgets ---------------------------------------------------------------------
 
 
-def message() -> w.HTML:
-    """A place for a message beside a control, empty at first."""
-    place = w.HTML("", layout={"display": "none"})
-    place.add_class("inb-message")
-    return place
+class Message(w.HTML):  # type: ignore[misc] # ipywidgets has no types
+    """A line beside a control: its help, `hint`, and in its place what is wrong, so that nothing moves.
+
+    Without a `hint` (None) it takes room only while it says something.
+    """
+
+    def __init__(self, hint: str | None = None) -> None:
+        super().__init__()
+        self.hint = hint
+        self.add_class("inb-message")
+        self.say("")
+
+    def say(self, text: str, *, is_alert: bool = True) -> None:
+        """Say what is wrong; "" for nothing."""
+        role = "alert" if is_alert else "note"
+        markup = fill("message.html", lines=(text or self.hint or "").splitlines(), role=role if text else "")
+        set_trait(self, "value", markup if text or self.hint else "")
+        set_trait(self.layout, "display", "none" if not text and self.hint is None else None)
 
 
-def show_message(place: w.HTML, text: str | None, *, is_alert: bool = True) -> None:
-    """Put a message where it belongs, or take it away."""
-    set_trait(place, "value", fill("message.html", lines=text.splitlines(), is_alert=is_alert) if text else "")
-    set_trait(place.layout, "display", None if text else "none")
+def make_box(control: Any, hint: str) -> tuple[w.VBox, Message]:
+    """A control over the line that says what it is for."""
+    control.add_class("inb-control")
+    place = Message(hint)
+    box = w.VBox([control, place])
+    box.add_class("inb-field")
+    return box, place
 
 
 def set_trait(widget: Any, trait: str, value: Any) -> None:

@@ -53,12 +53,14 @@ class FormValues:
 class FormPlan:
     """What Generate would do: a plan, or `problems` by the control that causes each.
 
-    `needs_yes` is True for a plan that is larger than may be sent without being confirmed.
+    `needs_yes` is True for a plan that is larger than may be sent without being confirmed; `price` is what it is
+    estimated at, in words.
     """
 
     plan: Plan | None = None
     problems: Mapping[str, str] = field(default_factory=dict)
     needs_yes: bool = False
+    price: str = ""
 
     @property
     def is_ready(self) -> bool:
@@ -75,15 +77,14 @@ class FormPlan:
         if self.plan is None:
             return "Generate"
         many = f" {len(self.plan):,}" if len(self.plan) > 1 else ""
-        cost = dollars(self.plan.cost)
-        return f"Generate{many}, about {cost}" if cost else f"Generate{many}"
+        return f"Generate{many}, {self.price}" if self.price else f"Generate{many}"
 
     @property
     def change_notice(self) -> str:
         """Why a press sent nothing, where the plan is no longer the one that the button named."""
         if self.plan is None:
             return "Nothing was sent: what the prompt names has changed."
-        cost = f", about {dollars(self.plan.cost)}" if self.plan.cost is not None else ""
+        cost = f", {self.price}" if self.price else ""
         many = count(len(self.plan), "request")
         following = " Generate sends that." if self.is_ready else ""
         return f"Nothing was sent: what the prompt names has changed, and it is now {many}{cost}.{following}"
@@ -125,7 +126,19 @@ def plan_form(
     needs_yes = confirm_above is not None and len(plan) > confirm_above
     if needs_yes and not values.is_confirmed:
         problems["confirm"] = f"More than {count(confirm_above or 0, 'request')} at once: tick the box to send them."
-    return FormPlan(plan, problems, needs_yes)
+    return FormPlan(plan, problems, needs_yes, price_words(plan.cost, workspace))
+
+
+def price_words(cost: float | None, workspace: Workspace) -> str:
+    """What an estimate in US dollars is for reading: nobody pays the simulator; "" where it is not known."""
+    if workspace.settings.provider.is_simulator:
+        return "simulated"
+    return "" if cost is None else f"about {dollars(cost)}"
+
+
+def plan_again(request: Request, workspace: Workspace) -> Plan:
+    """The plan of the same request once more."""
+    return workspace.plan([prompt_text(request)], model=request.model, params=request.params)
 
 
 def other_inputs_text(params: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ is woken, and looks for itself.
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,12 +20,12 @@ import ipywidgets as w  # type: ignore[import-untyped]  # it has no types
 
 from imagen_nb.errors import ImagenError
 from imagen_nb.notebook.panel.form import close_all, set_trait
-from imagen_nb.notebook.widgets import Gallery, gallery_items, gallery_text
+from imagen_nb.notebook.widgets import Gallery, Item, RunSource, gallery_items, gallery_text
 from imagen_nb.planning.plan import Plan
-from imagen_nb.records import Image, Progress, Run
+from imagen_nb.records import Image, Progress, Run, Status
 from imagen_nb.views.cards import failures
 from imagen_nb.views.pages import fill
-from imagen_nb.views.words import chip, count, dollars, dot_list, one_line, seconds, value_text, why
+from imagen_nb.views.words import chip, count, dollars, dot_list, is_simulated, one_line, seconds, value_text, why
 
 if TYPE_CHECKING:
     from imagen_nb.sweeps.sweep import Runs
@@ -36,6 +37,8 @@ KEPT = 6
 SHOWN = 12
 """How many runs of one submission stay on show; the history has them all."""
 
+_RATIO = re.compile(r"([1-9]\d*):([1-9]\d*)")
+
 ONE_TILE, MANY_TILE = 300, 128
 ONE_PX, MANY_PX = 512, 256
 
@@ -44,11 +47,14 @@ class CardStack:
     """The cards of a workspace's submissions, the newest first."""
 
     def __init__(
-        self, submissions: Submissions, on_enlarge: Callable[[Gallery, str], None], on_pick: Callable[[Any], None]
+        self,
+        submissions: Submissions,
+        on_pick: Callable[[Any], None],
+        source: Callable[[Callable[[], Sequence[str]]], RunSource],
     ) -> None:
         self._submissions = submissions
-        self._on_enlarge = on_enlarge
         self._on_pick = on_pick
+        self._source = source
         self._cards: dict[int, SubmissionCard] = {}
         self._drawn: dict[int, tuple[Phase, int]] | None = None
         self.has_news = False
@@ -93,11 +99,12 @@ class CardStack:
 
     def _make_card(self, submission: Submission) -> SubmissionCard:
         gallery = Gallery(
-            self._on_enlarge,
+            self._source(lambda: submission.state().ids),
             px=ONE_PX if submission.size == 1 else MANY_PX,
             label=f"Images of: {one_line(submission.title, 80)}",
             tile=ONE_TILE if submission.size == 1 else MANY_TILE,
-            layout={"display": "none"},
+            shape=submission.shape,
+            single=submission.size == 1,
         )
         gallery.observe(self._on_pick, "picked")
         return SubmissionCard(submission, self._submissions, gallery)
@@ -130,11 +137,7 @@ class SubmissionCard:
             self._button.description = "Dismiss"
             self._button.disabled = False
             self._button.tooltip = "Take this card away; its runs stay in the log"
-        if self._submission.size == 1:  # the card says all that a tile without an image would
-            items = [item for run in state.runs if run.images for item in gallery_items(run, "")]
-        else:
-            varies = self._submission.varies
-            items = [item for run in state.runs for item in gallery_items(run, caption_of(run, varies))]
+        items = tiles_of(self._submission, state)
         set_trait(self.gallery.layout, "display", None if items else "none")
         self.gallery.fallback = {"text/plain": gallery_text(state.runs)}
         return self.gallery.show(state.runs, items)
@@ -147,6 +150,32 @@ class SubmissionCard:
             button.description = "Canceling"
             button.disabled = True
             self._submissions.wake()
+
+
+def tiles_of(submission: Submission, state: SubmissionState) -> list[Item]:
+    """A tile for each run from the start, so that none moves another when it comes; those canceled take no room."""
+    tiles: list[Item] = []
+    for place, run in enumerate(state.slots):
+        if run is None and not state.is_done:
+            tiles.append({**_TO_COME, "key": f"{place}-0"})
+        elif run is not None and (run.images or run.status is not Status.CANCELED):
+            caption = "" if submission.size == 1 else caption_of(run, submission.varies)
+            items = gallery_items(run, caption)
+            said = {"why": ""} if submission.size == 1 else {}  # the card itself says it
+            tiles += [{**item, **said, "key": f"{place}-{number}"} for number, item in enumerate(items)]
+    return tiles
+
+
+_TO_COME: Item = {
+    **dict.fromkeys(("run", "alt", "caption", "why", "figures"), ""),
+    "picture": None,
+    "word": "waiting",
+    "tone": "busy",
+    "rating": 0,
+    "favourite": False,
+    "width": 1,
+    "height": 1,
+}
 
 
 def caption_of(run: Run, varies: Sequence[str]) -> str:
@@ -176,7 +205,7 @@ def describe(submission: Submission, state: SubmissionState) -> dict[str, Any]:
         f"the last {SHOWN} shown" if now.done > SHOWN else "",
         seconds(now.elapsed) if state.is_done else _whole_seconds(now.elapsed),
         f"about {_whole_seconds(now.left)} left" if now.left and now.done else "",
-        dollars(now.cost),
+        "simulated" if any(map(is_simulated, state.runs)) else dollars(now.cost),
         submission.experiment or "",
     ]
     said = [now.message or "", now.strays or ""]
@@ -193,7 +222,8 @@ def describe(submission: Submission, state: SubmissionState) -> dict[str, Any]:
         "tone": tone,
         "figures": dot_list(figures),
         "percent": round(100 * now.done / max(now.total, 1)),
-        "has_bar": now.total > 1 and not state.is_done,
+        "has_bar": now.total > 1,
+        "is_done": state.is_done,
         "reasons": [reason for reason in reasons if reason],
     }
 
@@ -233,16 +263,22 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True, slots=True)
 class SubmissionState:
-    """How far a submission has come. `runs` are those that ended; of many, the last ones.
+    """How far a submission has come. `slots` are the runs in their places, None for one to come; of many, the last.
 
-    `reasons` say of all of them how often there is no image, and why.
+    `reasons` say of all of them how often there is no image, and why; `ids` are those of all that ended.
     """
 
     phase: Phase
     progress: Progress
-    runs: Sequence[Run] = ()
+    slots: Sequence[Run | None] = ()
     reasons: Sequence[tuple[int, str]] = ()
     error: ImagenError | None = None
+    ids: Sequence[str] = ()
+
+    @property
+    def runs(self) -> list[Run]:
+        """The runs on show."""
+        return [run for run in self.slots if run is not None]
 
     @property
     def is_done(self) -> bool:
@@ -252,20 +288,25 @@ class SubmissionState:
 class Submission:
     """One press of Generate: a plan, and what becomes of it. `budget` is what it may spend, in US dollars."""
 
-    def __init__(self, plan: Plan, experiment: str | None, budget: float | None = None) -> None:
+    def __init__(
+        self, plan: Plan, experiment: str | None, budget: float | None = None, *, tag: str | None = None
+    ) -> None:
         self.number = next(_numbers)
         self.size = len(plan)
         self.title = plan[0].prompt if len(plan) == 1 else " / ".join(plan.templates)
         self.experiment = experiment
         self.varies = tuple(axis.name for axis in plan.axes)
         """The names of what differs between its runs."""
+        ratio = _RATIO.fullmatch(str(plan[0].params.get("aspect_ratio"))) if "aspect_ratio" not in self.varies else None
+        self.shape = int(ratio[1]) / int(ratio[2]) if ratio else 1.0
+        """Width over height of what its pictures will be."""
         self._plan: Plan | None = plan
-        self._budget = budget
+        self._budget, self._tag = budget, tag
         self._submitted_at = time.monotonic()
         self._runs: Runs | None = None
         self._is_canceled = threading.Event()
         self._last: SubmissionState | None = None
-        self._counted: tuple[int, Sequence[tuple[int, str]]] = (0, ())
+        self._counted: tuple[int, Sequence[tuple[int, str]], Sequence[str]] = (0, (), ())
 
     def cancel(self) -> None:
         """Send nothing more and cancel what is in flight; returns at once."""
@@ -281,7 +322,7 @@ class Submission:
             error = ImagenError("canceled before it was sent; nothing was asked for")
         else:
             try:
-                self._runs = workspace.submit(plan, experiment=self.experiment, budget=self._budget)
+                self._runs = workspace.submit(plan, experiment=self.experiment, tag=self._tag, budget=self._budget)
             except ImagenError as refusal:
                 error = refusal
             except Exception as mistake:  # noqa: BLE001 - a thread's traceback would land in whatever cell runs now
@@ -296,18 +337,15 @@ class Submission:
         """How far it has come, now."""
         runs = self._runs
         if self._last is not None or runs is None:
-            return self._last or SubmissionState("submitted", self._unsent_progress())
+            slots = [None] * min(self.size, SHOWN)
+            return self._last or SubmissionState("submitted", self._unsent_progress(), slots)
         is_done = runs.is_done
         ended = len(runs)
         if self._counted[0] != ended:  # there may be thousands, and a card asks four times a second
-            self._counted = ended, failures(list(runs))
-        seen = SubmissionState(
-            "ended" if is_done else "running",
-            runs.progress(),
-            list(runs) if ended <= SHOWN else runs.recent(SHOWN),
-            self._counted[1],
-            runs.error,
-        )
+            self._counted = ended, failures(list(runs)), [run.id for run in runs]
+        _, reasons, ids = self._counted
+        phase: Phase = "ended" if is_done else "running"
+        seen = SubmissionState(phase, runs.progress(), runs.slots(SHOWN), reasons, runs.error, ids)
         if is_done:  # keep only what is shown, and not what made it
             self._last, self._runs = seen, None
         return seen
@@ -329,10 +367,16 @@ class Submissions:
             return iter(tuple(self._submissions))
 
     def submit(
-        self, workspace: Workspace, plan: Plan, experiment: str | None, budget: float | None = None
+        self,
+        workspace: Workspace,
+        plan: Plan,
+        experiment: str | None,
+        budget: float | None = None,
+        *,
+        tag: str | None = None,
     ) -> Submission:
         """Begin to send a plan, on a thread of its own; returns at once. `budget` is in US dollars."""
-        submission = Submission(plan, experiment, budget)
+        submission = Submission(plan, experiment, budget, tag=tag)
         with self._lock:
             ended = [each for each in self._submissions if each.state().is_done]
             dropped = set(ended[KEPT - 1 :])
