@@ -146,7 +146,7 @@ def model_page(model: Model) -> dict[str, Any]:
         "url": f"https://replicate.com/{model.name}",
         "owner": owner,
         "name": name,
-        "description": model.description,
+        "description": f"A stand-in for {model.name}, which makes up what it gives.",
         "visibility": "public",
         "github_url": None,
         "paper_url": None,

@@ -1,8 +1,8 @@
 """The models that the simulator offers: their schemas, and what it makes of an input.
 
-`models.json` holds them in a short form of its own; `Model.schema` writes that out in the shape the service uses.
-It is apart from the catalogue in `imagen_nb.planning` on purpose, so that a mistake in one cannot hide in the other.
-Inputs and values are those of the models' API pages on replicate.com, the pixel sizes those of their outputs.
+The facts are those of the package's catalogue, one file a model: inputs, output, price, seconds. What is made of them
+is the simulator's own: the schema in the shape the service uses, its refusals, and how many pictures there are of which
+size, for which `sizes.json` has the pixels of those models whose publishers name them.
 """
 
 from __future__ import annotations
@@ -25,8 +25,16 @@ _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "array": list,
     "object": dict,
 }
-_PIXELS = re.compile(r"(\d{2,5})x(\d{2,5})")
+_PIXELS, _RATIO = re.compile(r"(\d{2,5})x(\d{2,5})"), re.compile(r"(\d{1,2}):(\d{1,2})")
+_THOUSANDS, _MEGAPIXELS = re.compile(r"(\d)K"), re.compile(r"(\d{1,2}(?:\.\d+)?)(?: MP)?")
+_SIZE_INPUTS = ("resolution", "image_size", "size", "megapixels", "output_megapixels")
+_COUNTS = ("num_outputs", "number_of_images", "num_images", "max_images")
 _EXTENSIONS = {"jpg": "jpg", "jpeg": "jpg", "png": "png", "webp": "webp"}
+_MATCH = "match_input_image"
+_LARGEST_MATCH = 4.0
+MEGAPIXEL = 1024 * 1024
+_STEP = 16
+_FASTER, _SLOWEST_S, _USUAL_S = 10.0, 3.0, 1.0
 
 
 @dataclass(frozen=True)
@@ -40,23 +48,31 @@ class Problem:
 
 @dataclass(frozen=True)
 class Model:
-    """One model: its inputs in the short form of `models.json`, and how large and how slow its pictures are.
+    """One model. `inputs` are JSON-schema properties, of type string where they name none, some with `required`.
 
-    `seconds` is the mean latency of a prediction where none was asked for. `sizes` gives pixels per aspect ratio,
-    `scales` the factor that a value of some input puts on them. `count` names the input that asks for several
-    pictures. `version` is what a reply says: "hidden", or "hex" for the version's own id.
+    `output` is "picture", "pictures" (a list) or "text". `price` is the published rule, or None where unknown.
+    `seconds` is the mean latency of a prediction where none was asked for. `sizes` gives pixels per aspect ratio where
+    they are published, `megapixels` the size where no input says it, and `format` is the file's where none does.
     """
 
     name: str
-    description: str
-    seconds: float
     inputs: Mapping[str, Mapping[str, Any]]
-    sizes: Mapping[str, Sequence[int]]
-    scales: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    output: str = "picture"
+    price: Any = None
+    seconds: float = _USUAL_S
+    sizes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    megapixels: float = 1.0
     format: str = "jpg"
-    is_list: bool = False
-    count: str | None = None
-    version: str = "hidden"
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the output is a list: of pictures, or of pieces of a text."""
+        return self.output != "picture"
+
+    @cached_property
+    def file_inputs(self) -> frozenset[str]:
+        """The inputs that are files, or several."""
+        return frozenset(name for name, spec in self.inputs.items() if "uri" in (_format(spec), _format(_items(spec))))
 
     @cached_property
     def version_id(self) -> str:
@@ -65,8 +81,8 @@ class Model:
 
     @property
     def shown_version(self) -> str:
-        """What a prediction's `version` reads when it was created by the model's name."""
-        return self.version_id if self.version == "hex" else self.version
+        """What a prediction's `version` reads when it was created by the model's name: some show it, some do not."""
+        return self.version_id if "num_inference_steps" in self.inputs or "cfg" in self.inputs else "hidden"
 
     @cached_property
     def schema(self) -> dict[str, Any]:
@@ -75,16 +91,19 @@ class Model:
         enums: dict[str, Any] = {}
         for order, (name, spec) in enumerate(self.inputs.items()):
             kept = {key: value for key, value in spec.items() if key not in ("enum", "required")}
-            properties[name] = {"title": name.replace("_", " ").title(), **kept, "x-order": order}
+            properties[name] = {"type": "string", "title": name.replace("_", " ").title(), **kept, "x-order": order}
             if "enum" in spec:
                 properties[name]["allOf"] = [{"$ref": f"#/components/schemas/{name}"}]
-                del properties[name]["title"]
+                del properties[name]["title"], properties[name]["type"]
                 about = {"type": "string", "title": name, "description": "An enumeration."}
                 enums[name] = {"enum": spec["enum"], **about}
         required = [name for name, spec in self.inputs.items() if spec.get("required")]
         made = {"type": "object", "title": "Input", "required": required, "properties": properties}
         uri = {"type": "string", "format": "uri"}
         output = {"type": "array", "items": uri} if self.is_list else uri
+        if self.output == "text":
+            output = {"type": "array", "items": {"type": "string"}, "x-cog-array-type": "iterator"}
+            output["x-cog-array-display"] = "concatenate"
         schemas = {"Input": made, "Output": {**output, "title": "Output"}, **enums}
         return {"info": {"title": "Cog", "version": "0.1.0"}, "openapi": "3.0.2", "components": {"schemas": schemas}}
 
@@ -109,6 +128,11 @@ class Model:
                 problems.append(Problem("number_gte", place, f"Must be greater than or equal to {spec['minimum']}"))
             elif "maximum" in spec and value > spec["maximum"]:
                 problems.append(Problem("number_lte", place, f"Must be less than or equal to {spec['maximum']}"))
+            elif len(_listed(value)) > spec.get("maxItems", math.inf):
+                reason = f"Array must have at most {spec['maxItems']} items"
+                problems.append(Problem("array_max_items", place, reason))
+            elif name in self.file_inputs and not all(map(_is_address, _listed(value))):
+                problems.append(Problem("format", place, "Does not match format 'uri'"))
         return problems
 
     def echo(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,33 +142,78 @@ class Model:
 
     def pictures(self, filled: Mapping[str, Any]) -> int:
         """How many pictures one prediction makes."""
-        if self.count is None or filled.get("sequential_image_generation") == "disabled":
-            return 1
-        return int(filled.get(self.count, 1))
+        if self.output == "text":
+            return 0
+        is_alone = filled.get("sequential_image_generation") == "disabled"
+        counts = [filled[name] for name in _COUNTS if name in filled and not (is_alone and name == "max_images")]
+        return math.prod(int(each) for each in counts)
 
     def extension(self, filled: Mapping[str, Any]) -> str:
         """jpg, png or webp."""
-        return _EXTENSIONS.get(str(filled.get("output_format", self.format)), self.format)
+        return _EXTENSIONS.get(str(filled.get("output_format")), self.format)
 
-    def pixels(self, filled: Mapping[str, Any]) -> tuple[int, int]:
-        """Width and height of the picture that this input makes."""
-        ratio = str(filled.get("aspect_ratio", "1:1"))
-        if "custom" in (ratio, filled.get("size")) and {"width", "height"} <= filled.keys():
+    def pixels(self, filled: Mapping[str, Any], reference: tuple[int, int] | None = None) -> tuple[int, int]:
+        """Width and height of the picture that this input makes; `reference` is the first picture among the inputs."""
+        ratio, named = str(filled.get("aspect_ratio")), [str(filled.get(name)) for name in _SIZE_INPUTS]
+        if "custom" in (ratio, *named) and {"width", "height"} <= filled.keys():
             return int(filled["width"]), int(filled["height"])
-        names = ("resolution",) if ratio in self.sizes else ("resolution", "size")
-        for name in names:  # pixels where an input spells them out, as in "1365x1024"
-            if match := _PIXELS.fullmatch(str(filled.get(name))):
-                return int(match[1]), int(match[2])
-        width, height = self.sizes.get(ratio, (1024, 1024))
-        scale = math.prod(factors.get(str(filled.get(name)), 1) for name, factors in self.scales.items())
-        return round(width * scale), round(height * scale)
+        spelled = [str(filled.get("resolution"))] if ratio in self.sizes else named  # as in "1365x1024"
+        for match in filter(None, map(_PIXELS.fullmatch, spelled)):
+            return int(match[1]), int(match[2])
+        megapixels = self.megapixels
+        for text in named:
+            if match := _THOUSANDS.fullmatch(text):
+                megapixels = float(match[1]) ** 2
+            elif match := _MEGAPIXELS.fullmatch(text):
+                megapixels = float(match[1])
+            elif text == _MATCH and reference:
+                megapixels = min(_LARGEST_MATCH, math.prod(reference) / MEGAPIXEL)
+        if ratio in self.sizes:
+            width, height = self.sizes[ratio]
+            return round(width * megapixels**0.5), round(height * megapixels**0.5)
+        across, down = reference if ratio == _MATCH and reference else (1, 1)
+        if match := _RATIO.fullmatch(ratio):
+            across, down = int(match[1]), int(match[2])
+        side = math.sqrt(megapixels * MEGAPIXEL / (across * down))
+        return tuple(max(64, int(side * each) // _STEP * _STEP) for each in (across, down))  # type: ignore[return-value]
 
 
 @cache
 def catalogue() -> Mapping[str, Model]:
     """Every model by name."""
-    raw = json.loads(files("imagen_nb.simulator").joinpath("models.json").read_text("utf-8"))
-    return {name: Model(name=name, **fields) for name, fields in raw.items()}
+    tables = json.loads(files("imagen_nb.simulator").joinpath("sizes.json").read_text("utf-8"))
+    models = {}
+    for file in sorted(files("imagen_nb").joinpath("planning", "catalogue").iterdir(), key=lambda each: each.name):
+        name = file.name.removesuffix(".json").replace("--", "/")
+        raw = json.loads(file.read_text("utf-8"))
+        own: Mapping[str, Any] = {}
+        for table in tables:  # the last that fits is the closest
+            own = table if name.startswith(tuple(table["models"])) else own
+        models[name] = Model(
+            name=name,
+            inputs=raw["input"],
+            output=raw["output"],
+            price=raw["price"],
+            seconds=min(_SLOWEST_S, (raw.get("typical_s") or _USUAL_S * _FASTER) / _FASTER),
+            **{name: own[name] for name in ("sizes", "megapixels", "format") if name in own},
+        )
+    return models
+
+
+def _format(spec: Mapping[str, Any]) -> Any:
+    return spec.get("format")
+
+
+def _items(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    return dict(spec.get("items", {}))
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _is_address(value: Any) -> bool:
+    return isinstance(value, str) and re.match(r"(https?|data):", value) is not None
 
 
 def _is_a(value: Any, wanted: str) -> bool:

@@ -6,25 +6,29 @@ from typing import Any
 
 import pytest
 
+from imagen_nb.planning.models import catalogue_names
 from imagen_nb.simulator.catalogue import catalogue
 
 MODELS = catalogue()
 SCHNELL = MODELS["black-forest-labs/flux-schnell"]
 
 
-def test_the_models_worth_knowing_are_catalogue() -> None:
-    """The three Imagens and the six others."""
-    assert set(MODELS) == {
-        "google/imagen-4",
-        "google/imagen-4-fast",
-        "google/imagen-4-ultra",
-        "black-forest-labs/flux-schnell",
-        "black-forest-labs/flux-1.1-pro",
-        "ideogram-ai/ideogram-v3-quality",
-        "recraft-ai/recraft-v3",
-        "stability-ai/stable-diffusion-3.5-large",
-        "bytedance/seedream-4",
-    }
+def test_every_model_of_the_catalogue_is_served() -> None:
+    """One file there is one model here."""
+    assert set(MODELS) == set(catalogue_names())
+
+
+@pytest.mark.parametrize(
+    ("given", "pixels"),
+    [
+        ({"resolution": "1K"}, (1440, 720)),
+        ({"resolution": "4K", "aspect_ratio": "1:8"}, (1440, 11584)),
+    ],
+)
+def test_a_picture_may_be_as_wide_as_the_reference(given: dict[str, Any], pixels: tuple[int, int]) -> None:
+    """`match_input_image` takes the first one's ratio, and another ratio does not."""
+    spec = MODELS["google/nano-banana-2"]
+    assert spec.pixels(spec.echo({"prompt": "x", **given}), (640, 320)) == pixels
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))
@@ -38,7 +42,7 @@ def test_a_schema_has_the_services_shape(name: str) -> None:
     for key, each in properties.items():
         if "allOf" in each:
             assert each["allOf"] == [{"$ref": f"#/components/schemas/{key}"}]
-            assert each["default"] in schemas[key]["enum"]
+            assert each.get("default", schemas[key]["enum"][0]) in schemas[key]["enum"]
         else:
             assert each["type"]
     assert schemas["Output"]["type"] == ("array" if model.is_list else "string")
@@ -76,11 +80,19 @@ def test_a_schema_has_the_services_shape(name: str) -> None:
             'megapixels must be one of the following: "1", "0.25"',
         ),
         ({"seed": 1}, "required", "input", "prompt is required"),
+        ({"prompt": "x", "images": ["/tmp/fox.png"]}, "format", "input.images", "Does not match format 'uri'"),
+        (
+            {"prompt": "x", "images": ["https://a/b.png"] * 6},
+            "array_max_items",
+            "input.images",
+            "Array must have at most 5 items",
+        ),
     ],
 )
 def test_a_bad_input_is_named_as_the_service_names_it(given: Any, kind: str, field: str, description: str) -> None:
     """Kind, field and reason are those of the service's validator."""
-    (problem,) = SCHNELL.problems(given)
+    model = MODELS["black-forest-labs/flux-2-klein-4b"] if "images" in given else SCHNELL
+    (problem,) = model.problems(given)
     assert (problem.type, problem.field, problem.description) == (kind, field, description)
 
 
@@ -105,6 +117,13 @@ def test_a_whole_number_may_be_written_as_a_float_and_unknown_inputs_pass() -> N
         ("recraft-ai/recraft-v3", {"size": "1365x1024", "aspect_ratio": "1:1"}, (1024, 1024)),
         ("ideogram-ai/ideogram-v3-quality", {"resolution": "512x1536"}, (512, 1536)),
         ("bytedance/seedream-4", {}, (2048, 2048)),
+        ("google/nano-banana-2", {"resolution": "2K", "aspect_ratio": "16:9"}, (2720, 1536)),
+        ("google/nano-banana-pro", {}, (2048, 2048)),
+        ("black-forest-labs/flux-2-pro", {"resolution": "2 MP", "aspect_ratio": "3:2"}, (1760, 1168)),
+        ("black-forest-labs/flux-2-klein-4b", {"output_megapixels": "0.5", "aspect_ratio": "2:1"}, (1024, 512)),
+        ("black-forest-labs/flux-1.1-pro-ultra", {}, (2048, 2048)),
+        ("bytedance/seedream-5-lite", {"size": "3K"}, (3072, 3072)),
+        ("luma/photon", {}, (1360, 768)),
         ("bytedance/seedream-4", {"size": "1K", "aspect_ratio": "4:3"}, (1152, 864)),
     ],
 )
