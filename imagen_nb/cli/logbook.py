@@ -11,7 +11,7 @@ from typing import Any
 from imagen_nb.errors import InputError, readable
 from imagen_nb.records import Run
 from imagen_nb.settings import DEFAULT_HOME
-from imagen_nb.views.words import chip, clip, cost_text, count, dot_list, one_line, seconds, why
+from imagen_nb.views.words import chip, clip, cost_text, count, dollars, dot_list, is_simulated, one_line, seconds, why
 from imagen_nb.workspace import Workspace
 
 Filters = Mapping[str, Any]
@@ -39,7 +39,8 @@ def show_log(
         for line in table(runs, shutil.get_terminal_size((WIDTH, 24)).columns):
             sys.stdout.write(readable(line) + "\n")
         hidden = f", the newest {len(runs):,} shown (--last N shows N)" if len(runs) < total else ""
-        sys.stdout.write(f"{count(total, 'run')}{hidden}\n")
+        simulated = ", simulated" if runs and all(map(is_simulated, runs)) else ""
+        sys.stdout.write(f"{count(total, 'run')}{simulated}{hidden}\n")
     return 0
 
 
@@ -66,11 +67,8 @@ def show_models(home: str | None, provider: str | None) -> int:
     with Workspace(home=home, provider=provider) as workspace:
         frame = workspace.models().drop(columns=["typical_s", "partial"]).fillna("")
     rows = frame.reset_index().to_dict("records")
-    is_simulated = all(row["price_source"] in ("simulated", "") for row in rows)
-    cells = [
-        ("model", "price, simulated" if is_simulated else "price"),
-        *((row["model"], row["price"]) for row in rows),
-    ]
+    head = "price, simulated" if {row["price_source"] for row in rows} <= {"simulated", ""} else "price"
+    cells = [("model", head), *((row["model"], row["price"]) for row in rows)]
     notes = ["about"] + [
         dot_list(
             [
@@ -89,16 +87,20 @@ def show_models(home: str | None, provider: str | None) -> int:
 
 
 def table(runs: Sequence[Run], width: int) -> Iterator[str]:
-    """A line for each run, and a second one where there is no image: why. No line is wider than `width` columns."""
+    """A line for each run, and a second one where there is no image: why. No line is wider than `width` columns.
+
+    Which costs are simulated stands beside them, unless all are.
+    """
+    costs = [dollars(run.cost) for run in runs] if all(map(is_simulated, runs)) else list(map(cost_text, runs))
     cells = [
         (
             run.id,
             chip(run).word,
             seconds(run.total_s),
-            cost_text(run),
+            cost,
             clip(run.request.model.rpartition("/")[2], 16),
         )
-        for run in runs
+        for run, cost in zip(runs, costs, strict=True)
     ]
     if not cells:
         return
