@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from itertools import count
@@ -29,6 +29,7 @@ from imagen_nb.frames.gallery import (
 from imagen_nb.frames.runs import (
     Names,
     column,
+    input_name,
     names_of,
     paths_in,
     plain_values,
@@ -38,8 +39,9 @@ from imagen_nb.frames.runs import (
     values,
 )
 from imagen_nb.planning.values import whole_number
+from imagen_nb.records import Run
 from imagen_nb.views.image_grid import MOST_IN_CELL, Facet, Grid, GridRow, render_grid
-from imagen_nb.views.pictures import below
+from imagen_nb.views.pictures import Picture, below, references_of
 from imagen_nb.views.words import NO_RUNS, dot_list, one_line, value_text
 
 MOST_COLS = 12
@@ -100,6 +102,37 @@ class Labels:
         return dot_list(names), texts
 
 
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the rows of a frame lie in a grid: `cells` has their places for each row of each facet, column by column.
+
+    `columns` are the codes of each facet's columns, of which the first twelve are shown.
+    """
+
+    axes: Axes
+    down: Labels
+    across: Labels
+    titles: Sequence[str]
+    columns: Mapping[int, Sequence[int]]
+    cells: Mapping[Line, Sequence[Sequence[int]]]
+
+    def facet(self, part: int, rows: Sequence[int], runs: Mapping[int, Run]) -> Facet:
+        """These rows of a facet, with the runs at their places."""
+        heads = self.columns[part][:MOST_COLS]
+        if EXPERIMENT in self.axes.facet:
+            (row_name, row_texts), (col_name, col_texts) = (
+                self.down.of_experiment(rows),
+                self.across.of_experiment(heads),
+            )
+        else:
+            row_name, row_texts = self.down.name, [self.down.texts[row] for row in rows]
+            col_name, col_texts = self.across.name, [self.across.texts[col] for col in heads]
+        cells = [[[runs[place] for place in cell] for cell in self.cells[part, row]] for row in rows]
+        lines = [GridRow(text, row, _heads(self.axes.rows, row)) for text, row in zip(row_texts, cells, strict=True)]
+        pictures = [_heads(self.axes.cols, col) for col in zip(*cells, strict=True)]
+        return Facet(self.titles[part], lines, col_texts, row_name, col_name, pictures)
+
+
 def grid(
     frame: pd.DataFrame, rows: Names, cols: Names, facet: Names, *, size: int | None = None, **paging: Any
 ) -> Shown:
@@ -125,49 +158,30 @@ def grid_of(
     """The grid of one page: about `per_page` pictures, in whole rows. Arguments as of `df.imagen.grid`."""
     room, box = whole_number("per_page", per_page), None if size is None else picture_size(size)
     axes = axes_of(frame, rows, cols, facet)
-    down, across, apart = (labels(frame, names) for names in (axes.rows, axes.cols, axes.facet))
-    codes = pd.DataFrame({"facet": apart.codes, "row": down.codes, "col": across.codes})
-    places = codes.groupby(["facet", "row", "col"]).indices  # of the frame's rows, by their cell
-    # Experiments differ in what they vary, so each has the rows and columns that occur in it.
-    share = math.inf if EXPERIMENT in axes.facet else _DENSE
-    columns = _in_facets(codes, "col", len(across.texts), share)
-    cells = {
-        (part, row): [places.get((part, row, col), ()) for col in columns[part][:MOST_COLS]]
-        for part, inside in _in_facets(codes, "row", len(down.texts), share).items()
-        for row in inside
-    }
-    counts = _pictures(frame, cells)
+    plan = _layout(frame, axes)
+    pictures = [max(len(paths_in(item)), 1) for item in values(frame, "images")]  # a run without any is one remark
+    counts = {line: [sum(pictures[place] for place in cell) for cell in row] for line, row in plan.cells.items()}
     if per_cell is None:  # as many as leave everything on one page
-        filled = sum(number > 0 for inside in counts.values() for number in inside)
+        filled = sum(number > 0 for row in counts.values() for number in row)
         most = min(max(room // max(filled, 1), 1), MOST_IN_CELL)
     else:
         most = whole_number("per_cell", per_cell)
-    pages = _pages({line: sum(min(number, most) for number in inside) for line, inside in counts.items()}, room)
+    pages = _pages({line: sum(min(number, most) for number in row) for line, row in counts.items()}, room)
     here = page_of(page, len(pages))
     lines = pages[here.number - 1] if pages else []
 
     # Only what is on the page is made into runs.
-    wanted = [place for line in lines for cell in cells[line] for place in cell]
+    wanted = [place for line in lines for cell in plan.cells[line] for place in cell]
     runs = dict(zip(wanted, runs_of(frame.iloc[wanted]), strict=True))
-    titles = _titles(apart, EXPERIMENT in axes.facet)
-    facets = []
-    for part in dict.fromkeys(part for part, _ in lines):
-        inside, heads = [row for each, row in lines if each == part], columns[part][:MOST_COLS]
-        if EXPERIMENT in axes.facet:
-            (row_name, row_texts), (col_name, col_texts) = down.of_experiment(inside), across.of_experiment(heads)
-        else:
-            row_name, row_texts = down.name, [down.texts[row] for row in inside]
-            col_name, col_texts = across.name, [across.texts[col] for col in heads]
-        grid_rows = [
-            GridRow(text, [[runs[place] for place in cell] for cell in cells[part, row]])
-            for row, text in zip(inside, row_texts, strict=True)
-        ]
-        facets.append(Facet(titles[part], grid_rows, col_texts, row_name, col_name))
+    facets = [
+        plan.facet(part, [row for each, row in lines if each == part], runs)
+        for part in dict.fromkeys(part for part, _ in lines)
+    ]
 
     options = axes.options | {"size": box, "per_cell": per_cell, "per_page": room if room != GRID_PAGE else None}
     notes = [] if lines else [NO_RUNS]
-    notes += filter(None, [page_note(here, f"{len(lines)} of {len(cells):,} rows", "grid", **options)])
-    widest = max((len(columns[part]) for part, _ in lines), default=0)
+    notes += filter(None, [page_note(here, f"{len(lines)} of {len(plan.cells):,} rows", "grid", **options)])
+    widest = max((len(plan.columns[part]) for part, _ in lines), default=0)
     if widest > MOST_COLS:
         notes.append(f"{MOST_COLS} of {widest:,} columns are shown; filter the frame, or swap rows= and cols=.")
     fullest = max((number for line in lines for number in counts[line]), default=0)
@@ -180,6 +194,21 @@ def grid_of(
             f"Cells mix different {comma_list(axes.mixed)}; {call('grid', **options | parted.options)} parts them."
         )
     return Grid(facets, dot_list(notes) or None, per_cell=most, box=box)
+
+
+def _layout(frame: pd.DataFrame, axes: Axes) -> Layout:
+    down, across, apart = (labels(frame, names) for names in (axes.rows, axes.cols, axes.facet))
+    codes = pd.DataFrame({"facet": apart.codes, "row": down.codes, "col": across.codes})
+    places = codes.groupby(["facet", "row", "col"]).indices  # of the frame's rows, by their cell
+    # Experiments differ in what they vary, so each has the rows and columns that occur in it.
+    share = math.inf if EXPERIMENT in axes.facet else _DENSE
+    columns = _in_facets(codes, "col", len(across.texts), share)
+    cells = {
+        (part, row): [places.get((part, row, col), ()) for col in columns[part][:MOST_COLS]]
+        for part, inside in _in_facets(codes, "row", len(down.texts), share).items()
+        for row in inside
+    }
+    return Layout(axes, down, across, _titles(apart, axes.facet), columns, cells)
 
 
 def axes_of(frame: pd.DataFrame, rows: Names = None, cols: Names = None, facet: Names = None) -> Axes:
@@ -299,10 +328,11 @@ def _in_facets(codes: pd.DataFrame, name: str, size: int, share: float) -> Mappi
     return there
 
 
-def _pictures(frame: pd.DataFrame, cells: Mapping[Line, Sequence[Sequence[int]]]) -> Mapping[Line, Sequence[int]]:
-    """For each row of the grid how many pictures its cells have, a run without any counted as one."""
-    of = [max(len(paths_in(item)), 1) for item in values(frame, "images")]
-    return {line: [sum(of[place] for place in cell) for cell in inside] for line, inside in cells.items()}
+def _heads(names: Sequence[str], cells: Iterable[Sequence[Run]]) -> list[Picture]:
+    """The pictures of input files that an axis over these columns names, of the runs in one row or column of it."""
+    first = next((run for cell in cells for run in cell), None)
+    inputs = set(map(input_name, names))
+    return [each for name, each in references_of(first, below(Path.cwd())) if name in inputs] if first else []
 
 
 def _pages(rows: Mapping[Line, int], room: int) -> list[list[Line]]:
@@ -318,14 +348,14 @@ def _pages(rows: Mapping[Line, int], room: int) -> list[list[Line]]:
     return pages
 
 
-def _titles(apart: Labels, is_experiment: bool) -> list[str]:
+def _titles(apart: Labels, names: Sequence[str]) -> list[str]:
     """A title for each facet, its values cut one by one, and numbered where that makes two the same."""
     if not apart.name:
         return [""]
     titles = []
     for pairs in apart.pairs:
         told = [f"{name}={one_line(text, MOST_OF_A_VALUE)}" for name, text in pairs]
-        if is_experiment and EXPERIMENT not in dict(pairs):
+        if EXPERIMENT in names and EXPERIMENT not in dict(pairs):
             told.insert(0, "no experiment")
         titles.append(", ".join(told) or f"{apart.name}: {UNSET}")
     alike = Counter(titles)

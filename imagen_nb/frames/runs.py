@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import math
+import re
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
@@ -16,6 +17,7 @@ import pandas as pd
 from PIL import Image as Pillow
 
 from imagen_nb.errors import InputError, brief, comma_list, did_you_mean
+from imagen_nb.log.images import find_file
 from imagen_nb.planning.template import parse
 from imagen_nb.planning.values import plain
 from imagen_nb.records import (
@@ -23,13 +25,15 @@ from imagen_nb.records import (
     INDEX,
     LEADING_COLUMNS,
     LOG_COLUMNS,
+    SHOWN_DIGITS,
     TRAILING_COLUMNS,
     Image,
+    InputFile,
     Request,
     Run,
     Status,
 )
-from imagen_nb.views.pictures import sha256_of
+from imagen_nb.views.pictures import home_of, sha256_of
 from imagen_nb.views.thumbnails import open_picture
 
 Names = str | Iterable[str] | None
@@ -37,6 +41,9 @@ Names = str | Iterable[str] | None
 
 _MIMES = {".jpg": IMAGE_MIMES["JPEG"], **{f".{name.lower()}": mime for name, mime in IMAGE_MIMES.items()}}
 
+
+_OF_FILE = re.compile(rf" [0-9a-f]{{{SHOWN_DIGITS}}}(\Z|\")")
+"""In the text of a file that a request needs."""
 
 _ORIENTATION = 0x0112
 """EXIF's; from 5 on the sides of a picture are exchanged."""
@@ -47,10 +54,12 @@ def runs_of(frame: pd.DataFrame) -> list[Run]:
     settings = settings_columns(frame)
     names = [INDEX, *LEADING_COLUMNS, *settings, *TRAILING_COLUMNS]
     rows = zip(*(values(frame, name) for name in names), strict=True)
-    return [_run(dict(zip(names, row, strict=True)), settings, place) for place, row in enumerate(rows)]
+    paths = (Path(item) for item in values(frame, "image") if isinstance(item, str))
+    homes = tuple(dict.fromkeys(home for path in paths if (home := home_of(path))))
+    return [_run(dict(zip(names, row, strict=True)), settings, place, homes) for place, row in enumerate(rows)]
 
 
-def _run(row: Mapping[str, Any], settings: Sequence[str], place: int) -> Run:
+def _run(row: Mapping[str, Any], settings: Sequence[str], place: int, homes: tuple[Path, ...]) -> Run:
     prompt = _text(row["prompt"]) or ""
     template = _text(row["template"]) or prompt
     inputs = {name: row[name] for name in settings if row[name] is not None}
@@ -58,7 +67,7 @@ def _run(row: Mapping[str, Any], settings: Sequence[str], place: int) -> Run:
     request = Request(
         model=_text(row["model"]) or "",
         slots={name: inputs.pop(column) for name, column in own.items() if column in inputs},
-        input={"prompt": prompt, **{input_name(name): item for name, item in inputs.items()}},
+        input={"prompt": prompt, **{input_name(name): with_files(item, homes) for name, item in inputs.items()}},
         template=template,
         repeat=_integer(row["repeat"]) or 1,
     )
@@ -103,6 +112,30 @@ def _images(row: Mapping[str, Any]) -> tuple[Image, ...]:
         images.append(Image(path, sha256_of(path) or digest or "", width, height, size, mime))
         known, digest = [0], None  # of all others nothing is known
     return tuple(images)
+
+
+def with_files(item: Any, homes: tuple[Path, ...]) -> Any:
+    """An input's value with the files that its text names (`fox.png 1a2b3c4d`, several as JSON), if a home has them."""
+    if not isinstance(item, str) or not _OF_FILE.search(item):
+        return item
+    try:
+        several = json.loads(item) if item.startswith("[") else None
+    except ValueError:
+        several = None
+    if several is None:
+        return _file(item, homes)
+    found = [_file(each, homes) if isinstance(each, str) else each for each in several]
+    return found if any(isinstance(each, InputFile) for each in found) else item
+
+
+@lru_cache(maxsize=4096)
+def _file(text: str, homes: tuple[Path, ...]) -> InputFile | str:
+    path = next(filter(None, (find_file(home, text) for home in homes)), None)
+    if path is None:
+        return text
+    width, height, size = _measure(str(path))
+    mime = _MIMES.get(path.suffix.lower(), "application/octet-stream")
+    return InputFile(path.stem, text.rpartition(" ")[0], path, size, mime, width or None, height or None)
 
 
 @lru_cache(maxsize=4096)

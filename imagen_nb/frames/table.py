@@ -23,7 +23,7 @@ THUMB_PX = 160
 _OF_LOG = {"total_s": "seconds", "cost_usd": "cost", "created_at": "created", INDEX: "run"}
 """Columns of the log that the table calls otherwise."""
 _KNOWN = {each.name: each for each in (*LEADING, *TRAILING)}
-_USUAL = ("status", "seconds", "cost", "rating")
+_USUAL = ("status", "seconds", "cost", "rating", "favourite")
 
 
 def table(
@@ -64,7 +64,9 @@ def _own_column(frame: pd.DataFrame, runs: Sequence[Run], name: str) -> TableCol
     series = column(frame, name)
     is_number = pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_bool_dtype(series)
     found = dict(zip(map(id, runs), plain_values(series), strict=True))
-    return TableColumn(name, "number" if is_number else "setting", lambda run: found[id(run)], _short)
+    return TableColumn(
+        name, "number" if is_number else "setting", lambda run: found[id(run)], lambda run: _short(found[id(run)])
+    )
 
 
 def _short(item: Any) -> str:

@@ -11,7 +11,7 @@ from imagen_nb.records import Rendering, Run
 from imagen_nb.views.names import image_names
 from imagen_nb.views.pages import fill
 from imagen_nb.views.pictures import Link, Picture, Thumb, pictures_of
-from imagen_nb.views.words import Chip, chip, count, one_line, reason_line, terminal_text
+from imagen_nb.views.words import Chip, chip, count, one_line, remark, terminal_text
 
 WIDE_BOX, BOX, NARROW_BOX, LEAST_BOX = 168, 132, 104, 84
 GAP = 4
@@ -28,6 +28,8 @@ class GridRow:
 
     label: str
     cells: Sequence[Sequence[Run]]
+    heads: Sequence[Picture] = ()
+    """The pictures that its label names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class Facet:
     cols: Sequence[str]
     row_name: str = ""
     col_name: str = ""
+    heads: Sequence[Sequence[Picture]] = ()
+    """For each column the pictures that its label names; none where no column has any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +92,14 @@ def render_grid(grid: Grid, thumb: Thumb, *, link: Link | None = None) -> Render
             "label": facet.label,
             "row_name": facet.row_name,
             "col_name": facet.col_name,
-            "cols": [_label(col) for col in facet.cols],
-            "rows": [(*_label(row.label), [_cell(cell, shown, grid, box) for cell in row.cells]) for row in facet.rows],
+            "cols": [
+                (*_label(col), heads)
+                for col, heads in zip(facet.cols, facet.heads or [()] * len(facet.cols), strict=True)
+            ],
+            "rows": [
+                (*_label(row.label), row.heads, [_cell(cell, shown, grid, box) for cell in row.cells])
+                for row in facet.rows
+            ],
         }
         for facet in grid.facets
     ]
@@ -121,13 +131,13 @@ def _label(text: str) -> tuple[str, str]:
 def _cell(runs: Sequence[Run], pictures: Callable[[Sequence[Run], int], list[Picture]], grid: Grid, box: int) -> Cell:
     images = sum(len(run.images) for run in runs)
     failed = [run for run in runs if not run.images]
-    shown = min(images, grid.per_cell) + len({(chip(run), reason_line(run, TITLE)) for run in failed})
+    shown = min(images, grid.per_cell) + len({(chip(run), remark(run, TITLE)) for run in failed})
     width = box if shown <= 1 or grid.box else max(box * 3 // 4, LEAST_BOX)
     across = math.ceil(math.sqrt(shown))
     # A reason is cut to about five lines of that width, so that it is never longer than the images beside it; runs that
     # failed alike say it once, with their number.
     letters = REASON_LINES * max(width - REASON_EDGES, LEAST_BOX) // LETTER
-    alike = Counter((chip(run), reason_line(run, letters), reason_line(run, TITLE)) for run in failed)
+    alike = Counter((chip(run), remark(run, letters), remark(run, TITLE)) for run in failed)
     reasons = [
         (Chip(f"{number} {state.word}", state.tone) if number > 1 else state, text, title)
         for (state, text, title), number in alike.items()

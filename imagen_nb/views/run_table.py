@@ -10,12 +10,12 @@ from typing import Any
 from imagen_nb.records import Rendering, Run
 from imagen_nb.views.names import image_names
 from imagen_nb.views.pages import fill
-from imagen_nb.views.pictures import Link, Thumb, pictures_of
+from imagen_nb.views.pictures import Link, Picture, Thumb, pictures_of, references_of
 from imagen_nb.views.words import (
     chip,
-    dollars,
+    cost_text,
     one_line,
-    reason_line,
+    remark,
     seconds,
     terminal_text,
     value_text,
@@ -32,12 +32,12 @@ _SHORT, _NARROW = 80, 48
 
 @dataclass(frozen=True, slots=True)
 class TableColumn:
-    """A column of the table: how a run fills it, as text in some `form`, and as a number where it sorts as one."""
+    """A column of the table: how a run fills it, in which words, and as a number where it sorts as one."""
 
     name: str
     look: str
     of: Callable[[Run], Any]
-    form: Callable[[Any], str] = value_text
+    words: Callable[[Run], str] | None = None
 
     def number(self, run: Run) -> float | None:
         found = self.of(run)
@@ -47,16 +47,19 @@ class TableColumn:
         found = self.of(run)
         if found is None:
             return ""
-        return f"{found:%Y-%m-%d %H:%M:%S}" if isinstance(found, datetime) else self.form(found)
+        if self.words:
+            return self.words(run)
+        return f"{found:%Y-%m-%d %H:%M:%S}" if isinstance(found, datetime) else value_text(found)
 
 
 LEADING = (TableColumn("prompt", "text", lambda run: run.request.prompt),)
 TRAILING = (
     TableColumn("status", "status", lambda run: chip(run).word),
     TableColumn("reason", "text", lambda run: reason.text if (reason := why(run)) else None),
-    TableColumn("seconds", "number", lambda run: run.total_s, seconds),
-    TableColumn("cost", "number", lambda run: run.cost, dollars),
+    TableColumn("seconds", "number", lambda run: run.total_s, lambda run: seconds(run.total_s)),
+    TableColumn("cost", "number", lambda run: run.cost, cost_text),
     TableColumn("rating", "number", lambda run: run.rating),
+    TableColumn("favourite", "setting", lambda run: run.favourite or None, lambda _is_so: "♥"),
     TableColumn("note", "text", lambda run: run.note),
     TableColumn("experiment", "setting", lambda run: run.experiment),
     TableColumn("tag", "setting", lambda run: run.tag),
@@ -82,14 +85,21 @@ def render_table(
     rows = []
     for run, names in zip(runs, image_names(runs), strict=True):
         pictures = pictures_of(run, thumb, box=BOX, link=link, names=names)
+        needed: dict[str, list[Picture]] = {}
+        for name, reference in references_of(run, link):
+            for column in (name, f"input_{name}"):
+                needed.setdefault(column, []).append(reference)
         rows.append(
             {
                 "pictures": pictures[:MOST_PICTURES],
                 "hidden": len(pictures[MOST_PICTURES:]),
                 "chip": chip(run),
-                "reason": reason_line(run, _REASON),
-                "whole_reason": reason_line(run, _TITLE),
-                "cells": [(column.look, *_cut(column.text(run), column.look)) for column in columns],
+                "reason": remark(run, _REASON),
+                "whole_reason": remark(run, _TITLE),
+                "cells": [
+                    (column.look, *_cut(column.text(run), column.look), needed.get(column.name, []))
+                    for column in columns
+                ],
             }
         )
     heads = [(column.name, column.look) for column in columns]

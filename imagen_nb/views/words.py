@@ -113,6 +113,11 @@ def reason_line(run: Run, limit: int) -> str:
     return one_line(_TICKET.sub(r"\1", reason.text), limit) if reason else ""
 
 
+def remark(run: Run, limit: int) -> str:
+    """What stands in the place of a picture, on one line: why there is none, or what the model wrote."""
+    return reason_line(run, limit) or one_line(run.text or "", limit)
+
+
 def is_simulated(run: Run) -> bool:
     """Whether the built-in simulator painted it."""
     return run.provider == SIMULATOR

@@ -21,7 +21,7 @@ def test_a_grid_has_its_axes_and_every_image() -> None:
     shown = render_grid(a_grid(*[[run(images=[unseen(n)])] for n in range(4)]), pixel)
     page = Markup.of(shown["text/html"])
     assert page.tags.count("img") == 4
-    assert [attrs["scope"] for tag, attrs in page.elements if tag == "th"] == ["col", "col", "col", "row", "row"]
+    assert [attrs["scope"] for tag, attrs in page.elements if tag == "th"] == ["col", "col", "row", "row"]
     for label in ("fox", "owl", "oil", "ink", "style\xa0↓", "animal\xa0→"):
         assert label in "".join(page.texts)
     assert shown["text/plain"].splitlines() == ["     fox      owl", "oil  1 image  1 image", "ink  1 image  1 image"]
