@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.errors import ImageError, brief, readable
+from imagen_nb.files import has_hash
 
 if TYPE_CHECKING:
     import builtins  # an image has a field called bytes
@@ -129,6 +130,12 @@ class InputFile:
     def __repr__(self) -> str:
         return f"<InputFile {self}>"
 
+    @property
+    def original(self) -> Path:
+        """Where it was read from, while it is still there with the same bytes; else the copy in the home."""
+        source = Path(self.source or self.path)
+        return source if source == self.path or has_hash(source, self.sha256) else self.path
+
 
 SHOWN_DIGITS = 8
 """How many digits of its SHA-256 stand behind the name of an input file."""
@@ -141,7 +148,8 @@ NOT_AS_ASKED = "not_as_asked"
 @dataclass(frozen=True, slots=True)
 class Upload:
     """A file as the provider keeps it for a while: its id, and the address that stands for it in an input. Times are
-    UTC, by our clock."""
+    UTC, by our clock.
+    """
 
     id: str
     url: str
@@ -398,6 +406,33 @@ class Run:
         from imagen_nb.views.cards import render_run
 
         return render_run(self)
+
+
+CHOICES = ("a", "b", "tie", "neither")
+"""The answers to "which of these two"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """One answer to "which of these two", of runs that differ in `by` and are equal in what `group` says.
+
+    `rater` is None for one nobody named; `seconds` are from shown to answered; `chosen_by` says how the pair was
+    chosen. `id` and `at` (UTC) are the log's.
+    """
+
+    run_a: str
+    run_b: str
+    choice: str
+    by: str
+    level_a: str
+    level_b: str
+    question: str
+    group: str = ""
+    rater: str | None = None
+    seconds: float | None = None
+    chosen_by: str | None = None
+    at: datetime | None = None
+    id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ import pandas as pd
 
 from imagen_nb.errors import InputError, brief, comma_list
 from imagen_nb.judging.intervals import LEAST_GROUPS, holm, jackknife_error, t_quantile, t_two_sided
+from imagen_nb.records import CHOICES
 
 PRECISION = 0.1
 """Of the normal prior on each strength."""
@@ -24,7 +25,6 @@ PRECISION = 0.1
 EQUAL = 0.2
 """Two levels are as good as equal when the interval of their difference lies within so many strengths of 0."""
 
-CHOICES = ("a", "b", "tie", "neither")
 _STEPS, _LONGEST_STEP, _DONE = 60, 2.0, 1e-10
 _CELLS = 4_000_000  # of the arrays that are refitted at once
 

@@ -294,7 +294,7 @@ def _ensure_schema(conn: sa.Connection, path: Path) -> None:
             for column in table.columns if there else ():
                 if column.name not in there:  # may be empty: a process of that version goes on writing its rows
                     kind = column.type.compile(conn.dialect)
-                    conn.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}")
+                    conn.exec_driver_sql(f'ALTER TABLE {table.name} ADD COLUMN "{column.name}" {kind}')
     else:
         conn.exec_driver_sql(f"PRAGMA application_id = {_APPLICATION_ID}")
     metadata.create_all(conn)
@@ -311,7 +311,7 @@ def _show_missing_columns(execute: Callable[[str], Any]) -> None:
     """Let a log of an earlier version that may not be written be read as if it had all columns and tables."""
     for table in metadata.sorted_tables:
         there = _columns_there(table, execute)
-        names = [column.name if column.name in there else f"NULL AS {column.name}" for column in table.columns]
+        names = [f'{"" if column.name in there else "NULL AS "}"{column.name}"' for column in table.columns]
         if there != {column.name for column in table.columns}:
             rows = f"FROM main.{table.name}" if there else "WHERE 0"
             execute(f"CREATE TEMP VIEW {table.name} AS SELECT {', '.join(names)} {rows}")

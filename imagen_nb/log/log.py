@@ -457,6 +457,10 @@ class Log:
         """A connection in a transaction that only reads, for `log.frame`."""
         return self._database.reading()
 
+    def writing(self) -> AbstractContextManager[sa.Connection]:
+        """A connection in a transaction that is committed when this ends, for `log.judgements`."""
+        return self._database.writing()
+
     def close(self) -> None:
         """Close the file and end the session: rows that are still its own are leftovers. Closing twice is fine."""
         self._database.close()

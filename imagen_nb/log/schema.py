@@ -114,6 +114,22 @@ class JsonMap(sa.types.TypeDecorator[Mapping[str, Any]]):
         return load_json(value)
 
 
+class JsonValue(sa.types.TypeDecorator[Any]):
+    """A number, a bool, a text or nothing, each as itself."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Any) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
+        return None if value is None else dump_json(value)
+
+    def process_result_value(self, value: Any, dialect: Any) -> Any:  # noqa: ARG002 - SQLAlchemy's signature
+        try:
+            return None if value is None else json.loads(value)
+        except (ValueError, TypeError, RecursionError):  # not ours
+            return None
+
+
 metadata = sa.MetaData()
 
 experiments = sa.Table(
@@ -208,6 +224,38 @@ uploads = sa.Table(
     sa.Column("id", AnyText, nullable=False),
     sa.Column("made_at", Moment, nullable=False, comment="by our clock, as the other"),
     sa.Column("expires_at", Moment, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+votes = sa.Table(
+    "votes",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("at", Moment, nullable=False),
+    sa.Column("rater", AnyText, comment="null for one nobody named"),
+    sa.Column("question", AnyText, nullable=False),
+    sa.Column("by", AnyText, nullable=False, comment="the column that is compared"),
+    sa.Column("level_a", AnyText, nullable=False),
+    sa.Column("level_b", AnyText, nullable=False),
+    sa.Column("group", AnyText, nullable=False, comment="what was equal"),
+    sa.Column("run_a", sa.Text, nullable=False),
+    sa.Column("run_b", sa.Text, nullable=False),
+    sa.Column("choice", sa.Text, nullable=False),
+    sa.Column("seconds", sa.Float, comment="from shown to answered"),
+    sa.Column("chosen_by", AnyText, comment="how the pair was chosen, or what its judge was swayed by"),
+    sa.Index("votes_by_question", "by", "question"),
+)
+
+scores = sa.Table(
+    "scores",
+    metadata,
+    sa.Column("sha256", sa.Text, primary_key=True, comment="of the image"),
+    sa.Column("scorer", AnyText, primary_key=True),
+    sa.Column("version", AnyText, primary_key=True),
+    sa.Column("part", AnyText, primary_key=True, comment="the key of a scorer that gives several; else empty"),
+    sa.Column("value", JsonValue, comment="a number, a bool or a text; null where there is none"),
+    sa.Column("reason", AnyText),
+    sa.Column("at", Moment, nullable=False),
     sqlite_with_rowid=False,
 )
 
