@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from markup import Markup
 from PIL import Image as Pillow
 from sample_runs import frame, image, run
 
@@ -121,3 +123,27 @@ def test_a_turned_picture_is_measured_as_one_sees_it(tmp_path: Path, kind: str) 
     Pillow.new("RGB", (40, 30), "red").save(path, kind, exif=exif)
     (shown,) = runs_of(pd.DataFrame({"image": [str(path)]}))[0].images
     assert (shown.width, shown.height) == (30, 40)
+
+
+def test_input_files_that_the_home_has_are_files_again_and_head_the_grid(home: Path) -> None:
+    """A column says `fox.png 1a2b3c4d`; where the home has that file, its picture stands at rows, columns and cells."""
+    fox, owl = image(home, 50), image(home, 51, (40, 40))
+    fox_text, owl_text = f"fox.png {fox.sha256[:8]}", f"owl.png {owl.sha256[:8]}"
+    every = [(text, style) for text in (fox_text, owl_text) for style in ("oil", "ink")]
+    log = frame(
+        [
+            run("make it ink", [image(home, n)], params={"input_image": text, "style": style}, number=n)
+            for n, (text, style) in enumerate(every)
+        ]
+    )
+    made = runs_of(log)
+    assert [each.request.files["image"][0].path for each in made] == [fox.path, fox.path, owl.path, owl.path]
+    assert made[2].request.files["image"][0].width == 40
+    grid = Markup.of(log.imagen.grid("input_image", "style").html)
+    assert [alt for alt in grid.attributes("alt") if ":" in alt] == ["image: fox.png", "image: owl.png"]
+    assert Markup.of(log.imagen.table().html).attributes("alt").count("image: fox.png") == 2
+    several = [owl_text, "https://example.com/a.png"]
+    listed = runs_of(log.assign(input_image=json.dumps(several)))[0]
+    assert [str(each) for each in listed.request.input["image"]] == several
+    gone = log.assign(input_image="bear.png 00000000")
+    assert runs_of(gone)[0].request.input["image"] == "bear.png 00000000"
