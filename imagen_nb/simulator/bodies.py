@@ -66,9 +66,12 @@ def too_many_requests(wait: float, per_minute: float, burst: int) -> ServerRespo
     return problem(429, detail, headers=headers, retry_after=seconds)
 
 
-def prediction(entry: Entry, now: float, wall: WallClock, outputs: Sequence[str], origin: str) -> dict[str, Any]:
-    """The prediction as it stands `now`; `outputs` are the URLs of its files, which it has when it has succeeded.
+def prediction(
+    entry: Entry, now: float, wall: WallClock, outputs: Sequence[str], origin: str, *, counts: Mapping[str, float]
+) -> dict[str, Any]:
+    """The prediction as it stands `now`.
 
+    When it has succeeded it has `outputs`, the URLs of its files or pieces of text, and `counts` among its metrics.
     Its own URLs lead to the service, as those of gateways do; the one of its events, which clients follow, to `origin`.
     """
     status, is_over, is_removed = entry.status(now), now >= entry.ended, now >= entry.ended + KEPT_S
@@ -102,7 +105,7 @@ def prediction(entry: Entry, now: float, wall: WallClock, outputs: Sequence[str]
     if entry.deadline < math.inf:
         shown["deadline"] = wall.text(entry.deadline, 3)
     if status == "succeeded":
-        shown["metrics"]["image_count"] = len(outputs)
+        shown["metrics"] |= counts
         if not is_removed:
             shown["output"] = list(outputs) if entry.model.is_list else outputs[0]
     if entry.model.is_list and not is_over:

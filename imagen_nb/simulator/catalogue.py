@@ -158,8 +158,8 @@ class Model:
         if "custom" in (ratio, *named) and {"width", "height"} <= filled.keys():
             return int(filled["width"]), int(filled["height"])
         spelled = [str(filled.get("resolution"))] if ratio in self.sizes else named  # as in "1365x1024"
-        for match in filter(None, map(_PIXELS.fullmatch, spelled)):
-            return int(match[1]), int(match[2])
+        for found in filter(None, map(_PIXELS.fullmatch, spelled)):
+            return int(found[1]), int(found[2])
         megapixels = self.megapixels
         for text in named:
             if match := _THOUSANDS.fullmatch(text):
@@ -183,7 +183,7 @@ def catalogue() -> Mapping[str, Model]:
     """Every model by name."""
     tables = json.loads(files("imagen_nb.simulator").joinpath("sizes.json").read_text("utf-8"))
     models = {}
-    for file in sorted(files("imagen_nb").joinpath("planning", "catalogue").iterdir(), key=lambda each: each.name):
+    for file in sorted((files("imagen_nb") / "planning" / "catalogue").iterdir(), key=lambda each: each.name):
         name = file.name.removesuffix(".json").replace("--", "/")
         raw = json.loads(file.read_text("utf-8"))
         own: Mapping[str, Any] = {}

@@ -40,9 +40,10 @@ class TooLarge(ValueError):  # noqa: N818 - one of the reasons of a refusal
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A picture that came as an input: the SHA-256 of its file, and a small copy of it as the bytes of a PNG."""
+    """A picture that came as an input: its file's SHA-256, its pixels, and a small copy of it as the bytes of a PNG."""
 
     sha256: str
+    size: tuple[int, int]
     picture: bytes
 
 
@@ -69,17 +70,24 @@ class StoredFile:
 
     @cached_property
     def reference(self) -> Reference:
-        """The file as a reference. Raises `OSError` for what is no picture, or is no longer there."""
-        try:
-            with Image.open(self.content.path) as picture:
-                picture.draft("RGB", (2 * REFERENCE_PX, 2 * REFERENCE_PX))
-                small = ImageOps.exif_transpose(picture).convert("RGBA")
-        except (ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise OSError(str(error)) from None
-        small.thumbnail((REFERENCE_PX, REFERENCE_PX))
-        buffer = io.BytesIO()
-        small.save(buffer, "PNG", compress_level=1)
-        return Reference(self.content.sha256, buffer.getvalue())
+        """The file as a reference. Raises `ValueError` for what is no picture, or is no longer there."""
+        return reference_of(self.content.path, self.content.sha256)
+
+
+def reference_of(file: Path | io.BytesIO, sha256: str) -> Reference:
+    """The picture in a file. Raises `ValueError` where there is none."""
+    try:
+        with Image.open(file) as picture:
+            across, down = picture.size
+            picture.draft("RGB", (2 * REFERENCE_PX, 2 * REFERENCE_PX))  # a large JPEG is read at a fraction of its size
+            small = ImageOps.exif_transpose(picture).convert("RGBA")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        raise ValueError("cannot identify image file") from None
+    is_turned = (small.width > small.height) != (across > down)
+    small.thumbnail((REFERENCE_PX, REFERENCE_PX))
+    buffer = io.BytesIO()
+    small.save(buffer, "PNG", compress_level=1)
+    return Reference(sha256, (down, across) if is_turned else (across, down), buffer.getvalue())
 
 
 class Files:

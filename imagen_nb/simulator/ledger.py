@@ -18,11 +18,12 @@ import sys
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from imagen_nb.simulator.catalogue import Model
+from imagen_nb.simulator.files import Reference
 
 Latency = float | tuple[float, float] | None
 """Seconds per prediction: exactly so many, (mean, spread), or None for the model's own mean and a quarter of it."""
@@ -46,7 +47,10 @@ _ID_LETTERS = str.maketrans("abcdefghijklmnopqrstuvwxyz234567", "0123456789abcde
 
 @dataclass(slots=True)
 class Entry:
-    """One prediction. `text` is its input as the reply echoes it, in JSON; `word` what decides its end, or ""."""
+    """One prediction. `text` is its input as the reply echoes it, in JSON; `word` what decides its end, or "".
+
+    `references` are the pictures among its inputs, by the input's name; `trouble` is why an input could not be read.
+    """
 
     number: int
     id: str
@@ -57,6 +61,8 @@ class Entry:
     created: float
     started: float
     done: float
+    references: Mapping[str, Sequence[Reference]]
+    trouble: str | None
     deadline: float = math.inf
     canceled: float = math.inf
 
@@ -88,7 +94,22 @@ class Entry:
     @property
     def error(self) -> str | None:
         """The reason of one that fails by itself."""
-        return _ERRORS.get(self.word)
+        return self.trouble or _ERRORS.get(self.word)
+
+    def is_billed(self, now: float) -> bool:
+        """Whether it has ended in a way that costs: also where it was canceled while it was at work."""
+        return now >= self.ended and self.has_started(now) and self.status(now) in ("succeeded", "canceled")
+
+    @property
+    def pictures(self) -> list[Reference]:
+        """All pictures among its inputs."""
+        return [each for some in self.references.values() for each in some]
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """The sizes of the pictures that it makes, in pixels."""
+        filled, given = self.input, self.pictures
+        return [self.model.pixels(filled, given[0].size if given else None)] * self.model.pictures(filled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +149,16 @@ class Ledger:
         self._changed = threading.Condition()
 
     def create(
-        self, model: Model, given: Mapping[str, Any], *, version: str | None = None, cancel_after: float = math.inf
+        self,
+        model: Model,
+        given: Mapping[str, Any],
+        *,
+        version: str | None = None,
+        cancel_after: float = math.inf,
+        references: Mapping[str, Sequence[Reference]] | None = None,
+        trouble: str | None = None,
     ) -> Entry:
-        """A new prediction of an input that was found good."""
+        """A new prediction of an input that was found good; one in `trouble` fails."""
         filled = model.echo(given)
         prompt = str(filled.get("prompt", ""))
         word = next((word for word in WORDS if word in prompt), "")
@@ -148,6 +176,8 @@ class Ledger:
                 created=now,
                 started=now + min(takes / 4, _LONGEST_START_S),
                 done=math.inf if word == "[stuck]" else now + takes,
+                references=references or {},
+                trouble=trouble,
                 deadline=now + cancel_after,
             )
             self._created += 1

@@ -17,6 +17,8 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from imagen_nb.simulator.files import Reference
+
 MARK = "SIMULATED"
 LINE = 1.32
 """Height of a line, in sizes of its font."""
@@ -41,9 +43,17 @@ _PALETTES: Sequence[str] = (
 
 
 def paint(
-    width: int, height: int, fmt: str, *, prompt: str, model: str, params: Mapping[str, Any], variation: str
+    width: int,
+    height: int,
+    fmt: str,
+    *,
+    prompt: str,
+    model: str,
+    params: Mapping[str, Any],
+    variation: str,
+    references: Sequence[Reference] = (),
 ) -> bytes:
-    """A picture of that size in pixels, as the bytes of a "jpg", "png" or "webp" file."""
+    """A picture of that size in pixels, as the bytes of a "jpg", "png" or "webp" file; it shows the references."""
     subject = _dice(model, prompt)
     details = _dice(model, prompt, sorted(params.items(), key=str), variation)
     colours = subject.choice(_PALETTES).split()
@@ -52,6 +62,12 @@ def paint(
     subject.choice(_MOTIFS)(picture, colours, details)
     picture = picture.reduce(2).resize((width, height), Image.Resampling.BICUBIC)  # softens the edges
     _letter(picture, prompt, model, params)
+    gap = max(2, round(min(width, height) / 50))
+    side = min(min(width, height) // 6, (width - 3 * gap) // max(1, len(references)) - gap)
+    for place, reference in enumerate(references[: width // 24]):
+        with Image.open(io.BytesIO(reference.picture)) as small:
+            tile = ImageOps.expand(ImageOps.fit(small.convert("RGB"), (max(4, side - 4),) * 2), 2, _PAPER)
+        picture.paste(tile, (width - (place + 1) * (tile.width + gap) - gap, round(height * 0.09) + gap))
 
     exif = Image.Exif()  # the file says what it is in its metadata too
     exif[0x0131], exif[0x010E] = "imagen_nb simulator", MARK

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import signal
 import socket
 import socketserver
@@ -24,7 +25,8 @@ from types import TracebackType
 from typing import IO, Any
 from urllib.parse import parse_qsl
 
-from imagen_nb.simulator import painter
+from imagen_nb.simulator import answers, painter
+from imagen_nb.simulator.answers import Answer
 from imagen_nb.simulator.bodies import ServerResponse, problem
 from imagen_nb.simulator.catalogue import catalogue
 from imagen_nb.simulator.files import LARGEST_FILE, LIFE_S, Files
@@ -61,7 +63,8 @@ class Simulator:
     """A running simulator; it serves from its construction until `close()`, or the end of a `with`.
 
     `port` 0 is any free one. `latency` is in seconds (see `Latency`), `seed` decides latencies and pictures. With
-    `token` a call needs it, else none is needed. `paint` makes the pictures (see `Paint`), by default real ones. With
+    `token` a call needs it, else none is needed. `paint` makes the pictures (see `Paint`), by default real ones, and
+    `answer` what text models say (see `Answer`). With
     `creates_per_minute` a create beyond that rate, and beyond `burst` of them at once, is answered with 429. An
     upload is kept for `file_life` seconds.
     """
@@ -74,6 +77,7 @@ class Simulator:
         seed: int = 0,
         token: str | None = None,
         paint: Paint | None = None,
+        answer: Answer | None = None,
         creates_per_minute: float | None = None,
         burst: int = 1,
         file_life: float = LIFE_S,
@@ -86,6 +90,7 @@ class Simulator:
             self._files,
             catalogue(),
             paint or painter.paint,
+            answer or answers.answer,
             origin=self.base_url,
             wall=WallClock(time.time() - time.monotonic()),
             token=token,
@@ -106,8 +111,18 @@ class Simulator:
 
     @property
     def predictions(self) -> list[dict[str, Any]]:
-        """The bill: every prediction created, in order, as the API would show it now."""
+        """Every prediction created, in order, as the API would show it now."""
         return [self._service.prediction(entry) for entry in self._ledger.entries()]
+
+    @property
+    def bills(self) -> list[dict[str, Any]]:
+        """`id`, `model` and `usd` of every prediction that has ended and is billed, by the published prices."""
+        return self._service.bills()
+
+    @property
+    def billed(self) -> float:
+        """US dollars of all bills."""
+        return round(math.fsum(each["usd"] for each in self.bills), 10)
 
     @property
     def files(self) -> list[dict[str, Any]]:

@@ -6,22 +6,30 @@ Every path of the service that the simulator speaks is in `_ROUTES`.
 from __future__ import annotations
 
 import base64
+import hashlib
 import hmac
+import io
 import json
 import math
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any, NoReturn, Protocol
 from urllib.parse import urlencode
 
 from imagen_nb.simulator import bodies
+from imagen_nb.simulator.answers import Answer, answer
 from imagen_nb.simulator.bodies import ServerResponse
 from imagen_nb.simulator.catalogue import Model, Problem
-from imagen_nb.simulator.files import Files, StoredFile, TooLarge, receive
+from imagen_nb.simulator.files import Files, Reference, StoredFile, TooLarge, receive, reference_of
 from imagen_nb.simulator.ledger import Entry, Ledger, WallClock
+from imagen_nb.simulator.prices import charge
+
+PICTURE_TOKENS = 258
+"""A picture counts as so many tokens of what a text model is asked."""
 
 MEDIA = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 # Each picture takes several times its size while it is painted, so that many at once would fill the memory.
@@ -32,11 +40,21 @@ class Paint(Protocol):
     """Makes one picture: the bytes of a file of that size and format ("jpg", "png" or "webp").
 
     The words are the prompt, the model's name and the other inputs; `variation` tells one picture of the same words
-    from the next. The same arguments give the same bytes.
+    from the next, and `references`, where there are any, are the pictures among the inputs. The same arguments give the
+    same bytes.
     """
 
     def __call__(
-        self, width: int, height: int, fmt: str, *, prompt: str, model: str, params: Mapping[str, Any], variation: str
+        self,
+        width: int,
+        height: int,
+        fmt: str,
+        *,
+        prompt: str,
+        model: str,
+        params: Mapping[str, Any],
+        variation: str,
+        references: Sequence[Reference] = (),
     ) -> bytes: ...
 
 
@@ -53,6 +71,7 @@ class Service:
         files: Files,
         models: Mapping[str, Model],
         paint: Paint,
+        answer: Answer = answer,
         *,
         origin: str,
         wall: WallClock,
@@ -62,7 +81,8 @@ class Service:
         burst: int = 1,
     ) -> None:
         self.ledger, self.files, self.wall = ledger, files, wall
-        self._models, self._paint, self._origin, self._token, self._seed = models, paint, origin, token, seed
+        self._models, self._paint, self._answer = models, paint, answer
+        self._origin, self._token, self._seed = origin, token, seed
         self._versions = {model.version_id: model for model in models.values()}
         self._creates_per_minute, self._burst = creates_per_minute, burst
         self._lock, self._meter = threading.Lock(), Meter()
@@ -96,10 +116,45 @@ class Service:
 
     def prediction(self, entry: Entry, *, is_embedded: bool = False) -> dict[str, Any]:
         """The prediction as the API shows it at this moment; its outputs are addresses, or `data:` URIs."""
-        now, outputs = self.ledger.clock(), [self._origin + path for path in _paths(entry)]
-        if is_embedded and entry.status(now) == "succeeded":
+        now = self.ledger.clock()
+        is_done = entry.status(now) == "succeeded"
+        outputs = [self._origin + path for path in _paths(entry)]
+        if is_embedded and is_done:
             outputs = [self._data_uri(entry, index) for index in range(len(outputs))]
-        return bodies.prediction(entry, now, self.wall, outputs, self._origin)
+        if entry.model.output == "text":
+            outputs = re.findall(r"\S+\s*", self._text(entry)) if is_done else []
+        return bodies.prediction(
+            entry, now, self.wall, outputs, self._origin, counts=self._counts(entry) if is_done else {}
+        )
+
+    def bills(self) -> list[dict[str, Any]]:
+        """What is owed for each prediction that has ended and is billed, in US dollars, by the published rules."""
+        now = self.ledger.clock()
+        return [
+            {"id": entry.id, "model": entry.model.name, "usd": self._charge(entry)}
+            for entry in self.ledger.entries()
+            if entry.is_billed(now)
+        ]
+
+    def _charge(self, entry: Entry) -> float:
+        given, seconds = [each.size for each in entry.pictures], entry.ended - entry.started
+        metrics = {"predict_time": seconds, **self._counts(entry)}
+        return charge(entry.model.price, entry.input, made=entry.sizes, given=given, metrics=metrics)
+
+    def _counts(self, entry: Entry) -> dict[str, float]:
+        """What the metrics of a prediction say beside its time: its pictures, or its tokens, of four letters each."""
+        filled = entry.input
+        if entry.model.output != "text":
+            return {"image_count": entry.model.pictures(filled)}
+        asked = len(str(filled.get("prompt", ""))) // 4 + PICTURE_TOKENS * len(entry.pictures) + 1
+        return {"input_token_count": asked, "output_token_count": len(self._text(entry)) // 4 + 1}
+
+    def _text(self, entry: Entry) -> str:
+        """What a text model says."""
+        filled = entry.input
+        params = {name: value for name, value in filled.items() if name != "prompt"}
+        prompt, name = str(filled.get("prompt", "")), entry.model.name
+        return self._answer(prompt, model=name, params=params, references=entry.pictures)
 
     # -- creating ---------------------------------------------------------------------------------------------
 
@@ -124,13 +179,49 @@ class Service:
         """Check, create, and answer at once, or when the prediction has ended or the hold asked for is over."""
         if problems := model.problems(body["input"]):
             return bodies.invalid_input(problems)
-        entry = self.ledger.create(model, body["input"], version=version, cancel_after=cancel_after(request))
+        given, after = dict(body["input"]), cancel_after(request)
+        references: dict[str, list[Reference]] = {}
+        trouble = None
+        try:
+            for name in sorted(model.file_inputs & given.keys()):
+                listed = given[name] if isinstance(given[name], list) else [given[name]]
+                found = [self._read_file(uri) for uri in listed]
+                uris = [uri for uri, _ in found]
+                given[name] = uris if isinstance(given[name], list) else uris[0]
+                references[name] = [each for _, each in found if each is not None]
+        except ValueError as error:
+            trouble = str(error)
+        entry = self.ledger.create(
+            model, given, version=version, cancel_after=after, references=references, trouble=trouble
+        )
         hold = hold_of(request)
         if hold is None:
             return bodies.as_json(self.prediction(entry, is_embedded=needs_data(request)), 201)
         is_over = self.ledger.wait(entry, hold.seconds)
         applied = (("Preference-Applied", hold.text),)
         return bodies.as_json(self.prediction(entry, is_embedded=needs_data(request)), 201 if is_over else 202, applied)
+
+    def _read_file(self, uri: str) -> tuple[str, Reference | None]:
+        """The address as it is echoed, and the picture there; what a `data:` URI holds is kept as an upload.
+
+        Nothing is fetched from elsewhere: there the picture is None. Raises `ValueError` for what is not to be had.
+        """
+        if uri.startswith("data:"):
+            stored = self.files.add_data(uri)
+            return self.file_page(stored)["urls"]["get"], stored.reference
+        path = uri.removeprefix(self._origin)
+        if path == uri:
+            return uri, None
+        route, match = next(
+            ((r, m) for r in _ROUTES if r.method == "GET" and (m := r.pattern.fullmatch(path))), (None, None)
+        )
+        if match is not None and "file_id" in match.groupdict() and (kept := self.files.get(match["file_id"])):
+            return uri, kept.reference
+        if route is not None and route.answer is Service.file:
+            response = self.answer(ServerRequest("GET", path, {}, {}))
+            if response.status == HTTPStatus.OK:
+                return uri, reference_of(io.BytesIO(response.body), hashlib.sha256(response.body).hexdigest())
+        raise ValueError(f"Failed to download {uri}: 404 Not Found")
 
     # -- uploads ----------------------------------------------------------------------------------------------
 
@@ -223,15 +314,18 @@ class Service:
     def _picture(self, entry: Entry, index: int) -> bytes:
         """One picture of a prediction. A `seed` among the inputs decides it, as it does for a model."""
         filled, model = entry.input, entry.model
+        files = {name: " ".join(each.sha256[:8] for each in some) for name, some in entry.references.items()}
+        more: Any = {"references": entry.pictures} if entry.pictures else {}
         chosen = f"seed {filled['seed']}" if "seed" in filled else f"{self._seed}/{entry.number}"
         with _PAINTERS:
             return self._paint(
-                *model.pixels(filled),
+                *entry.sizes[index],
                 model.extension(filled),
                 prompt=str(filled.get("prompt", "")),
                 model=model.name,
-                params={name: value for name, value in filled.items() if name != "prompt"},
+                params={name: value for name, value in (filled | files).items() if name != "prompt"},
                 variation=f"{chosen}/{index}",
+                **more,
             )
 
     def front(self, _request: ServerRequest) -> ServerResponse:

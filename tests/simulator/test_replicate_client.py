@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -136,3 +138,24 @@ def test_it_looks_around(client: Any) -> None:
     """What a first hour asks besides: the account, and which models there are."""
     assert client.accounts.current().username == "simulator"
     assert MODEL in [f"{each.owner}/{each.name}" for each in client.models.list()]
+
+
+def test_it_uploads_and_takes_a_file_as_an_input(client: Any, served: Simulator, tmp_path: Path) -> None:
+    """`files.create`, what becomes of it, and a local file given to a model, which is seen in the picture."""
+    path = tmp_path / "fox.png"
+    Image.new("RGB", (300, 300), "red").save(path)
+    stored = client.files.create(path, metadata={"of": "a fox"})
+    assert (stored.name, stored.content_type, stored.size) == ("fox.png", "image/png", path.stat().st_size)
+    assert client.files.get(stored.id).checksums["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert [each.id for each in client.files.list()] == [stored.id]
+    inputs = {"prompt": "a red fox", "aspect_ratio": "1:1", "output_format": "png"}
+    with path.open("rb") as file:
+        for given in (stored.urls["get"], file):
+            output = client.run("google/nano-banana-2", input={**inputs, "image_input": [given]})
+            with Image.open(io.BytesIO(output.read())) as picture:
+                colours = {colour: count for count, colour in picture.convert("RGB").getcolors(2**21)}
+            assert colours[255, 0, 0] > 5000
+        text = client.run("openai/gpt-5-mini", input={"prompt": "Is it red? yes or no", "image_input": [file]})
+    assert "".join(text) in ("yes", "no")
+    assert client.files.delete(stored.id)
+    assert len(served.files) == 2
