@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -15,8 +16,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import TypeVar
 
+from PIL import ExifTags, ImageOps
 from PIL import Image as Pillow
-from PIL import ImageOps
 
 from imagen_nb.errors import ImageError
 from imagen_nb.files import replace_file
@@ -33,6 +34,9 @@ _RIFF_HEADER = 8
 USUAL_PX = (256, 512, 768, 1024)
 _LARGER = 1.5
 """How much larger a thumbnail must be for a good smaller one to be made of it."""
+_LARGE, _STRIP = 4096 * 4096, 32
+"""Beyond how many pixels only one picture at a time is decoded, and how many lines of a small one are made at once."""
+_one_large = threading.Lock()
 _SMALLER = (1.0, 0.875, 0.75, 0.625)
 
 
@@ -112,13 +116,13 @@ def make_thumbnail(path: Path, px: int) -> bytes:
     """
     try:
         with open_picture(path) as image:
-            if image.format == "JPEG":  # it can be decoded at a fraction of its size, but only as it lies in the file
-                image.thumbnail((px, px), Pillow.Resampling.LANCZOS, reducing_gap=2.0)
-            small = ImageOps.exif_transpose(image)
-            if small.mode.startswith("I"):  # 16 bits; plain conversion would clip them to white
-                small = small.convert("I").point(lambda level: level * (1 / 256)).convert("L")
-            small = small.convert("RGBA" if small.has_transparency_data else "RGB")
-            small.thumbnail((px, px), Pillow.Resampling.LANCZOS, reducing_gap=2.0)
+            with _one_large if image.width * image.height > _LARGE else contextlib.nullcontext():
+                if image.format == "JPEG":  # it can be decoded at a fraction of its size, but only as it lies there
+                    image.thumbnail((px, px), Pillow.Resampling.LANCZOS, reducing_gap=2.0)
+                small = _reduced(image, max(max(image.size) // (2 * px), 1))
+            small.getexif()[ExifTags.Base.Orientation] = image.getexif().get(ExifTags.Base.Orientation, 1)
+        small = ImageOps.exif_transpose(small)
+        small.thumbnail((px, px), Pillow.Resampling.LANCZOS)
         return _encode(small, most_bytes(px))
     except FileNotFoundError:
         raise ImageError(f"the image file {path} is missing", "It was moved or deleted; its row stays.") from None
@@ -127,6 +131,19 @@ def make_thumbnail(path: Path, px: int) -> bytes:
             f"the image file {path} cannot be read: {error or type(error).__name__}",
             "It is damaged; run the request again for a new image.",
         ) from None
+
+
+def _reduced(image: Pillow.Image, factor: int) -> Pillow.Image:
+    """The picture in RGB or RGBA, so many times smaller; strip by strip, so that nothing else is as large as it."""
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    width, height = (-(-side // factor) for side in image.size)
+    small = Pillow.new(mode, (width, height))
+    for top in range(0, height, _STRIP):
+        strip = image.crop((0, top * factor, image.width, min((top + _STRIP) * factor, image.height)))
+        if strip.mode.startswith("I"):  # 16 bits; plain conversion would clip them to white
+            strip = strip.convert("I").point(lambda level: level * (1 / 256)).convert("L")
+        small.paste(strip.convert(mode).reduce(factor), (0, top))
+    return small
 
 
 def open_picture(path: Path) -> Pillow.Image:

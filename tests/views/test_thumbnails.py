@@ -15,7 +15,7 @@ from PIL import Image as Picture
 from PIL import ImageFilter
 
 from imagen_nb.errors import ImageError
-from imagen_nb.views.thumbnails import make_thumbnail, most_bytes, thumbnail, thumbnails
+from imagen_nb.views.thumbnails import _reduced, make_thumbnail, most_bytes, thumbnail, thumbnails
 
 
 def photo(seed: int = 0, size: tuple[int, int] = (1024, 1024), detail: float = 1.0) -> Picture.Image:
@@ -176,3 +176,10 @@ def test_any_shape_fits(tmp_path_factory: pytest.TempPathFactory, width: int, he
     small = shown(make_thumbnail(path, px))
     assert max(small.size) == min(px, max(width, height))
     assert min(small.size) >= 1
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_strips_leave_no_seam(mode: str) -> None:
+    """A picture that is made smaller a few lines at a time looks like one that was made smaller as a whole."""
+    picture = Pillow.merge(mode, [Pillow.effect_noise((701, 1103), 90) for _ in mode])
+    assert _reduced(picture, 3).tobytes() == picture.reduce(3).tobytes()
