@@ -181,5 +181,5 @@ def test_any_shape_fits(tmp_path_factory: pytest.TempPathFactory, width: int, he
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 def test_strips_leave_no_seam(mode: str) -> None:
     """A picture that is made smaller a few lines at a time looks like one that was made smaller as a whole."""
-    picture = Pillow.merge(mode, [Pillow.effect_noise((701, 1103), 90) for _ in mode])
+    picture = Picture.merge(mode, [Picture.effect_noise((701, 1103), 90) for _ in mode])
     assert _reduced(picture, 3).tobytes() == picture.reduce(3).tobytes()
