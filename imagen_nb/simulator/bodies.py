@@ -121,7 +121,8 @@ def events(shown: Mapping[str, Any]) -> ServerResponse:
         told.append(("error", json.dumps({"detail": shown["error"]})))
     reasons = {"succeeded": {}, "failed": {"reason": "error"}}
     told.append(("done", json.dumps(reasons.get(status, {"reason": status}))))
-    text = "".join(f"event: {name}\nid: {number}\ndata: {data}\n\n" for number, (name, data) in enumerate(told))
+    lines = [(name, str(data).replace("\n", "\ndata: ")) for name, data in told]
+    text = "".join(f"event: {name}\nid: {number}\ndata: {data}\n\n" for number, (name, data) in enumerate(lines))
     return ServerResponse(200, text.encode(), "text/event-stream", (("Cache-Control", "no-store"),))
 
 

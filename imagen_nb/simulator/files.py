@@ -30,6 +30,7 @@ LARGEST_FILE = 100_000_000
 REFERENCE_PX = 384
 """The longer side of the copy of a picture that is kept of a reference, in pixels."""
 
+_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
 _PIECE, _LARGEST_FIELD = 65536, 20_000
 _DATA = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w=.+-]+?)*?(;base64)?,", re.ASCII)
 
@@ -78,16 +79,14 @@ def reference_of(file: Path | io.BytesIO, sha256: str) -> Reference:
     """The picture in a file. Raises `ValueError` where there is none."""
     try:
         with Image.open(file) as picture:
-            across, down = picture.size
-            picture.draft("RGB", (2 * REFERENCE_PX, 2 * REFERENCE_PX))  # a large JPEG is read at a fraction of its size
+            size = picture.size[:: -1 if picture.getexif().get(_ORIENTATION, 1) in _TURNED else 1]
+            picture.thumbnail((REFERENCE_PX, REFERENCE_PX))  # in place, so that a large one is there once
             small = ImageOps.exif_transpose(picture).convert("RGBA")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         raise ValueError("cannot identify image file") from None
-    is_turned = (small.width > small.height) != (across > down)
-    small.thumbnail((REFERENCE_PX, REFERENCE_PX))
     buffer = io.BytesIO()
     small.save(buffer, "PNG", compress_level=1)
-    return Reference(sha256, (down, across) if is_turned else (across, down), buffer.getvalue())
+    return Reference(sha256, size, buffer.getvalue())
 
 
 class Files:

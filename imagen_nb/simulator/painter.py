@@ -63,11 +63,12 @@ def paint(
     picture = picture.reduce(2).resize((width, height), Image.Resampling.BICUBIC)  # softens the edges
     _letter(picture, prompt, model, params)
     gap = max(2, round(min(width, height) / 50))
+    top = round(0.1 * min(math.sqrt(width * height), 1.4 * min(width, height)))  # below the mark
     side = min(min(width, height) // 6, (width - 3 * gap) // max(1, len(references)) - gap)
-    for place, reference in enumerate(references[: width // 24]):
+    for place, reference in enumerate(references[: width // 24][::-1]):
         with Image.open(io.BytesIO(reference.picture)) as small:
             tile = ImageOps.expand(ImageOps.fit(small.convert("RGB"), (max(4, side - 4),) * 2), 2, _PAPER)
-        picture.paste(tile, (width - (place + 1) * (tile.width + gap) - gap, round(height * 0.09) + gap))
+        picture.paste(tile, (width - (place + 1) * (tile.width + gap) - gap, top))
 
     exif = Image.Exif()  # the file says what it is in its metadata too
     exif[0x0131], exif[0x010E] = "imagen_nb simulator", MARK

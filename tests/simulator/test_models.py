@@ -16,7 +16,7 @@ from PIL import Image
 from imagen_nb.simulator import Simulator
 from imagen_nb.simulator.answers import answer
 from imagen_nb.simulator.catalogue import catalogue
-from imagen_nb.simulator.files import Reference
+from imagen_nb.simulator.files import Reference, reference_of
 from imagen_nb.simulator.prices import charge
 
 Calling = Callable[[Simulator], Caller]
@@ -69,6 +69,17 @@ def test_a_seed_repeats_though_the_file_is_uploaded_anew(call: Caller) -> None:
         for colour in (RED, RED, BLUE)
     ]
     assert pictures[0] == pictures[1] != pictures[2]
+
+
+def test_a_picture_is_as_high_as_one_sees_it() -> None:
+    """One that its EXIF turns counts as turned."""
+    buffer, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (60, 20), RED).save(buffer, "JPEG", exif=exif)
+    buffer.seek(0)
+    found = reference_of(buffer, "a")
+    with Image.open(io.BytesIO(found.picture)) as small:
+        assert found.size == small.size == (20, 60)
 
 
 def test_an_earlier_output_may_be_given_and_nothing_is_fetched_from_elsewhere(call: Caller) -> None:
