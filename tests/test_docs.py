@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import re
 import shlex
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +25,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
 TEXTS = {"README": README, **PAGES}
 ALL = "\n".join(TEXTS.values())
-COMMANDS = {"lab", "demo", "run", "log", "models", "reconcile", "simulator", "doctor", "docs", "models"}
+COMMANDS = {"lab", "demo", "run", "log", "models", "reconcile", "simulator", "doctor", "docs"}
 SHELL_OPTIONS = {
     "--adopt",
     "--csv",
@@ -137,24 +135,6 @@ def test_names_exist() -> None:
     assert all(hasattr(accessor, name) for name in re.findall(r"\bdf\.imagen\.(\w+)", ALL))
     table = re.findall(r"^\| `df\.imagen\.(\w+)\(", PAGES["looking"], re.MULTILINE)
     assert set(table) == {name for name in vars(accessor) if not name.startswith("_")}
-
-
-@pytest.mark.parametrize(
-    ("passed_on", "takes"),
-    [
-        (imagen_nb.generate, Workspace.generate),
-        (imagen_nb.plan, plan),
-        (Workspace.plan, plan),
-        (imagen_nb.run, Workspace.run),
-        (Workspace.run, Workspace.submit),
-    ],
-    ids=lambda function: f"{function.__module__}.{function.__name__}",
-)
-def test_options_that_are_passed_on_are_named(passed_on: Callable[..., Any], takes: Callable[..., Any]) -> None:
-    """Shift-Tab on a function that passes its options on shows each of them, in its signature or its text."""
-    options = {each.name for each in inspect.signature(takes).parameters.values() if each.kind is each.KEYWORD_ONLY}
-    shown = f"{inspect.signature(passed_on)} {passed_on.__doc__}"
-    assert {name for name in options - {"spec", "read_file"} if not re.search(rf"\b{name}\b", shown)} == set()
 
 
 def test_what_a_message_tells_one_to_call_exists() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import imagen_nb
+from imagen_nb.planning.plan import plan
 from imagen_nb.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,6 +44,17 @@ def test_front_door_and_workspace_take_the_same_keywords(verb: str) -> None:
     assert verb in imagen_nb.__all__
     free = [name for name, kind, _ in mine if kind is inspect.Parameter.VAR_KEYWORD]
     assert free == (["names"] if verb in ("generate", "plan", "run") else [])
+
+
+def test_run_takes_what_planning_and_submitting_take() -> None:
+    """No keyword of a plan or of its submission is missing where both are done in one."""
+
+    def keywords(function: Any) -> set[str]:
+        given = inspect.signature(function).parameters.values()
+        return {each.name for each in given if each.kind is inspect.Parameter.KEYWORD_ONLY}
+
+    assert keywords(Workspace.plan) == keywords(plan) - {"read_file"}
+    assert keywords(Workspace.run) == keywords(Workspace.plan) | keywords(Workspace.submit) | {"background"}
 
 
 COMPLETE = """

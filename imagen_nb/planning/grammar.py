@@ -300,7 +300,7 @@ def _unknown_option(form: str, value: str, table: Sequence[Option]) -> InputErro
     guess = None
     if len(typed) > 1:  # one letter looks like everything
         guess = next((name for name in names if name.startswith(typed)), None)
-    if not guess and (hint := _habit(typed, value, table)):
+    if not guess and (hint := habit(typed, value, table)):
         return InputError(f"unknown option {form}", hint)
     guess = guess or (closest(typed, names) if len(typed) > 1 else None)
     forms = [each for option in table for each in option.forms]
@@ -308,8 +308,8 @@ def _unknown_option(form: str, value: str, table: Sequence[Option]) -> InputErro
     return InputError(f"unknown option {form}", f"{hint} A prompt that begins with a dash goes behind -- and a space.")
 
 
-def _habit(word: str, value: str, table: Sequence[Option]) -> str | None:
-    """What another tool's word is here."""
+def habit(word: str, value: str, table: Sequence[Option]) -> str | None:
+    """What another tool's word, or one of ours in another spelling, is on such a line; None for a word of nobody's."""
     options = [option.name for option in table]
     return advice(word, value, write=lambda name, given: write_option(name, given, table), options=options)
 
@@ -318,7 +318,7 @@ def _check_setting(word: str, table: Sequence[Option]) -> None:
     """Raise `InputError` where a prompt begins with what looks like an option in Python's spelling: `n=4`."""
     found = _SETTING.fullmatch(word)
     if found and (found[1] in HABITS or any(option.name == found[1] for option in table)):
-        hint = _habit(found[1], found[2], table)
+        hint = habit(found[1], found[2], table)
         raise InputError(
             f"{word} would be sent as part of the prompt", f"{hint} A prompt that begins so goes behind -- and a space."
         )

@@ -306,8 +306,8 @@ def prompt_notes(prompt: str, *, is_raw: bool = False) -> list[str]:
         option = next((each for each in TABLE if word.replace("_", "-") in (each.short, each.long[2:])), None)
         is_count = option is not None and option.metavar == "N" and value.isdecimal()
         if is_count or (dash != "-" and (option or word.replace("-", "_") in HABITS)):
-            typed = f"{dash}{word}"
-            notes.append(f"{typed} is sent as text: options begin with - or --, and stand before the prompt.")
+            hint = grammar.habit(word, value, TABLE) or ""
+            notes.append(f"{dash}{word} is sent as text: options begin with - and stand before it. {hint}".rstrip())
             break
     return notes
 
