@@ -114,7 +114,7 @@ def __dir__() -> list[str]:
 
 @contextmanager
 def _workspace() -> Iterator[Workspace]:
-    """The default workspace; what it has to say, such as who answers, is said on stderr before its work and after."""
+    """The default workspace; what it has to say, such as who answers, is said before its work and after."""
     from imagen_nb.workspace import default_workspace
 
     workspace = default_workspace()

@@ -250,7 +250,6 @@ class Workspace:
                 opened.connections = Connections.to(self.provider)
                 if name := opened.connections.api.only_model:
                     local_names.add(name)
-                    self.prices.setdefault(name, 0.0)  # it is made on one's own machine
             return opened.connections
 
     @property
@@ -277,9 +276,13 @@ class Workspace:
         return self._specs.peek(model or self.model)
 
     def say_notices(self) -> None:
-        """Say on stderr, once each, what this workspace has to say: who answers, what is deprecated."""
+        """Say once each what this workspace has to say: who answers, what has changed, which model is retired.
+
+        On stderr in a script; where a person types it is a line of the output, which notebooks do not colour as errors.
+        """
         while self.notices:
-            print(self.notices.pop(0), file=sys.stderr)  # noqa: T201 - a notice is a line for whoever called
+            to = sys.stdout if hasattr(sys, "ps1") else sys.stderr
+            print(self.notices.pop(0), file=to)
 
     # -- plan and run --------------------------------------------------------------------------------------------
 
