@@ -31,6 +31,7 @@ from imagen_nb.errors import (
     UncertainError,
     UnreachableError,
 )
+from imagen_nb.planning.inputs import mapping_or_empty
 from imagen_nb.records import Prediction, Request, Status
 from imagen_nb.settings import Provider
 
@@ -66,15 +67,15 @@ def open_api(provider: Provider) -> Api:
     try:
         schema = ask("/openapi.json")
         # The service's own specification has that path too, but one may list there.
-        posts = schema.get("paths", {}).get("/predictions", {})
+        posts = mapping_or_empty(mapping_or_empty(schema.get("paths")).get("/predictions"))
         is_cog = "post" in posts and "get" not in posts
     except UnreachableError:
         is_silent = True
     except ProviderError as error:
         if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
             with suppress(ProviderError):
-                page = ask("/")
-                is_cog = is_silent = "predictions_url" in page
+                is_cog = "predictions_url" in ask("/")  # it has no schema, or not yet
+                is_silent = is_cog and ask("/health-check").get("status") == "STARTING"
     if is_cog:
         api: Api = CogApi(http, schema)
     else:
@@ -98,9 +99,9 @@ class CogApi(Api):
 
     def __init__(self, http: Http, schema: Mapping[str, Any] | None) -> None:
         super().__init__(http)
-        info = (schema or {}).get("info")
-        title = info.get("title") if isinstance(info, Mapping) else None
-        self.only_model = re.sub(r"[^\w.-]+", "-", str(title or ""), flags=re.ASCII).strip("-.") or UNNAMED
+        self.uploads.are_offered = False
+        title = mapping_or_empty(mapping_or_empty(schema).get("info")).get("title") or ""
+        self.only_model = re.sub(r"[^\w.-]+", "-", str(title), flags=re.ASCII).strip("-.")[:80] or UNNAMED
         self._schema = schema
         self._room = threading.Condition()
         self._has_answered = False

@@ -15,6 +15,7 @@ from imagen_nb.planning.models import (
     catalogue_spec,
     check_model_name,
     from_schema,
+    local_names,
     unknown_spec,
 )
 
@@ -64,9 +65,12 @@ class ModelSpecs:
             if error.is_stopping:
                 raise
             schema = None
-        if schema is None:
-            self._notify(f"No schema for {name}: its inputs are sent as given, unchecked, and its price is unknown.")
         found = unknown_spec(name) if schema is None else replace(from_schema(name, schema), source="the API")
+        if name in local_names:
+            found = replace(found.with_price(0), price_source="local")
+        if schema is None:
+            price = "" if found.price else ", and its price is unknown"
+            self._notify(f"No schema for {name}: its inputs are sent as given, unchecked{price}.")
         with self._lock:
             self._found[name] = found
         return self._with_price(name, found)

@@ -410,8 +410,10 @@ class RequestDriver:
         if may_send and self._context.log.begin_resubmission(create.run_id):
             self.create_once(job, create)
             return
-        status = Status.CANCELED if self._stop.is_set() else Status.FAILED
-        self._context.log.settle(create.run_id, status, error=f"{create.cause}; it is lost", error_code="not_sent")
+        status, error = Status.FAILED, f"{create.cause}, and it was not put again"
+        if self._stop.is_set():
+            status = Status.CANCELED
+        self._context.log.settle(create.run_id, status, error=error, error_code="not_sent")
         job.state = JobState.DONE
 
     def cancel_held(self) -> None:

@@ -8,19 +8,24 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 from PIL import Image as Pictures
 from providers import eventually
 
+from imagen_nb.api.cog import open_api
 from imagen_nb.cli.doctor import doctor
 from imagen_nb.errors import InputError, UnreachableError
 from imagen_nb.records import Run, Status
+from imagen_nb.settings import Provider
 from imagen_nb.workspace import Workspace
 
 pytest.importorskip("coglet")
@@ -34,7 +39,11 @@ from PIL import Image
 
 
 class Runner(BaseRunner):
-    def run(self, prompt: str, shade: int = Input(default=7, ge=0, le=255), seconds: float = 0.05) -> Path:
+    def run(
+        self, prompt: str, shade: int = Input(default=7, ge=0, le=255), seconds: float = 0.05, image: Path = None
+    ) -> Path:
+        if image is not None:
+            shade = Image.open(image).convert("L").getpixel((0, 0))
         with open("made", "a") as made:
             made.write(f"{prompt}, {shade}\\n")
         if "[fail]" in prompt:
@@ -59,6 +68,7 @@ SCHEMA = {
                     "prompt": {"type": "string", "title": "Prompt", "x-order": 0},
                     "shade": {"type": "integer", "default": 7, "minimum": 0, "maximum": 255, "x-order": 1},
                     "seconds": {"type": "number", "default": 0.05, "x-order": 2},
+                    "image": {"type": "string", "format": "uri", "x-order": 3},
                 },
             },
             "Output": {"type": "string", "format": "uri", "title": "Output"},
@@ -134,7 +144,7 @@ def shade_of(run: Run) -> int:
 def test_it_is_known_by_its_schema(ws: Workspace, served: CogServer, capsys: pytest.CaptureFixture[str]) -> None:
     """Its model, its inputs and their limits come from it; the doctor says what it is; a picture costs nothing."""
     assert ws.model == "Cog"
-    assert list(ws.spec().params) == ["prompt", "shade", "seconds"]
+    assert list(ws.spec().params) == ["prompt", "shade", "seconds", "image"]
     with pytest.raises(InputError, match="255"):
         ws.plan("a fox", shade=256)
     with pytest.raises(InputError, match="one model, Cog"):
@@ -144,12 +154,20 @@ def test_it_is_known_by_its_schema(ws: Workspace, served: CogServer, capsys: pyt
     assert (run.status, run.request.model, shade_of(run), run.cost) == (Status.SUCCEEDED, "Cog", 99, 0.0)
     assert (run.images[0].width, run.images[0].height, run.images[0].mime) == (48, 32, "image/png")
     frame = ws.frame()
-    assert frame.model.iloc[0] == "Cog"
+    assert frame[["model", "cost_source"]].iloc[0].tolist() == ["Cog", "local"]
     assert frame.total_s.iloc[0] >= frame.predict_s.iloc[0] > 0
     assert served.made[made:] == ["a fox, 99"]
     assert doctor(home=str(ws.home), provider=served.base_url) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "Cog's HTTP server with the model Cog" in said
+
+
+def test_it_takes_a_file_however_large(ws: Workspace, tmp_path: Path) -> None:
+    """Within the request, as it has no uploads."""
+    path = tmp_path / "grey.png"
+    Pictures.frombytes("RGB", (600, 600), bytes([77] * 3) + os.urandom(600 * 600 * 3 - 3)).save(path)
+    run = ws.generate("a fox", image=path)
+    assert (run.status, shade_of(run)) == (Status.SUCCEEDED, 77)
 
 
 def test_a_failure_is_a_result_and_a_bad_input_an_error(ws: Workspace) -> None:
@@ -228,3 +246,64 @@ def test_nobody_there_is_said_and_asked_again(home: Path, tmp_path: Path) -> Non
             assert ws.generate("a fox").request.model == "Cog"
         finally:
             server.kill()
+
+
+SERVICE = {"paths": {"/predictions": {"get": {}, "post": {}}, "/models/{model_owner}/{model_name}": {"get": {}}}}
+INDEX = {"predictions_url": "/predictions", "openapi_url": "/openapi.json"}
+
+
+@pytest.mark.parametrize(
+    ("pages", "name", "is_provisional"),
+    [
+        ({"/openapi.json": (200, SCHEMA)}, "Cog", False),
+        ({"/openapi.json": (200, {**SCHEMA, "info": {"title": "My fox model!"}})}, "My-fox-model", False),
+        ({"/openapi.json": (200, {**SCHEMA, "info": {}})}, "local", False),
+        ({"/openapi.json": (200, SERVICE)}, None, False),
+        ({"/openapi.json": (200, {"paths": []})}, None, False),
+        ({"/openapi.json": (500, {})}, None, False),
+        ({}, None, False),
+        ({"/openapi.json": (503, {}), "/": (200, INDEX), "/health-check": (200, {"status": "READY"})}, "local", False),
+        (
+            {"/openapi.json": (503, {}), "/": (200, INDEX), "/health-check": (200, {"status": "STARTING"})},
+            "local",
+            True,
+        ),
+        ({"/openapi.json": (503, {})}, None, False),
+    ],
+)
+def test_what_is_no_such_server_is_left_alone(pages: dict[str, Any], name: str | None, is_provisional: bool) -> None:
+    """The service's own specification names that path too; a server without a schema has no say in inputs."""
+    with pages_at(pages) as (base_url, asked):
+        api = open_api(Provider(base_url, base_url))
+        assert (api.only_model, api.is_provisional) == (name, is_provisional)
+        assert asked[0] == "/openapi.json"
+        api.close()
+        asked.clear()
+        open_api(Provider("replicate", base_url)).close()
+        assert asked == []
+
+
+@contextmanager
+def pages_at(pages: Mapping[str, tuple[int, Any]]) -> Iterator[tuple[str, list[str]]]:
+    """A server of these JSON pages: its address, and the paths that it was asked for."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            status, page = pages.get(self.path, (404, {}))
+            body = json.dumps(page).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}", asked
+        server.shutdown()
+        thread.join(5)
