@@ -107,6 +107,37 @@ def test_prompts_survive(prompt: str) -> None:
     assert read_back(cell_text(request), spec).input == request.input
 
 
+@pytest.mark.parametrize(
+    ("template", "animal"),
+    [
+        ("a {animal} in {oil|ink}", "fox"),
+        ("a {animal}, {{literal}}", "a 'red' \"fox\""),
+        ("{animal}\n", "-n"),
+        ('{{"subject": "{animal}"}}', "x|y, z\\"),
+        ("a {animal} of {animal}", "[x|y]"),
+        ("a {animal}", 3),
+    ],
+)
+def test_slots_stay_slots(template: str, animal: Any) -> None:
+    """The template is in the cell, and the value of each of its slots, so that the log has them again."""
+    request = plan(template, model="google/imagen-4", animal=animal)[0]
+    cell = cell_text(request, "my zoo", "-t")
+    assert f"\n{template}" in cell
+    options, _ = parse_line(cell.partition("\n")[0].removeprefix("%%imagen "))
+    assert (options.experiment, options.tag) == ("my zoo", "-t")
+    again = read_back(cell, catalogue_spec("google/imagen-4"))
+    assert again.prompt == request.prompt
+    assert {name: str(value) for name, value in request.slots.items()} == again.slots
+
+
+@given(TEXTS | st.just(""))
+@MANY
+def test_any_value_of_a_slot_gives_its_prompt_again(animal: str) -> None:
+    """Where a value cannot be written behind --vary, the cell holds the prompt itself."""
+    request = plan("a {animal} fox", model="google/imagen-4", animal=animal)[0]
+    assert read_back(cell_text(request), catalogue_spec("google/imagen-4")).prompt == request.prompt
+
+
 def test_a_carriage_return_becomes_a_line_feed() -> None:
     """Windows line ends in a prompt are written as plain ones."""
     assert cell_text(Request("a/b", {"prompt": "x\r\ny\rz"}, "")) == "%%imagen -m a/b\nx\ny\nz"
