@@ -29,6 +29,8 @@ from imagen_nb.frames.gallery import (
 from imagen_nb.frames.runs import (
     Names,
     column,
+    file_words,
+    homes_of,
     input_name,
     names_of,
     paths_in,
@@ -309,7 +311,12 @@ def labels(frame: pd.DataFrame, names: Sequence[str]) -> Labels:
     columns = pd.DataFrame({name: _categories(column(frame, name)) for name in names})
     codes = columns.groupby(list(names), observed=True).ngroup().tolist()
     keys = list(columns.drop_duplicates().sort_values(list(names)).itertuples(index=False, name=None))
-    pairs = [[(name, text) for name, text in zip(names, key, strict=True) if text != UNSET] for key in keys]
+    homes = homes_of(frame)
+    words = [file_words(texts, homes) for texts in zip(*keys, strict=True)]
+    pairs = [
+        [(name, of.get(text, text)) for name, of, text in zip(names, words, key, strict=True) if text != UNSET]
+        for key in keys
+    ]
     texts = [dot_list(text for _, text in each) or UNSET for each in pairs]
     return Labels(dot_list(names), codes, texts, pairs)
 

@@ -7,6 +7,7 @@ import json
 import math
 import re
 import struct
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import lru_cache
@@ -54,8 +55,7 @@ def runs_of(frame: pd.DataFrame) -> list[Run]:
     settings = settings_columns(frame)
     names = [INDEX, *LEADING_COLUMNS, *settings, *TRAILING_COLUMNS]
     rows = zip(*(values(frame, name) for name in names), strict=True)
-    paths = (Path(item) for item in values(frame, "image") if isinstance(item, str))
-    homes = tuple(dict.fromkeys(home for path in paths if (home := home_of(path))))
+    homes = homes_of(frame)
     return [_run(dict(zip(names, row, strict=True)), settings, place, homes) for place, row in enumerate(rows)]
 
 
@@ -112,6 +112,28 @@ def _images(row: Mapping[str, Any]) -> tuple[Image, ...]:
         images.append(Image(path, sha256_of(path) or digest or "", width, height, size, mime))
         known, digest = [0], None  # of all others nothing is known
     return tuple(images)
+
+
+def homes_of(frame: pd.DataFrame) -> tuple[Path, ...]:
+    """The homes that the frame's images lie in."""
+    paths = (Path(item) for item in values(frame, "image") if isinstance(item, str))
+    return tuple(dict.fromkeys(home for path in paths if (home := home_of(path))))
+
+
+def file_words(texts: Iterable[str], homes: tuple[Path, ...]) -> dict[str, str]:
+    """Those of the texts that name input files in fewer words, `fox.png` for `fox.png 1a2b3c4d`.
+
+    Only texts that stay apart from all others so are in it.
+    """
+    every = list(dict.fromkeys(texts))
+    short = {}
+    for text in every:
+        found = with_files(text, homes)
+        several = found if isinstance(found, list) else [found]
+        if found != text:
+            short[text] = ", ".join(each.name if isinstance(each, InputFile) else str(each) for each in several)
+    times = Counter([*short.values(), *(text for text in every if text not in short)])
+    return {text: words for text, words in short.items() if times[words] == 1}
 
 
 def with_files(item: Any, homes: tuple[Path, ...]) -> Any:

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from imagen_nb.frames import TABLE_PAGE
 from imagen_nb.frames.gallery import MOST_SOURCE, Shown, need_images, page_note, page_of
-from imagen_nb.frames.runs import Names, column, names_of, plain_values, runs_of, settings_columns, values
+from imagen_nb.frames.grid import distinct
+from imagen_nb.frames.runs import (
+    Names,
+    column,
+    file_words,
+    homes_of,
+    names_of,
+    plain_values,
+    runs_of,
+    settings_columns,
+    values,
+)
 from imagen_nb.planning.values import whole_number
 from imagen_nb.records import INDEX, Run
 from imagen_nb.views.pictures import Thumb, below
@@ -50,13 +61,14 @@ def table(
     options = {"columns": columns if columns is None else names, "per_page": size if size != TABLE_PAGE else None}
     note = page_note(here, f"{len(runs)} of {len(frame):,} runs", "table", **options)
     heading = None if len(frame) else NO_RUNS
-    return Shown(render_table(runs, shown, thumb, link=below(Path.cwd()), heading=heading, note=note))
+    width = None if columns is not None else shutil.get_terminal_size((100, 24)).columns
+    return Shown(render_table(runs, shown, thumb, link=below(Path.cwd()), heading=heading, note=note, width=width))
 
 
 def columns_that_vary(frame: pd.DataFrame) -> list[str]:
-    """Of slots, parameters, model, experiment and tag those that are not the same in every run."""
-    names = dict.fromkeys([*settings_columns(frame), "model", "experiment", "tag"])
-    return [name for name in names if len(set(map(repr, values(frame, name)))) > 1]
+    """Slots, parameters and model with several values, and experiment and tag that not all runs share."""
+    names = [name for name in dict.fromkeys([*settings_columns(frame), "model"]) if distinct(values(frame, name)) > 1]
+    return [*names, *(name for name in ("experiment", "tag") if len(set(values(frame, name))) > 1)]
 
 
 def _own_column(frame: pd.DataFrame, runs: Sequence[Run], name: str) -> TableColumn:
@@ -64,10 +76,10 @@ def _own_column(frame: pd.DataFrame, runs: Sequence[Run], name: str) -> TableCol
     series = column(frame, name)
     is_number = pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_bool_dtype(series)
     found = dict(zip(map(id, runs), plain_values(series), strict=True))
-    return TableColumn(
-        name, "number" if is_number else "setting", lambda run: found[id(run)], lambda run: _short(found[id(run)])
-    )
+    files = file_words((item for item in found.values() if isinstance(item, str)), homes_of(frame))
 
+    def words(run: Run) -> str:
+        item = found[id(run)]
+        return f"{item:.6g}" if isinstance(item, float) else files.get(text := value_text(item), text)
 
-def _short(item: Any) -> str:
-    return f"{item:.6g}" if isinstance(item, float) else value_text(item)
+    return TableColumn(name, "number" if is_number else "setting", lambda run: found[id(run)], words)

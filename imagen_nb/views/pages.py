@@ -27,6 +27,9 @@ FOLDERS = ("views/templates", "notebook/assets")
 OWN = "imagen-nb"
 """Classes that begin so stay in the output: names by which pages and tests find it."""
 
+_NO_MATHS = "mathjax_ignore tex2jax_ignore"
+"""Classes within which front ends leave text as it is; elsewhere they typeset what stands between two dollar signs."""
+
 _CELLS = '<link rel="stylesheet" href="../assets/cells.css">'
 _STYLE = re.compile(r'<link rel="stylesheet" href="\.\./assets/([a-z]+\.css)">')
 _SCRIPT = re.compile(r'<script src="\.\./assets/([a-z]+\.js)"></script>')
@@ -42,6 +45,7 @@ def fill(name: str, **values: Any) -> str:
     Where it has links to originals, the script that opens them in the large view comes with it.
     """
     text = _environment().get_template(name).render(values).strip()
+    text = re.sub(rf'^<div class="{OWN}[a-z-]*', rf"\g<0> {_NO_MATHS}", text)
     return f"{text}\n<script>{_brief_asset('originals.js')}</script>" if _OPENS in text else text
 
 

@@ -27,7 +27,7 @@ MOST_PICTURES = 4
 _REASON, _TITLE = 100, 400
 _MOST = {"text": 140}
 """The most characters of a cell by its look; of others `_SHORT`. A terminal shows `_NARROW` of a text."""
-_SHORT, _NARROW = 80, 48
+_SHORT, _NARROW = 80, 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +77,12 @@ def render_table(
     link: Link | None = None,
     heading: str | None = None,
     note: str | None = None,
+    width: int | None = None,
 ) -> Rendering:
     """One row a run: its pictures, four at most and each within 80 CSS pixels, then its cells.
 
-    A status tells its reason where the run has no image. `heading` stands above, `note` below.
+    A status tells its reason where the run has no image. `heading` stands above, `note` below. In a terminal `width`
+    characters wide, settings are left out from the last one on until the lines fit.
     """
     rows = []
     for run, names in zip(runs, image_names(runs), strict=True):
@@ -105,10 +107,13 @@ def render_table(
     heads = [(column.name, column.look) for column in columns]
     html = fill("table.html", heads=heads, rows=rows, heading=heading, note=note)
     # For a terminal: the same cells in columns of one width each.
-    table = [[column.name for column in columns]]
-    table += [[one_line(column.text(run), _NARROW) for column in columns] for run in runs]
-    widths = [max(map(len, texts)) for texts in zip(*table, strict=True)]
-    lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in table] if runs else []
+    table = {each: [each.name, *(one_line(each.text(run), _NARROW) for run in runs)] for each in columns}
+    widths = {each: max(map(len, texts)) + 2 for each, texts in table.items()}
+    for each in [each for each in reversed(columns) if each.look == "setting"]:
+        if width is not None and sum(widths.values()) - 2 > width:
+            del table[each], widths[each]
+    padded = [[text.ljust(widths[each]) for text in texts] for each, texts in table.items()]
+    lines = ["".join(line).rstrip() for line in zip(*padded, strict=True)] if runs else []
     text = terminal_text([*filter(None, (heading, *lines, note))])
     return {"text/plain": text, "text/html": html}
 

@@ -87,7 +87,7 @@ def test_what_differs_is_there_without_the_pictures() -> None:
     """Whoever shows the pictures otherwise has the very same words and settings."""
     a, b = run("a red fox", params={"seed": 1}), run("a grey fox", params={"seed": 2})
     alone = render_differences([a, b])
-    assert alone in render_comparison([a, b], pixel)["text/html"]
+    assert Markup.of(alone).text in Markup.of(render_comparison([a, b], pixel)["text/html"]).text
     assert Markup.of(alone).text == "Prompt, from A to B a redgrey fox Settings that differ settingAB seed12"
 
 
