@@ -66,9 +66,9 @@ def table(
 
 
 def columns_that_vary(frame: pd.DataFrame) -> list[str]:
-    """Slots, parameters and model with several values, and experiment and tag that not all runs share."""
+    """Slots, parameters and model with several values; repeat, experiment and tag that not all runs share."""
     names = [name for name in dict.fromkeys([*settings_columns(frame), "model"]) if distinct(values(frame, name)) > 1]
-    return [*names, *(name for name in ("experiment", "tag") if len(set(values(frame, name))) > 1)]
+    return [*names, *(name for name in ("repeat", "experiment", "tag") if len(set(values(frame, name))) > 1)]
 
 
 def _own_column(frame: pd.DataFrame, runs: Sequence[Run], name: str) -> TableColumn:

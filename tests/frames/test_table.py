@@ -24,6 +24,7 @@ def test_a_frame_shows_itself_as_a_table(log: pd.DataFrame) -> None:
         "animal",
         "style",
         "aspect_ratio",
+        "repeat",
         "status",
         "seconds",
         "cost",
@@ -36,7 +37,21 @@ def test_a_frame_shows_itself_as_a_table(log: pd.DataFrame) -> None:
     assert len(set(page.attributes("alt"))) == 8  # repeats say their number
     lines = repr(shown).splitlines()
     assert lines[0].split() == heads(html)[1:]
-    assert lines[1].split() == ["a", "fox", "in", "oil", "fox", "oil", "1:1", "succeeded", "9.5", "s", "$0.04", "4"]
+    assert lines[1].split() == [
+        "a",
+        "fox",
+        "in",
+        "oil",
+        "fox",
+        "oil",
+        "1:1",
+        "1",
+        "succeeded",
+        "9.5",
+        "s",
+        "$0.04",
+        "4",
+    ]
     assert len(lines) == 17
 
 
