@@ -67,7 +67,7 @@ def rate(frame: pd.DataFrame) -> Rater:
             "Rate a frame of imagen_nb.frame(): filter and sort it as you like, and keep its index.",
         )
     shown = Rater(LogSource(lambda: log, lambda: ids))
-    text = f"{count(len(ids), 'run')} to rate; run this cell in a notebook to do so."
+    text = f"{count(len(ids), 'run')} to rate; run this cell again to do so."
     shown.fallback = {"text/plain": text, "text/html": fill("still.html", pictures=[], text=text)}
     return shown
 

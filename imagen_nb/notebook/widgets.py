@@ -20,6 +20,7 @@ import anywidget
 import traitlets as t
 
 from imagen_nb.errors import ImageError, ImagenError, readable
+from imagen_nb.notebook.live import display_beside
 from imagen_nb.records import Image, Rendering, Run
 from imagen_nb.views.names import image_names
 from imagen_nb.views.pages import asset
@@ -206,6 +207,9 @@ class Rater(LargeViews):
     _css = style("large.css")
 
     at = t.Unicode("").tag(sync=True)
+
+    def _ipython_display_(self) -> None:
+        display_beside(self.fallback or {}, anywidget.AnyWidget._repr_mimebundle_(self))
 
 
 def _in_messages(pictures: Mapping[str, bytes]) -> Iterable[list[str]]:

@@ -19,15 +19,18 @@ export default () => {
   }
 
   function render({ model, el }) {
-    const view = new LargeView({ deck, moved: (run) => {
+    const moved = (run) => {
       model.set("at", run);
       model.save_changes();
-    } });
+    };
+    const view = new LargeView({ deck, moved });
+    const isNew = !model.get("at");
+    const focus = () => (el.isConnected ? view.root.focus({ preventScroll: true }) : requestAnimationFrame(focus));
     el.classList.add("inb", "inb-rater");
     el.append(view.root);
     views.add(view);
     view.show(model.get("at") || deck.order[0]);
-    if (!model.get("at")) view.root.focus({ preventScroll: true }); // only where it is new, and not after a reload
+    if (isNew) focus(); // the keys are for it as soon as it is there, but not after a reload
     return () => views.delete(view);
   }
 

@@ -21,7 +21,7 @@ from imagen_nb.notebook.extension import limits
 from imagen_nb.notebook.live import display_beside
 from imagen_nb.notebook.panel.details import DetailActions, Details
 from imagen_nb.notebook.panel.form import Form, Message, close_all, set_trait
-from imagen_nb.notebook.panel.form_plan import plan_again, price_words
+from imagen_nb.notebook.panel.form_plan import price_words
 from imagen_nb.notebook.panel.history import History
 from imagen_nb.notebook.panel.queue import CardStack, submissions_of
 from imagen_nb.notebook.rating import LogSource
@@ -165,13 +165,14 @@ class Panel(w.VBox):  # type: ignore[misc] # ipywidgets has no types
         self._guard.send({"show": control})
 
     def _on_again(self, run: Run) -> None:
-        plan = plan_again(run.request, self._workspace)
+        plan = self._workspace.plan_again(run.request)
         self._submissions.submit(self._workspace, plan, run.experiment, self._budget, tag=run.tag)
 
     def _price_again(self, run: Run) -> str:
-        if self._workspace.peek_spec(run.request.model) is None:
-            return ""
-        return price_words(plan_again(run.request, self._workspace).cost, self._workspace)
+        with suppress(ImagenError):  # what keeps it from being sent is said where that is asked for
+            if self._workspace.peek_spec(run.request.model) is not None:
+                return price_words(self._workspace.plan_again(run.request).cost, self._workspace)
+        return ""
 
     def _source(self, order: Callable[[], Sequence[str]]) -> LogSource:
         return LogSource(lambda: self._workspace.log, order, self._on_mark)

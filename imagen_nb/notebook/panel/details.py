@@ -10,7 +10,7 @@ from typing import Any
 
 import ipywidgets as w  # type: ignore[import-untyped]  # it has no types
 
-from imagen_nb.errors import encodable
+from imagen_nb.errors import ImagenError, encodable
 from imagen_nb.notebook.panel.form import set_trait
 from imagen_nb.notebook.widgets import MARKS, CopyButton, cost_of, facts_of
 from imagen_nb.records import Run
@@ -97,7 +97,6 @@ class Details:
             if [run.id for run in runs] != [run.id for run in self._runs or []]:
                 set_trait(self._said, "value", "")
                 set_trait(self._add, "description", COMPARE)
-            self._runs = list(runs)
             for widget in self._of_one:  # first, so that what follows does not push them out of view
                 set_trait(widget.layout, "display", None if len(runs) == 1 else "none")
             set_trait(self._buttons.layout, "display", None if runs else "none")
@@ -108,6 +107,7 @@ class Details:
             else:
                 images = [image for run in runs for image in run.images]
                 self._about.value = render_comparison(runs, thumbs(images, PAIR_PX))["text/html"]
+            self._runs = list(runs)
 
     def _show_one(self, run: Run) -> None:
         state, reason = chip(run), why(run)
@@ -139,7 +139,10 @@ class Details:
 
     def _act(self, action: Callable[[Run], None], said: str = "") -> None:
         if self._runs:
-            action(self._runs[0])
+            try:
+                action(self._runs[0])
+            except ImagenError as error:
+                said = str(error)
             set_trait(self._said, "value", fill("status.html", text=said) if said else "")
 
     def _on_add(self, _: Any) -> None:

@@ -323,13 +323,15 @@ class Form:
 def model_notes(spec: ModelSpec, workspace: Workspace, latency: float | None = None) -> list[str]:
     """What a person should know of the model before pressing Generate; `latency` is what it took here, in seconds."""
     if workspace.settings.provider.is_simulator:
-        price, typical = "simulated", latency
+        notes, typical = ["simulated"], latency
     else:
-        price, typical = "price unknown" if spec.price is None else spec.price.words, latency or spec.typical_s
+        notes = [spec.retirement[0]] if spec.retirement else []
+        notes.append("price unknown" if spec.price is None else spec.price.words)
+        typical = latency or spec.typical_s
     if not spec.is_validated:
         return ["No schema is known: inputs are sent as given, unchecked, and the price is unknown."]
     partial = "more inputs may exist" if spec.is_partial else ""
-    return [part for part in (price, f"about {seconds(typical)}" if typical else "", partial) if part]
+    return [*notes, f"about {seconds(typical)}" if typical else "", partial]
 
 
 # -- one control for each input of a model, made from its schema -----------------------------------------------------

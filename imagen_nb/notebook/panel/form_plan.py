@@ -136,11 +136,6 @@ def price_words(cost: float | None, workspace: Workspace) -> str:
     return "" if cost is None else f"about {dollars(cost)}"
 
 
-def plan_again(request: Request, workspace: Workspace) -> Plan:
-    """The plan of the same request once more."""
-    return workspace.plan([prompt_text(request)], model=request.model, params=request.params)
-
-
 def other_inputs_text(params: Mapping[str, Any]) -> str:
     """Inputs as the box for other ones holds them, to be read again as just these values."""
     return "; ".join(assignment(name, value) for name, value in params.items())
