@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from imagen_nb.errors import Hint, InputError, brief
@@ -60,6 +62,24 @@ def write_errors(path: Path) -> Iterator[None]:
 def write_hint(error: OSError) -> str:
     """What to do about an operating system's refusal to write."""
     return _HINTS.get(error.errno or 0, "Check the disk, or choose another place.")
+
+
+def has_hash(path: Path, sha256: str) -> bool:
+    """Whether the bytes of this file have this SHA-256; a file is read again only when it has changed."""
+    try:
+        found = path.stat()
+        return _hash(path, found.st_mtime_ns, found.st_size) == sha256
+    except (OSError, ValueError):
+        return False
+
+
+@lru_cache(maxsize=1024)
+def _hash(path: Path, changed: int, size: int) -> str:  # noqa: ARG001 - a changed file is another one
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1024 * 1024):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def absolute_path(path: str | os.PathLike[str], use: str = "write to") -> Path:
