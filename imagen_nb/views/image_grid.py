@@ -18,7 +18,7 @@ GAP = 4
 FEW_COLS, MANY_COLS = 4, 7
 MOST_IN_CELL = 12
 """The most pictures in a cell by default."""
-REASON_LINES, REASON_EDGES, LETTER = 5, 18, 7
+REASON_LINES, REASON_EDGES, LETTER, LEAST_NOTE = 5, 18, 7, 104
 LABEL, TITLE = 140, 400
 
 
@@ -136,14 +136,16 @@ def _cell(runs: Sequence[Run], pictures: Callable[[Sequence[Run], int], list[Pic
     across = math.ceil(math.sqrt(shown))
     # A reason is cut to about five lines of that width, so that it is never longer than the images beside it; runs that
     # failed alike say it once, with their number.
-    letters = REASON_LINES * max(width - REASON_EDGES, LEAST_BOX) // LETTER
+    note = max(width, LEAST_NOTE)
+    letters = REASON_LINES * (note - REASON_EDGES) // LETTER
     alike = Counter((chip(run), remark(run, letters), remark(run, TITLE)) for run in failed)
     reasons = [
         (Chip(f"{number} {state.word}", state.tone) if number > 1 else state, text, title)
         for (state, text, title), number in alike.items()
     ]
     hidden = max(images - grid.per_cell, 0)
-    return Cell(pictures(runs, width), reasons, hidden, width, across * width + (across - 1) * GAP)
+    room = max(across * width + (across - 1) * GAP, note if failed else 0)
+    return Cell(pictures(runs, width), reasons, hidden, note, room)
 
 
 def _cell_words(runs: Sequence[Run]) -> str:

@@ -14,7 +14,7 @@ def heads(html: str) -> list[str]:
     return re.findall(r"<th[^>]*>([^<]*)</th>", html)
 
 
-def test_a_frame_shows_itself_as_a_table(log: pd.DataFrame) -> None:
+def test_a_frame_shows_itself_as_a_table(log: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures, the prompt, what varies, and how it went; a run without a picture says why."""
     shown = log.assign(rating=pd.array([4, *[pd.NA] * 15], "Int64")).imagen
     html = shown._repr_mimebundle_()["text/html"]
@@ -35,6 +35,7 @@ def test_a_frame_shows_itself_as_a_table(log: pd.DataFrame) -> None:
     assert page.tags.count("img") == 15
     assert "Flagged. (E005)" in page.text
     assert len(set(page.attributes("alt"))) == 8  # repeats say their number
+    monkeypatch.setenv("COLUMNS", "120")
     lines = repr(shown).splitlines()
     assert lines[0].split() == heads(html)[1:]
     assert lines[1].split() == [
@@ -53,6 +54,10 @@ def test_a_frame_shows_itself_as_a_table(log: pd.DataFrame) -> None:
         "4",
     ]
     assert len(lines) == 17
+    monkeypatch.setenv("COLUMNS", "80")
+    narrow = repr(shown).splitlines()
+    assert max(map(len, narrow)) <= 80
+    assert narrow[0].split() == ["prompt", "animal", "style", "repeat", "status", "seconds", "cost", "rating"]
 
 
 def test_columns_are_chosen_by_name(log: pd.DataFrame) -> None:
