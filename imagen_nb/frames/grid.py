@@ -136,11 +136,19 @@ class Layout:
 
 
 def grid(
-    frame: pd.DataFrame, rows: Names, cols: Names, facet: Names, *, size: int | None = None, **paging: Any
+    frame: pd.DataFrame,
+    rows: Names,
+    cols: Names,
+    facet: Names,
+    *,
+    size: int | None,
+    per_cell: int | None,
+    page: int,
+    per_page: int,
 ) -> Shown:
-    """The frame as a grid, one page of it."""
+    """The frame as a grid, one page of it; arguments as of `df.imagen.grid`."""
     need_images(frame)
-    whole = grid_of(frame, rows, cols, facet, size=size, **paging)
+    whole = grid_of(frame, rows, cols, facet, size=size, per_cell=per_cell, page=page, per_page=per_page)
     cells = [cell for part in whole.facets for row in part.rows for cell in row.cells]
     images = [image for cell in cells for image in images_of(cell)[: whole.per_cell]]
     return Shown(render_grid(whole, small_thumbs(images, size), link=below(Path.cwd())))
