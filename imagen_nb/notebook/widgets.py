@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib import resources
@@ -32,9 +32,9 @@ from imagen_nb.views.words import (
     dot_list,
     is_simulated,
     one_line,
+    remark,
     seconds,
     value_texts,
-    why,
 )
 
 MESSAGE_BYTES = 200_000
@@ -244,6 +244,33 @@ class Guard(anywidget.AnyWidget):
         super().__init__(layout={"display": "none"})
 
 
+class FileDrop(anywidget.AnyWidget):
+    """Files from the reader's own disk: `on_file(content, name)` for each, `on_pick()` where a run's is wanted."""
+
+    _esm = script("drop.js")
+    _css = style("drop.css")
+
+    several = t.Bool(default_value=False).tag(sync=True)
+
+    def __init__(self, on_file: Callable[[bytes, str], None], on_pick: Callable[[], None], **traits: Any) -> None:
+        self._on_file, self._on_pick = on_file, on_pick
+        self._parts: dict[str, bytearray] = {}
+        super().__init__(**traits)
+        self.on_msg(self._on_message)
+
+    def _on_message(self, _: Any, content: Any, buffers: Any) -> None:
+        match content:
+            case {"kind": "pick"}:
+                self._on_pick()
+            case {"kind": "part", "name": str(name), "start": int(start), "size": int(size)} if buffers:
+                if start == 0:
+                    self._parts[name] = bytearray()
+                whole = self._parts.setdefault(name, bytearray())
+                whole += buffers[0]
+                if len(whole) >= size:
+                    self._on_file(bytes(self._parts.pop(name)), name)
+
+
 class CopyButton(FallbackWidget):
     """A button that puts `text` on the clipboard, or shows it for copying where the browser does not allow that."""
 
@@ -264,7 +291,7 @@ def image_key(image: Image) -> str:
 
 def gallery_items(run: Run, caption: str | None = None) -> list[dict[str, Any]]:
     """A tile for each image of the run, or one that says why there is none; the prompt is its caption by default."""
-    state, reason = chip(run), why(run)
+    state = chip(run)
     images: Sequence[Image | None] = run.images or [None]
     return [
         {
@@ -275,7 +302,7 @@ def gallery_items(run: Run, caption: str | None = None) -> list[dict[str, Any]]:
             "caption": one_line(run.request.prompt, CAPTION) if caption is None else caption,
             "word": state.word,
             "tone": state.tone,
-            "why": one_line(reason.text, 200) if reason and run.status.is_terminal else "",
+            "why": remark(run, 200) if run.status.is_terminal else "",
             "figures": dot_list([seconds(run.total_s), cost_of(run)]) if number == 0 else "",
             "rating": run.rating or 0,
             "favourite": run.favourite,
@@ -292,6 +319,7 @@ def slides_of(run: Run) -> list[dict[str, Any]]:
         "prompt": readable(run.request.prompt),
         "facts": [(name, readable(text)) for name, text in facts_of(run)],
         "note": readable(run.note or ""),
+        "text": readable(run.text or ""),
     }
     names = image_names([run])[0] or ("",)
     return [{**item, **said, "file": name} for item, name in zip(gallery_items(run), names, strict=True)]

@@ -318,7 +318,7 @@ def test_canceled_card_counts_all_and_can_be_dismissed(home: Path, opened: Any) 
         assert "Canceled 16 of 16" in card
         assert "16 runs canceled" in card
         assert [gallery.items for gallery in of_kind(shown, "Gallery") if gallery.label != "Earlier runs"] == []
-        assert [item["word"] for item in until(lambda: history(shown).items)] == ["16 canceled"]
+        until(lambda: [item["word"] for item in history(shown).items] == ["16 canceled"])
         assert not control(shown, "Dismiss").disabled
         control(shown, "Dismiss").click()
         until(lambda: "Dismiss" not in labels(shown))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import PIL.Image
 import pytest
-from controls import control, fill, history, labels, of_kind, text, until
+from controls import beside, control, fill, history, labels, of_kind, text, until
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -151,6 +155,68 @@ def test_a_bar_within_what_varies(lasting: Workspace) -> None:
         "look": ["oil|ink", "pen"],
         "light": ["a|b", "(dusk|dawn)"],
     }
+
+
+def file_drop(shown: Any) -> Any:
+    (found,) = of_kind(shown, "FileDrop")
+    return found
+
+
+def test_files_come_by_path_by_drop_and_from_a_run(opened: Any, workspace: Workspace, tmp_path: Path) -> None:
+    """Each way names the file in the control, several stand side by side, and the row has them with what made them."""
+    first = workspace.generate("a fox")
+    workspace.generate("an owl")
+    (tmp_path / "sketch.png").write_bytes(picture("green"))
+    shown = opened()
+    until(lambda: len(history(shown).items) == 2)
+    fill(shown, Prompt="a fox like these", Model="google/nano-banana", Image_input=str(tmp_path / "sketch.png"))
+    whole = picture("blue")
+    for start in range(0, len(whole), 100):
+        part = {"kind": "part", "name": "photo.png", "start": start, "size": len(whole)}
+        file_drop(shown)._handle_custom_msg(part, [whole[start : start + 100]])
+    history(shown).picked = [first.id]
+    file_drop(shown)._handle_custom_msg({"kind": "pick"}, [])
+    assert "photo.png" in control(shown, "Image input").value
+    assert beside(shown, "Image input") == ""
+    control(shown, "Generate").click()
+    until(is_done(workspace, 3))
+    run = workspace.log.runs()[-1]
+    assert [file.sha256 for file in run.request.files["image_input"]] == [
+        *(hashlib.sha256(each).hexdigest() for each in (picture("green"), whole)),
+        first.images[0].sha256,
+    ]
+    assert run.parent == first.id
+    history(shown).picked = [run.id]
+    until(lambda: "a fox like these" in text(shown))
+    fill(shown, Model="google/imagen-4")
+    control(shown, "Load into form").click()
+    assert control(shown, "Image input").value.count(";") == 2
+    control(shown, "Generate").click()
+    until(is_done(workspace, 4))
+    assert workspace.log.runs()[-1].request.files == run.request.files
+
+
+@pytest.mark.parametrize(
+    ("value", "says"), [("nowhere.png", "nowhere.png"), ("a.png; b.png", "a.png"), (".", "folder"), ("pick", "no run")]
+)
+def test_file_that_cannot_be_had_is_said_beside_its_control(opened: Any, value: str, says: str) -> None:
+    """Nothing can be sent with it."""
+    shown = opened()
+    fill(shown, Prompt="a fox", Model="black-forest-labs/flux-kontext-pro")
+    assert not control(shown, "Generate").disabled
+    if value == "pick":
+        file_drop(shown)._handle_custom_msg({"kind": "pick"}, [])
+    else:
+        fill(shown, Input_image=value)
+    assert says in beside(shown, "Input image")
+    assert control(shown, "Generate").disabled
+
+
+def picture(colour: str) -> bytes:
+    """A small PNG."""
+    file = io.BytesIO()
+    PIL.Image.new("RGB", (48, 32), colour).save(file, "PNG")
+    return file.getvalue()
 
 
 @pytest.mark.parametrize("value", ["3", '"3"', "a", "oil; ink", "true"])

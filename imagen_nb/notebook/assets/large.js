@@ -18,6 +18,7 @@
  * @property {string} [prompt]  this and the following once the kernel was asked for them
  * @property {string[][]} [facts]  names and values
  * @property {string} [note]
+ * @property {string} [text]  what the model wrote
  * @property {string} [file]  what a copy of the image is called
  */
 
@@ -232,6 +233,7 @@ export class LargeView {
     this.heart.textContent = slide.favourite ? "♥ Favourite" : "♡ Favourite";
     if (this.root.ownerDocument.activeElement !== this.note) this.note.value = slide.note ?? "";
     this.reason.textContent = slide.picture ? slide.why : "";
+    this.answer.textContent = slide.text ?? "";
     this.facts.replaceChildren(
       ...(slide.facts ?? []).flatMap(([name, value]) => [element("dt", "", name), element("dd", "", value)]),
     );
@@ -269,11 +271,11 @@ export class LargeView {
     this.download = this.#button("inb-button", "Download", () => this.#save());
     const files = element("div", "inb-buttons");
     files.append(this.open, this.download);
-    for (const part of ["state", "prompt", "reason", "trouble"]) this[part] = element("div", `inb-large-${part}`);
+    for (const part of ["state", "prompt", "answer", "reason", "trouble"]) this[part] = element("div", `inb-large-${part}`);
     this.trouble.setAttribute("role", "alert");
     this.facts = element("dl", "inb-facts");
     const keys = element("p", "inb-dim", "1–5 rate, 0 clears · f favourite · n note · ← → move");
-    side.append(this.state, this.prompt, this.reason, stars, label, this.trouble, files, this.facts, keys);
+    side.append(this.state, this.prompt, this.answer, this.reason, stars, label, this.trouble, files, this.facts, keys);
     return side;
   }
 

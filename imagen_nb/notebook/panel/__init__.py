@@ -65,7 +65,11 @@ class Panel(w.VBox):  # type: ignore[misc] # ipywidgets has no types
         self._budget = budget
         self._submissions = submissions_of(workspace)
         self._form = Form(
-            workspace, self._on_submit, namespace=namespace or notebook_variables, confirm_above=confirm_above
+            workspace,
+            self._on_submit,
+            namespace=namespace or notebook_variables,
+            confirm_above=confirm_above,
+            picked=lambda: self._details.run,
         )
         self._guard = Guard()
         self._wake = threading.Event()

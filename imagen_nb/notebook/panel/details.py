@@ -16,6 +16,7 @@ from imagen_nb.notebook.widgets import MARKS, CopyButton, cost_of, facts_of
 from imagen_nb.records import Run
 from imagen_nb.views.differences import render_comparison
 from imagen_nb.views.pages import fill
+from imagen_nb.views.pictures import references_of
 from imagen_nb.views.thumbnails import thumbs
 from imagen_nb.views.words import chip, dot_list, seconds, why
 
@@ -118,6 +119,8 @@ class Details:
             tone=state.tone,
             figures=dot_list([seconds(run.total_s), cost_of(run)]),
             why=[reason.text, reason.next] if reason else [],
+            text=run.text or "",
+            references=[reference for _, reference in references_of(run)],
         )
         self._facts.value = fill("facts.html", facts=facts_of(run))
         self._copy.text = encodable(run.cell())
@@ -129,6 +132,12 @@ class Details:
         self._marks = {**logged, **self._unsaved.get(run.id, {})}
         for name in MARKS:
             set_trait(self._controls[name], "value", self._marks[name])
+
+    @property
+    def run(self) -> Run | None:
+        """The run that is picked, where it is one."""
+        runs = self._runs or []
+        return runs[0] if len(runs) == 1 else None
 
     def take_unsaved(self) -> tuple[str, dict[str, Any]] | None:
         """A run's id and what is to be written to its row, as `Workspace.rate` takes it; None where nothing is left."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as w  # type: ignore[import-untyped]  # it has no types
 
 from imagen_nb.errors import ImagenError, InputError, encodable
+from imagen_nb.notebook.panel.files import FileField
 from imagen_nb.notebook.panel.form_plan import (
     FormPlan,
     FormValues,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from imagen_nb.planning.plan import Plan
-    from imagen_nb.records import Request
+    from imagen_nb.records import Request, Run
     from imagen_nb.workspace import Workspace
 
 OTHER = "another model…"
@@ -56,7 +57,8 @@ class Form:
     """The controls, and the plan that they make; `on_submit(plan, experiment)` is called when Generate is pressed.
 
     Handlers may come on any thread, and return at once: what a model that is not known yet takes is asked for on a
-    thread of its own. `namespace` gives the notebook's variables, for the slots of a prompt.
+    thread of its own. `namespace` gives the notebook's variables, for the slots of a prompt, `picked` the run whose
+    picture an input may take.
     """
 
     def __init__(
@@ -66,8 +68,10 @@ class Form:
         *,
         namespace: Callable[[], Mapping[str, Any]],
         confirm_above: int | None,
+        picked: Callable[[], Run | None] = lambda: None,
     ) -> None:
         self._workspace = workspace
+        self._picked = picked
         self._on_submit = on_submit
         self._namespace = namespace
         self._confirm_above = confirm_above
@@ -199,7 +203,8 @@ class Form:
         for name, param in spec.params.items():
             if name == "prompt":
                 continue
-            self._fields[name] = field = make_field(param)
+            file = FileField(param, self._workspace, self._picked) if param.is_file else None
+            self._fields[name] = field = make_field(param, file)
             with suppress(InputError):
                 if name in before and (value := before[name].read()) is not None:
                     field.put(value)
@@ -345,9 +350,12 @@ class Field:
     control: Any
     message: Message
     box: w.VBox
+    file: FileField | None = None
 
     def read(self) -> Any:
         """The value to send, or None where it is the model's own. Raises `InputError` for one that is not allowed."""
+        if self.file is not None:
+            return self.file.read()
         value = self.control.value
         if value is None or (isinstance(value, str) and not value.strip()):
             return None
@@ -356,6 +364,9 @@ class Field:
 
     def put(self, value: Any) -> None:
         """Set the control to a value of the log, None for the model's own; one that the model does not take is not."""
+        if self.file is not None:
+            self.file.put(value)
+            return
         try:
             made = self.param.default if value is None else self.param.coerce(value)
         except InputError:
@@ -367,14 +378,17 @@ class Field:
             self.control.value = encodable(json.dumps(made, ensure_ascii=False))
 
 
-def make_field(param: ParamSpec) -> Field:
+def make_field(param: ParamSpec, file: FileField | None = None) -> Field:
     """The control for one input, with the schema's choices, limits, default and help."""
-    control = make_control(param)
+    control = file.control if file else make_control(param)
     control.description = label_of(param.name)
     default = "" if param.default is None else f"Default: {json_text(param.default)}."
     allowed = "" if param.enum is not None or param.type == "boolean" else f"Allowed: {param.allowed}."
     box, place = make_box(control, " ".join(filter(None, [param.description.strip(), allowed, default])))
-    return Field(param, control, place, box)
+    if file is not None:
+        box.children = [*box.children, *file.parts]
+        box.add_class("inb-wide")
+    return Field(param, control, place, box, file)
 
 
 def make_control(param: ParamSpec) -> Any:
