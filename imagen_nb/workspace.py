@@ -341,7 +341,16 @@ class Workspace:
         """
         from imagen_nb.log.input_files import keep_file
 
-        return keep_file(value, self.images, self.log.find_maker, name=name, beside=beside)
+        def find_maker(sha256: str) -> tuple[str, str] | None:
+            from imagen_nb.views.names import image_names
+
+            run = self.log.find_maker(sha256)
+            if run is None:
+                return None
+            named = zip(run.images, image_names([run])[0], strict=True)
+            return run.id, next(each for image, each in named if image.sha256 == sha256)
+
+        return keep_file(value, self.images, find_maker, name=name, beside=beside)
 
     def generate(
         self,

@@ -44,7 +44,7 @@ _DATA = re.compile(r"\s*data:([\w.+-]+/[\w.+-]+)?(?:;[\w.=+-]+?)*?(;base64)?,", 
 def keep_file(
     value: Any,
     images: Images,
-    find_maker: Callable[[str], str | None],
+    find_maker: Callable[[str], tuple[str, str] | None],
     *,
     name: str | None = None,
     beside: Path | None = None,
@@ -54,7 +54,8 @@ def keep_file(
     The value is a path (as text too, with or without an `@` before it), bytes, a picture of Pillow's, an `Image`, a
     `Run` with one image, a `data:` URI, or such a file again. `name` is what to call what has no name of its own;
     `beside` is a folder to look for a path in that leads nowhere from the working folder. `find_maker` gives the id of
-    the run that made a file with this SHA-256. Raises `InputError`, and `LogError` where the home cannot be written.
+    the run that made a file with this SHA-256, and what to call that. Raises `InputError`, and `LogError` where the
+    home cannot be written.
     """
     if isinstance(value, str) and is_address(value, "https?"):
         return value.strip()
@@ -78,9 +79,11 @@ def keep_file(
         made = _keep_picture(value, images, name)
     else:
         raise InputError(f"{brief(value)} is no file", WHAT_HINT)
-    parent = made.parent or parent or find_maker(made.sha256)
-    is_nameless = parent is not None and made.name.startswith(made.sha256)  # as files in the home are
-    return replace(made, parent=parent, name=f"{parent}{made.path.suffix}" if is_nameless else made.name)
+    maker = find_maker(made.sha256)
+    if maker is None:
+        return replace(made, parent=made.parent or parent)
+    is_nameless = made.name.startswith(made.sha256)  # as files in the home are
+    return replace(made, parent=made.parent or parent or maker[0], name=maker[1] if is_nameless else made.name)
 
 
 def _keep_known(value: Image | InputFile, images: Images) -> InputFile:
@@ -131,7 +134,8 @@ def _find(path: Path, beside: Path | None) -> Path:
     except OSError:
         neighbours = []
     where = "" if len(places) == 1 else f", nor in {places[1].parent}"
-    shown = str(places[0]) if len(str(path)) < 200 else brief(str(path))  # noqa: PLR2004 - more is hardly a path
+    is_path = len(str(path)) < 200 and str(path).isprintable()  # noqa: PLR2004 - longer ones are hardly meant as one
+    shown = str(places[0]) if is_path else brief(str(path))
     raise InputError(f"there is no file {shown}{where}", did_you_mean(path.name, neighbours, WHAT_HINT))
 
 

@@ -385,12 +385,13 @@ class Log:
             name = load_json(conn.execute(newest_reply).scalar()).get("model")
         return {name} if isinstance(name, str) and name else set()
 
-    def find_maker(self, sha256: str) -> str | None:
-        """The id of the newest run that made an image of these bytes."""
+    def find_maker(self, sha256: str) -> Run | None:
+        """The first run that made an image of these bytes."""
         of = images_table.c
         query = sa.select(runs.c.run_id).join(images_table, of.run == runs.c.seq).where(of.sha256 == sha256)
         with self._database.reading() as conn:
-            return conn.execute(query.order_by(runs.c.seq.desc()).limit(1)).scalar()
+            run_id = conn.execute(query.order_by(runs.c.seq).limit(1)).scalar()
+            return None if run_id is None else queries.read_run(conn, run_id, self.home)
 
     def keep_upload(self, provider: str, sha256: str, upload: Upload) -> None:
         """Record an upload of the file with this hash; on the disk when it returns: only then may a request name it.

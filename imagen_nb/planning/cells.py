@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.planning.inputs import split_values
@@ -22,6 +23,7 @@ from imagen_nb.planning.models import catalogue_spec
 from imagen_nb.planning.options import DOCUMENTED
 from imagen_nb.planning.template import parse
 from imagen_nb.planning.values import escape_bars, spells_json
+from imagen_nb.records import InputFile
 
 _PLAIN_NAME = re.compile(r"\w[\w.-]*")
 
@@ -73,11 +75,24 @@ def assignment(name: str, value: Any, param: ParamSpec | None = None) -> str:
     """`NAME=VALUE` as one word, to be read again as just this value, of a parameter that nothing is known of if None.
 
     A text that looks like a number or the like is written as a JSON string where it could be taken for one, and so is a
-    name that is no plain word.
+    name that is no plain word. A file is named by its path, `@fox.png`.
     """
-    is_clear = isinstance(value, str) and (param is not None or not spells_json(value))
-    text = value if is_clear else json.dumps(value, ensure_ascii=False)
+    is_clear = isinstance(value, str) and (param is not None or not (spells_json(value) or value.startswith("@")))
+    files = value if isinstance(value, list | tuple) else [value]
+    names = [_name_file(each) for each in files if isinstance(each, InputFile)]
+    if names and files is not value:
+        (text,) = names
+    elif names and len(names) == len(files) and param is not None and not any(",@" in name for name in names):
+        text = ",".join(names)
+    else:
+        text = value if is_clear else json.dumps(value, ensure_ascii=False, default=_name_file)
     return f"{name}={_word(text)}" if _PLAIN_NAME.fullmatch(name) else _word(f"{json.dumps(name)}={text}")
+
+
+def _name_file(file: InputFile) -> str:
+    """The path of a file behind its mark, seen from the working folder where it lies below that."""
+    path = file.original
+    return f"@{(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path).as_posix()}"
 
 
 def _word(text: str) -> str:
