@@ -33,7 +33,7 @@ from imagen_nb.errors import (
 )
 from imagen_nb.log.images import Images
 from imagen_nb.log.log import Log
-from imagen_nb.planning.models import ModelSpec
+from imagen_nb.planning.models import ModelSpec, catalogue_spec
 from imagen_nb.planning.plan import Plan
 from imagen_nb.planning.values import label, positive_number, whole_number
 from imagen_nb.records import NOT_AS_ASKED, Image, InputFile, Outcome, Prediction, Request, Run, Status
@@ -505,12 +505,14 @@ class RequestDriver:
             count = len(outcome.images) or len(outcome.prediction.output)
             if outcome.images and outcome.error:  # those that are missing were made, and are billed
                 count = max(count, spec.outputs(request.input))
-            source = "simulated" if context.provider.is_simulator else spec.price_source
             sizes = [(image.width, image.height) for image in outcome.images if image.width and image.height]
-            metrics = outcome.prediction.raw.get("metrics")
-            cost = spec.cost(request.input, count or spec.outputs(request.input), sizes, metrics)
+            answered_by, metrics = outcome.prediction.model, outcome.prediction.raw.get("metrics")
+            # A model that answers in place of another is billed at its own price.
+            paid = context.spec(answered_by) if answered_by and catalogue_spec(answered_by) else spec
+            cost = paid.cost(request.input, count or spec.outputs(request.input), sizes, metrics)
+            source = "simulated" if context.provider.is_simulator else paid.price_source
             if outcome.status is Status.SUCCEEDED and not outcome.error:
-                note = spec.reply_note(request.input, outcome.prediction.model, count, sizes, metrics)
+                note = spec.reply_note(request.input, answered_by, count, sizes, metrics)
                 outcome = replace(outcome, error=note, error_code=NOT_AS_ASKED if note else None)
         elif outcome.status is Status.ABORTED:
             cost, source = 0.0, "not billed"

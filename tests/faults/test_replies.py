@@ -221,6 +221,32 @@ def test_any_output_is_shown_or_said_to_be_missing(ws: Workspace, api: Origin, k
     _is_shown(ws, run)
 
 
+@pytest.mark.parametrize(
+    ("reply", "said", "cost"),
+    [
+        ({"model": "bytedance/seedream-5-lite"}, "bytedance/seedream-5-lite answered in place of", 0.035),
+        ({"model": "some/gateway-name"}, "some/gateway-name answered in place of", 0.15),
+        ({"metrics": {"resolution": "fallback"}}, "a fallback model answered in place of", 0.15),
+    ],
+)
+def test_another_model_that_answers_is_named_and_paid(
+    ws: Workspace, api: Origin, reply: dict[str, Any], said: str, cost: float
+) -> None:
+    """The row has the model that was asked, says in `error` which one answered, and what that one costs."""
+    api.answer = lambda _: reply
+    run = ws.generate("a fox", model="google/nano-banana-pro", allow_fallback_model=True)
+    assert (run.status, run.request.model, run.error_code) == (
+        Status.SUCCEEDED,
+        "google/nano-banana-pro",
+        "not_as_asked",
+    )
+    assert run.error == f"{said} google/nano-banana-pro"
+    assert (run.cost, run.cost_source) == (cost, "list price")
+    _is_shown(ws, run)
+    runs = ws.run(ws.plan("a fox", model="google/nano-banana-pro", repeat=2))
+    assert runs.progress().message == f"not as asked for: {run.error}"
+
+
 def _is_shown(ws: Workspace, run: Run) -> None:
     shown = ws.show(run)
     assert shown["text/plain"]
