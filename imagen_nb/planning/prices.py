@@ -110,12 +110,15 @@ class Price:
 
     @property
     def words(self) -> str:
-        """The rule as a reader takes it in: `$0.067 to $0.151 an image by resolution`."""
+        """The rule as a reader takes it in: `$0.067 to 0.151 an image by resolution`.
+
+        It has one dollar sign: a notebook takes what is between two for mathematics.
+        """
         terms = dict(self.terms)
         if "input_mp" in terms and terms["input_mp"] == terms.get("output_mp"):
             terms["both"] = terms.pop("input_mp")
             del terms["output_mp"]
-        return " + ".join(_words(name, figure) for name, figure in terms.items())
+        return "$" + " + ".join(_words(name, figure) for name, figure in terms.items())
 
 
 def read_price(model: str, rule: Any) -> Price | None:
@@ -168,14 +171,14 @@ def _key(value: Any) -> str:
 def _words(name: str, figure: Figure) -> str:
     scale = 1 if name in _UNITS else 1_000_000
     unit = _UNITS.get(name) or f"a million {name.removesuffix('_count').replace('_', ' ')}s"
-    low, high = (_dollars(scale * each) for each in (min(figure.prices.values()), max(figure.prices.values())))
+    low, high = (_figure(scale * each) for each in (min(figure.prices.values()), max(figure.prices.values())))
     by = f" by {figure.by}" if figure.by else ""
     return f"{low if low == high else f'{low} to {high}'} {unit}{by}"
 
 
-def _dollars(price: float) -> str:
+def _figure(price: float) -> str:
     whole, _, cents = f"{price:.7f}".rstrip("0").partition(".")
-    return f"${whole}.{cents:0<2}"
+    return f"{whole}.{cents:0<2}"
 
 
 # -- how large, before anything is there

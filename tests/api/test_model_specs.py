@@ -117,7 +117,7 @@ def test_the_table_has_every_model_with_its_price_in_words() -> None:
     made, _ = specs(prices={"some/model": 0.5})
     rows = made.frame()
     assert list(rows.index) == [*catalogue_names(), "some/model"]
-    assert rows.loc[NANO, "price"] == "$0.067 to $0.151 an image by resolution"
+    assert rows.loc[NANO, "price"] == "$0.067 to 0.151 an image by resolution"
     assert rows.loc[NANO, "files"] == "image_input (14)"
     assert rows.loc["openai/gpt-5-mini", "output"] == "text"
     assert (rows.loc[IMAGEN, "retired_on"], rows.loc[IMAGEN, "successor"]) == ("2026-08-17", NANO)

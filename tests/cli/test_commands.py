@@ -71,7 +71,7 @@ def test_models_are_listed_with_what_they_cost(
     head, *lines = capsys.readouterr().out.splitlines()
     assert "simulated" in head
     said = {line.split()[0]: " ".join(line.split()[1:]) for line in lines}
-    assert said["google/nano-banana-2"] == "$0.067 to $0.151 an image by resolution takes image_input (14)"
+    assert said["google/nano-banana-2"] == "$0.067 to 0.151 an image by resolution takes image_input (14)"
     assert said["google/imagen-4"] == "$0.04 an image shut down 2026-08-17, google/nano-banana-2 follows"
     assert said["openai/gpt-5-mini"].endswith("answers with text · takes image_input")
     monkeypatch.setenv("REPLICATE_API_TOKEN", "r8_x")

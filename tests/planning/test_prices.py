@@ -120,11 +120,11 @@ def test_what_came_is_what_is_paid_for() -> None:
     [
         (0.04, "$0.04 an image"),
         (0, "$0.00 an image"),
-        ({"run": 0.01, "image": 0.005}, "$0.01 a run + $0.005 an image"),
-        ({"image": {"by": "q", "prices": {"low": 0.012, "high": 0.128}}}, "$0.012 to $0.128 an image by q"),
+        ({"run": 0.01, "image": 0.005}, "$0.01 a run + 0.005 an image"),
+        ({"image": {"by": "q", "prices": {"low": 0.012, "high": 0.128}}}, "$0.012 to 0.128 an image by q"),
         ({"metrics": {"predict_time": 0.000975}}, "$0.000975 a second"),
         ({"output_mp": 0.06, "mp_step": 0}, "$0.06 an output megapixel"),
-        ({"run": 0.04, "input_mp": 0.03, "output_mp": 0.03}, "$0.04 a run + $0.03 a megapixel in and out"),
+        ({"run": 0.04, "input_mp": 0.03, "output_mp": 0.03}, "$0.04 a run + 0.03 a megapixel in and out"),
         ({"metrics": {"output_token_count": 2e-06}}, "$2.00 a million output tokens"),
     ],
 )
