@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from imagen_nb.errors import Hint, readable
-from imagen_nb.records import Run, Status
+from imagen_nb.records import NOT_AS_ASKED, Run, Status
 from imagen_nb.settings import SIMULATOR
 
 MINUTE, HOUR = 60, 3600
@@ -102,7 +102,9 @@ def why(run: Run) -> Why | None:
     """Why the run shows no image and no text, or not all of it; None where nothing is amiss."""
     said = (run.error or "").strip()
     if (run.images or run.text) and run.status is Status.SUCCEEDED:
-        return Why(said, "The others are kept; send it again for new ones.") if said else None
+        is_whole = run.error_code == NOT_AS_ASKED
+        step = "The cost is that of what came." if is_whole else "The others are kept; send it again for new ones."
+        return Why(said, step) if said else None
     known = _BY_CODE.get(run.error_code or "") or _BY_STATUS[run.status]
     return Why(said, known.next) if said else known
 
