@@ -22,6 +22,7 @@ from imagen_nb.simulator import Simulator  # noqa: E402 - as above
 ROWS = 1000
 KERNELS, ROUNDS = 3, 8
 LATENCY_S = 1.0
+LARGE_PX = 1024
 TIMED = """
 import time
 began = time.perf_counter()
@@ -100,6 +101,43 @@ def pressed(shown: Locator, service: Simulator, number: int) -> dict[str, float]
     return {"card": (seen["card"] - seen["click"]) / 1000, "image": seen["image"] / 1000 - done}
 
 
+SEEN = """([act, find]) => new Promise((done) => {
+  const began = performance.now();
+  const element = document.querySelector(act.at);
+  if (act.key) element.dispatchEvent(new KeyboardEvent("keydown", { key: act.key, bubbles: true, cancelable: true }));
+  else element.click();
+  const look = () => {
+    const found = document.querySelector(find.at);
+    if (found?.textContent.includes(find.text) && (!find.px || found.querySelector("img").naturalWidth >= find.px))
+      done((performance.now() - began) / 1000);
+    else requestAnimationFrame(look);
+  };
+  look();
+})"""
+
+
+def looks(book: Notebook) -> dict[str, list[float]]:
+    """Seconds from a pick to the drawer, from Enter to the large picture with its settings, and from an arrow."""
+    page = book.page
+    strip = ".inb-history .inb-gallery"
+    taken: dict[str, list[float]] = {"pick": [], "large": [], "next": []}
+
+    def see(name: str, act: dict[str, str], **find: object) -> None:
+        taken[name].append(page.evaluate(SEEN, [act, find]))
+
+    for number in range(ROUNDS - 1):
+        prompt = f"a fox, no. {ROUNDS - 1 - number}"
+        tile = f"{strip} .inb-tile:nth-child({number + 1})"
+        see("pick", {"at": tile}, at=".inb-details", text=prompt)
+        see("large", {"at": tile, "key": "Enter"}, at=".inb-large", text=prompt, px=LARGE_PX)
+        page.wait_for_function("() => document.querySelector('.inb-large').textContent.includes(' of 1,0')")
+        page.wait_for_timeout(300)  # a reader looks, and the next comes meanwhile
+        following = f"a fox, no. {ROUNDS - 2 - number}"
+        see("next", {"at": ".inb-large", "key": "ArrowRight"}, at=".inb-large", text=following, px=LARGE_PX)
+        page.keyboard.press("Escape")
+    return taken
+
+
 def answers(book: Notebook) -> list[float]:
     """For each press of a stock button: seconds until its handler's answer is on the page."""
     output = book.output(4)
@@ -140,6 +178,7 @@ def measure() -> dict[str, float]:
                         clicks = answers(book)
                     else:
                         took = rounds(book, service)
+                        looked = looks(book)
                 book.close()
     return {
         "stock box, first": statistics.median(first["stock box"]),
@@ -149,4 +188,7 @@ def measure() -> dict[str, float]:
         "click to a stock button's answer": statistics.median(clicks),
         "click to the submission's card": statistics.median(each["card"] for each in took),
         "completion to the picture": statistics.median(each["image"] for each in took),
+        "pick to what is known of a run": statistics.median(looked["pick"]),
+        "Enter to the large picture": statistics.median(looked["large"]),
+        "an arrow to the next one": statistics.median(looked["next"]),
     }

@@ -215,7 +215,8 @@ export class LargeView {
     this.image.style.maxWidth = `${slide?.width || 1}px`;
     this.image.style.maxHeight = `${slide?.height || 1}px`;
     const some = this.slides.length > 1 ? `image ${this.#number + 1} of ${this.slides.length}` : "";
-    this.place.textContent = [`${this.#at + 1} of ${deck.order.length}`, some].filter(Boolean).join(" · ");
+    const all = deck.order.length.toLocaleString("en");
+    this.place.textContent = [`${this.#at + 1} of ${all}`, some].filter(Boolean).join(" · ");
     this.earlier.disabled = !this.#step(-1);
     this.later.disabled = !this.#step(1);
     this.trouble.textContent = deck.trouble;
