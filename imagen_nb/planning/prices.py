@@ -48,6 +48,8 @@ _UNITS = {
     "input_mp": "an input megapixel",
     "both": "a megapixel in and out",
     "predict_time": "a second",
+    "input_token_count": "a million tokens in",
+    "output_token_count": "a million out",
 }
 _SUMMED = ("run", "image", "output_mp", "input_mp")
 _SIZES = ("resolution", "size", "image_size", "output_megapixels", "megapixels")
@@ -169,8 +171,8 @@ def _key(value: Any) -> str:
 
 
 def _words(name: str, figure: Figure) -> str:
-    scale = 1 if name in _UNITS else 1_000_000
-    unit = _UNITS.get(name) or f"a million {name.removesuffix('_count').replace('_', ' ')}s"
+    unit = _UNITS.get(name, f"a million of {name}")
+    scale = 1_000_000 if unit.startswith("a million") else 1
     low, high = (_figure(scale * each) for each in (min(figure.prices.values()), max(figure.prices.values())))
     by = f" by {figure.by}" if figure.by else ""
     return f"{low if low == high else f'{low} to {high}'} {unit}{by}"

@@ -125,7 +125,11 @@ def test_what_came_is_what_is_paid_for() -> None:
         ({"metrics": {"predict_time": 0.000975}}, "$0.000975 a second"),
         ({"output_mp": 0.06, "mp_step": 0}, "$0.06 an output megapixel"),
         ({"run": 0.04, "input_mp": 0.03, "output_mp": 0.03}, "$0.04 a run + 0.03 a megapixel in and out"),
-        ({"metrics": {"output_token_count": 2e-06}}, "$2.00 a million output tokens"),
+        (
+            {"metrics": {"input_token_count": 2.5e-07, "output_token_count": 2e-06}},
+            "$0.25 a million tokens in + 2.00 a million out",
+        ),
+        ({"metrics": {"pixel_count": 2e-06}}, "$2.00 a million of pixel_count"),
     ],
 )
 def test_a_price_is_told_in_words(rule: Any, words: str) -> None:
