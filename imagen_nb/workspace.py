@@ -259,6 +259,15 @@ class Workspace:
         return only or self._model
 
     @property
+    def model_names(self) -> list[str]:
+        """The models to choose from, the default first: the catalogue's, and those that have a price of one's own."""
+        from imagen_nb.planning.models import catalogue_names
+
+        if self.settings.provider.is_given_as_url and (only := self.connections.api.only_model):
+            return [only]
+        return [*dict.fromkeys([self.model, *catalogue_names(), *self.prices])]
+
+    @property
     def _is_remote(self) -> bool:
         """Whether the provider is neither the simulator nor another one on this machine."""
         return not (self.settings.provider.is_simulator or self.settings.provider.is_local)

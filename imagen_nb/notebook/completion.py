@@ -17,7 +17,7 @@ from IPython.core.completer import SimpleCompletion
 
 from imagen_nb.planning.grammar import CursorPlace, cursor_place
 from imagen_nb.planning.inputs import ParamSpec
-from imagen_nb.planning.models import ModelSpec, catalogue_names
+from imagen_nb.planning.models import ModelSpec
 from imagen_nb.planning.options import LOG_TABLE, TABLE, cell_prompt
 from imagen_nb.planning.template import parse as parse_template
 from imagen_nb.records import STATUS_WORDS
@@ -72,8 +72,7 @@ class NameSources:
         self._namespace = namespace
 
     def models(self) -> Iterable[str]:
-        workspace = self._workspace()
-        return dict.fromkeys([workspace.model, *catalogue_names(), *workspace.prices])
+        return self._workspace().model_names
 
     def spec(self, model: str | None) -> ModelSpec | None:
         return self._workspace().peek_spec(model)

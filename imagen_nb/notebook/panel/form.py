@@ -23,7 +23,7 @@ from imagen_nb.notebook.panel.form_plan import (
     variable_marks,
 )
 from imagen_nb.planning.inputs import ParamSpec
-from imagen_nb.planning.models import ModelSpec, catalogue_names, check_model_name
+from imagen_nb.planning.models import ModelSpec, check_model_name
 from imagen_nb.views.pages import fill
 from imagen_nb.views.words import dot_list, seconds
 
@@ -134,7 +134,7 @@ class Form:
                 self._check()
 
     def _make_controls(self) -> None:
-        models = [*dict.fromkeys([self._workspace.model, *catalogue_names()])]
+        models = self._workspace.model_names
         self._prompt = w.Textarea(description="Prompt", placeholder="What should the image show?", rows=5)
         self._model = w.Dropdown(description="Model", options=[*models, OTHER], value=self._workspace.model)
         self._named = w.Text(description="Model's name", placeholder="owner/name", continuous_update=False)
