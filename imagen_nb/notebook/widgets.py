@@ -24,6 +24,7 @@ from imagen_nb.notebook.live import display_beside
 from imagen_nb.records import Image, Rendering, Run
 from imagen_nb.views.names import image_names
 from imagen_nb.views.pages import asset
+from imagen_nb.views.pictures import description
 from imagen_nb.views.thumbnails import thumbnail
 from imagen_nb.views.words import (
     chip,
@@ -49,7 +50,7 @@ LARGE_PX, LARGE_BYTES = 1024, 400_000
 SLIDES = 3
 MARKS = ("rating", "note", "favourite")
 
-CAPTION, ALT = 60, 400
+CAPTION = 60
 """The most characters of a tile's caption, and of an image's description."""
 
 Item = Mapping[str, Any]
@@ -298,7 +299,7 @@ def gallery_items(run: Run, caption: str | None = None) -> list[dict[str, Any]]:
             "key": f"{run.id}-{number}",
             "run": run.id,
             "picture": image_key(image) if image else None,
-            "alt": one_line(run.request.prompt, ALT),
+            "alt": description(run, number + 1),
             "caption": one_line(run.request.prompt, CAPTION) if caption is None else caption,
             "word": state.word,
             "tone": state.tone,

@@ -98,19 +98,22 @@ def picture(image: Image, thumb: Thumb, *, box: int, link: Link | None = None) -
 def pictures_of(
     run: Run, thumb: Thumb, *, box: int, link: Link | None = None, names: Sequence[str] = ()
 ) -> list[Picture]:
-    """All images of a run, told apart by their descriptions: a repeat says its number, one of several its place.
+    """All images of a run, each with its `description`.
 
     `names` are what copies of them are called, by default what they are by themselves.
     """
-    names = names or image_names([run])[0]
+    named = enumerate(zip(run.images, names or image_names([run])[0], strict=True), 1)
+    return [
+        replace(picture(image, thumb, box=box, link=link), alt=description(run, number), download=name)
+        for number, (image, name) in named
+    ]
+
+
+def description(run: Run, number: int = 1) -> str:
+    """What an image shows: the prompt; a repeat says its number and one of several its place, so that all differ."""
     repeat = f", no. {run.request.repeat}" if run.request.repeat > 1 else ""
     many = len(run.images)
-    pictures = []
-    for number, (image, name) in enumerate(zip(run.images, names, strict=True), 1):
-        made = picture(image, thumb, box=box, link=link)
-        place = f", image {number} of {many}" if many > 1 else ""
-        pictures.append(replace(made, alt=made.alt + repeat + place, download=name))
-    return pictures
+    return one_line(run.request.prompt, _ALT) + repeat + (f", image {number} of {many}" if many > 1 else "")
 
 
 def references_of(run: Run, link: Link | None = None) -> list[tuple[str, Picture]]:

@@ -30,7 +30,7 @@ from imagen_nb.planning.plan import Plan
 from imagen_nb.records import Image, Rendering, Run
 from imagen_nb.settings import CONFIRM_ABOVE
 from imagen_nb.views.pages import fill
-from imagen_nb.views.pictures import picture
+from imagen_nb.views.pictures import pictures_of
 from imagen_nb.views.thumbnails import thumb, thumbnails
 from imagen_nb.views.words import dollars
 from imagen_nb.workspace import Workspace, default_workspace
@@ -137,7 +137,7 @@ class Panel(w.VBox):  # type: ignore[misc] # ipywidgets has no types
             with suppress(ImagenError):  # the panel itself says what is wrong, and goes on trying
                 runs = self._workspace.log.runs(status="succeeded", limit=STILL, newest_first=True)
         small = thumb(self._history.gallery.px)
-        pictures = [picture(run.images[0], small, box=STILL_BOX) for run in runs if run.images]
+        pictures = [each for run in runs for each in pictures_of(run, small, box=STILL_BOX)[:1]]
         html = fill("still.html", pictures=[each for each in pictures if each.src], text=text)
         return {"text/plain": text, "text/html": html}
 
