@@ -220,7 +220,7 @@ def interruption_lines(runs: Runs) -> tuple[str, str]:
     """The two lines of an interrupted cell: what was done, and how to go on."""
     ended = list(runs)
     total = runs.progress().total
-    canceled = sum(run.error_code == "canceled" or run.status == "canceled" for run in ended)
+    canceled = sum((run.error_code or run.status) == "canceled" for run in ended)
     unsettled = runs.progress().in_flight
     unsent = total - len(ended) - unsettled
     done = [

@@ -362,7 +362,7 @@ class Runs(Sequence[Run]):
         run = job.run
         assert run is not None  # noqa: S101 - a job that is done has one
         good = run.status is Status.SUCCEEDED
-        by_user = not good and run.error_code == "canceled"
+        by_user = not good and (run.error_code or run.status) == "canceled"
         bad = not good and not by_user and (run.status.is_terminal or run.status is Status.UNKNOWN)
         with self._changed:
             now = self._progress

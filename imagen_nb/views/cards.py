@@ -166,15 +166,14 @@ def summary_line(runs: Sequence[Run], progress: Progress | None = None) -> str:
     good = words.pop(str(Status.SUCCEEDED), 0)
     first = f"{good:,} of {len(runs):,} succeeded" if len(runs) != 1 or not good else "1 succeeded"
     others = [f"{number:,} {word}" for word, number in words.most_common()]
+    simulated = ", simulated" if all(map(is_simulated, runs)) else ""
     if progress is not None and progress.skipped:
         earlier = f"{progress.skipped:,} of them earlier"
-        cost = progress.cost if progress.done > progress.skipped else 0.0
-        return dot_list([first, *others, earlier, seconds(progress.elapsed), dollars(cost)])
+        cost = dollars(progress.cost if progress.done > progress.skipped else 0.0)
+        return dot_list([first, *others, earlier, seconds(progress.elapsed), cost + simulated if cost else ""])
     costs = [run.cost for run in runs if run.cost is not None]
-    spent = dollars(sum(costs)) if costs else ""
-    simulated = ", simulated" if costs and all(map(is_simulated, runs)) else ""
     elapsed = None if progress is None else progress.elapsed
-    return dot_list([first, *others, seconds(elapsed), spent + simulated])
+    return dot_list([first, *others, seconds(elapsed), dollars(sum(costs)) + simulated if costs else ""])
 
 
 def failures(runs: Sequence[Run]) -> list[tuple[int, str]]:

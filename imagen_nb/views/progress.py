@@ -112,6 +112,7 @@ def _counts(progress: Progress) -> dict[str, str]:
     """What there is to count, each as words; empty where there is nothing to say."""
     left = seconds(progress.left) if progress.state == "running" and progress.left is not None else ""
     so_far = "" if progress.state == "ended" else " so far"
+    so_far += ", simulated" if progress.is_simulated else ""
     return {
         "done": f"{progress.done - progress.canceled:,} of {progress.total:,} done",
         "failed": f"{progress.failed:,} failed" if progress.failed else "",

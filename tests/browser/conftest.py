@@ -37,7 +37,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """Take a picture of what a failing test saw, before anything is put away."""
     outcome = yield
     lab = getattr(item, "funcargs", {}).get("lab")
-    if outcome.get_result().failed and isinstance(lab, Lab):
+    report = outcome.get_result()
+    if report.failed and report.when == "call" and isinstance(lab, Lab):
         lab.page.screenshot(path=SHOTS / f"failed-{item.name}.png")
 
 

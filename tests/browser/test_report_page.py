@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from look import axe_violations, faint
 from playwright.sync_api import Browser, Page, expect
 from sample_runs import frame, image, run
 
 import imagen_nb.accessor  # noqa: F401 - gives frames their .imagen
+from imagen_nb.records import Status
 
 NAME = """one => one.getAttribute('aria-label') || one.labels?.[0]?.textContent || one.textContent
   || one.querySelector('img')?.alt"""
@@ -98,19 +100,22 @@ def test_the_table_sorts_by_any_column_and_says_so(page: Page) -> None:
 
 
 def test_the_lightbox_is_walked_by_keyboard(page: Page) -> None:
-    """Enter opens an image, arrows walk on, Escape closes, and the focus comes back."""
+    """Enter opens an image under the name of what varies, arrows walk on, Escape closes, and the focus comes back."""
     page.get_by_role("button", name="Gallery").click()
     first = page.locator(".run .open").first
     first.focus()
     page.keyboard.press("Enter")
     box = page.get_by_role("dialog", name="Image")
-    expect(box.locator("h2")).to_have_text("1 of 4")
+    expect(box.locator("h2")).to_have_text("fox_oil.png · 1 of 4")
     page.keyboard.press("ArrowRight")
-    expect(box.locator("h2")).to_have_text("2 of 4")
+    expect(box.locator("h2")).to_have_text("fox_ink.png · 2 of 4")
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("ArrowLeft")
-    expect(box.locator("h2")).to_have_text("4 of 4")
+    expect(box.locator("h2")).to_have_text("owl_ink.png · 4 of 4")
     expect(box.locator(".facts")).to_contain_text("a owl in ink")
+    with page.expect_download() as saved:
+        box.get_by_text("Download").click()
+    assert saved.value.suggested_filename == "owl_ink.webp"
     page.keyboard.press("Escape")
     expect(box).to_be_hidden()
     expect(first).to_be_focused()
@@ -134,7 +139,7 @@ def test_two_runs_are_compared_by_slider_and_by_words(page: Page) -> None:
     assert box.locator(".slider").evaluate("one => one.style.getPropertyValue('--cut')") == f"{slider.input_value()}%"
     expect(box.locator("del")).to_have_text("oil")
     expect(box.locator("ins")).to_have_text("ink")
-    expect(box.locator(".differences tr")).to_have_text(["AB", "styleoilink"])
+    expect(box.locator(".differences tr")).to_have_text(["settingAB", "styleoilink"])
 
 
 @pytest.fixture(scope="module")
@@ -214,6 +219,48 @@ def test_a_run_without_an_image_is_compared_by_its_reason(page: Page) -> None:
     page.get_by_role("button", name="Compare them").click()
     expect(box.get_by_role("slider")).to_be_focused()
     expect(box.locator(".sides")).to_be_hidden()
+
+
+def test_mixed_experiments_open_each_on_its_own_grid(page: Page, path: Path) -> None:
+    """Each has the axes that it varies, and no cell says that there was no run; a run of text shows what it says."""
+    home = path.parent
+    zoo = [
+        run(
+            f"a {animal}", [image(home, n)], number=n, template="a {animal}", slots={"animal": animal}, experiment="zoo"
+        )
+        for n, animal in enumerate(("fox", "owl"))
+    ]
+    cars = [
+        run(f"a {c} car", [image(home, n)], number=n, template="a {c} car", slots={"c": c}, experiment="cars")
+        for n, c in enumerate(("red", "blue", "green"), 10)
+    ]
+    judge = run("which?", number=20, status=Status.SUCCEEDED, text="The <left> one.", model="a/b", experiment="judge")
+    page.goto(frame([*zoo, *cars, judge]).imagen.report(home / "mixed.html", title=f"Animals {ATTACK}").as_uri())
+    expect(page.locator("#grid h2")).to_have_text(["experiment = zoo", "experiment = cars", "experiment = judge"])
+    expect(page.locator("#grid tbody th")).to_have_text(["fox", "owl", "red", "blue", "green"])
+    expect(page.locator("#grid .none")).to_have_count(0)
+    expect(page.locator("#grid")).to_contain_text("The <left> one.")
+    page.locator("#search").fill("the <left>")
+    expect(page.locator("#shown")).to_have_text("1 of 6 shown")
+
+
+def test_axe_finds_nothing(page: Page, mixed: Path) -> None:
+    """In every view and every dialog, on light and dark screens; all texts stand out from what is behind them."""
+    for address, scheme in ((page.url, "light"), (mixed.as_uri(), "dark")):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type] - one of two words
+        page.goto(address)
+        for view in ("Gallery", "Grid", "Table"):
+            page.get_by_role("button", name=view, exact=True).click()
+            assert axe_violations(page, "html") == []
+            assert faint(page.locator("main"), ["span", "p", "dd", "dt", "th", "td"]) == []
+        page.get_by_role("button", name="Gallery").click()
+        page.locator(".run .open").first.click()
+        assert axe_violations(page, "html") == []
+        page.keyboard.press("Escape")
+        for at in (0, 1):
+            page.locator(".pick").nth(at).click()
+        page.get_by_role("button", name="Compare them").click()
+        assert axe_violations(page, "html") == []
 
 
 def test_the_controls_do_not_cover_a_small_screen(page: Page) -> None:

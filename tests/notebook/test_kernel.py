@@ -83,7 +83,8 @@ def test_live_view_in_a_page_is_a_widget_and_leaves_none(kernel: Kernel) -> None
     (first, *_) = cell.of("display_data")
     assert WIDGET in first["data"]
     states = [content["data"]["state"] for content in cell.of("comm_msg") if "state" in content["data"]]
-    shown = [state["value"] for state in states if "value" in state]
+    shown = [state["html"] for state in states if "html" in state]
+    assert "of 4" in first["data"]["text/html"], "for a page that knows no widgets"
     assert any("of 4" in html for html in shown)
     assert any("data:image/webp" in html for html in shown)
     blank, result = left(cell)

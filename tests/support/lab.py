@@ -164,7 +164,7 @@ class Lab:
         context.set_default_timeout(20_000)
         lab = cls(server, context.new_page())
         lab.page.on("console", lab._heard)
-        lab.page.on("pageerror", lambda error: lab.errors.append(f"uncaught: {error}"))
+        lab.page.on("pageerror", lab._thrown)
         lab.page.goto(f"{server.url}/lab?reset")
         lab.ready()
         lab.do("application:toggle-left-area")
@@ -203,6 +203,19 @@ class Lab:
         opened = Notebook(self, path)
         opened.ready()
         return opened
+
+    def read(self, path: str) -> Notebook:
+        """A notebook that is there, without a kernel."""
+        options = {"path": path, "factory": "Notebook", "kernelPreference": {"shouldStart": False, "canStart": True}}
+        self.do("docmanager:open", **options)
+        opened = Notebook(self, path)
+        opened.panel.locator(".jp-Cell").first.wait_for(timeout=READY_S * 1000)
+        expect(self.page.get_by_text("No Kernel", exact=True).first).to_be_visible()
+        return opened
+
+    def _thrown(self, error: Error) -> None:
+        if "(reading 'kernel')" not in str(error):  # JupyterLab's own, where a notebook is opened without one
+            self.errors.append(f"uncaught: {error}")
 
     def _heard(self, message: ConsoleMessage) -> None:
         if message.type == "error" and not HARMLESS.search(f"{message.text} {message.location.get('url', '')}"):

@@ -41,7 +41,7 @@ DECLARATIONS = frozenset(
 """What JupyterLab 4.6 keeps in a notebook that it does not trust, as far as the views use it."""
 
 MORE = re.compile(
-    r'<(style|script)>.*?</\1>|<input type="range" hidden [^>]*>|;--ratio:[\d.]+'
+    r'<(style|script)>.*?</\1>|<input type="range" style="display:none" [^>]*>|;--ratio:[\d.]+'
     r'| (data-name|data-said|download|tabindex|role|aria-label)="[^"]*"',
     re.DOTALL,
 )

@@ -63,18 +63,27 @@
   function drawGrid() {
     const [rows, cols, facet] = ["#rows", "#cols", "#facet"].map((id) => one(id).value);
     const target = one("#drawn");
+    const used = new Set([rows, cols, facet]);
     target.replaceChildren();
     if (runs.length && !shown.length) target.append(make("p", { className: "summary", textContent: "No run matches." }));
     for (const value of shown.length ? valuesOf(facet) : []) {
       const inside = shown.filter((run) => valueOf(run, facet) === value);
       if (facet) target.append(make("h2", { textContent: `${facet} = ${value}` }));
-      // Experiments differ in what they vary, so each has the rows and columns that occur in it.
-      const drawn = gridOf(inside, rows, cols, facet === "experiment" ? inside : shown);
+      // Experiments differ in what they vary, so each has its own axes, and the rows and columns that occur in it.
+      const [down, across] = facet === "experiment" ? ownAxes(inside, rows, cols) : [rows, cols];
+      used.add(down);
+      const drawn = gridOf(inside, down, across, facet === "experiment" ? inside : shown);
       const scroll = make("div", { className: "scroll", tabIndex: 0, role: "region" }, drawn);
       scroll.setAttribute("aria-label", facet ? `Grid for ${facet} = ${value}` : "Grid of images");
       target.append(scroll);
     }
-    sayMixed([rows, cols, facet]);
+    sayMixed([...used]);
+  }
+  const kinds = (group, name) => new Set(group.map((run) => valueOf(run, name))).size;
+  const settings = all("#rows option").map((option) => option.value).filter((name) => !["", "experiment", "prompt", "template"].includes(name));
+  function ownAxes(inside, rows, cols) {
+    const [down] = [rows, cols, ...settings, "prompt"].filter((name) => kinds(inside, name) > 1);
+    return [down ?? "", down !== cols && kinds(inside, cols) > 1 ? cols : ""];
   }
   // Settings that no axis parts though they differ within a cell; one that is different in every run is no news.
   function sayMixed(used) {
@@ -83,11 +92,8 @@
       const key = JSON.stringify(used.map((name) => valueOf(run, name)));
       cells.set(key, [...(cells.get(key) ?? []), run]);
     }
-    const kinds = (group, name) => new Set(group.map((run) => valueOf(run, name))).size;
     const mixes = (name) => !used.includes(name) && kinds(shown, name) < shown.length && [...cells.values()].some((cell) => kinds(cell, name) > 1);
-    const names = all("#rows option").map((option) => option.value).filter(Boolean);
-    const settings = names.filter((name) => name !== "prompt" && name !== "template" && mixes(name));
-    const mixed = settings.length ? settings : ["prompt"].filter(mixes);
+    const mixed = settings.some(mixes) ? settings.filter(mixes) : ["prompt"].filter(mixes);
     one("#mixed").hidden = !mixed.length;
     one("#mixed").textContent = `Cells mix different ${mixed.join(", ")}.`;
   }
