@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagen_nb.errors import InputError
+from imagen_nb.planning import models
 from imagen_nb.planning.inputs import ParamSpec, split_values
 from imagen_nb.planning.models import (
     ModelSpec,
@@ -105,6 +106,36 @@ def test_the_catalogue_has_living_models_first() -> None:
     assert len(set(kinds)) == 3
     stored = {file.name for file in files("imagen_nb.planning").joinpath("catalogue").iterdir()}
     assert {f"{spec.name.replace('/', '--')}.json" for spec in specs} == stored
+
+
+def test_a_model_is_added_by_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One file and no code: its inputs are checked, it is priced, and no other file is read for it."""
+    entry = {
+        "source": "Inputs: made up.",
+        "price": {"image": {"by": "fine", "prices": {"true": 0.5, "false": 0.25}}},
+        "typical_s": None,
+        "output": "pictures",
+        "input": {
+            "prompt": {"required": True},
+            "fine": {"type": "boolean", "default": False},
+            "n": {"type": "integer"},
+        },
+    }
+    (tmp_path / "me--my-model-1.5.json").write_text(json.dumps(entry))
+    broken = tmp_path / "me--broken.json"
+    broken.write_text("{")
+    caches = (models.catalogue_names, models.catalogue_spec, models._names)
+    try:
+        for cached in caches:
+            cached.cache_clear()
+        monkeypatch.setattr(models, "_FOLDER", tmp_path)
+        made = plan("a fox", model="me/my-model-1.5", fine=["yes", "no"], n=2)
+        assert made.cost == 1.5
+        broken.unlink()
+        assert "no parameter 'size'" in refusal(plan, "a fox", model="me/my-model-1.5", params={"size": 3}).message
+    finally:
+        for cached in caches:
+            cached.cache_clear()
 
 
 def test_which_inputs_take_files() -> None:
