@@ -148,7 +148,7 @@ MISTAKES: dict[str, Callable[[Workspace], object]] = {
     "endless timeout": lambda ws: ws.generate("a fox", timeout=math.inf),
     "no number for a timeout": lambda ws: ws.generate("a fox", timeout=math.nan),
     "tag": lambda ws: ws.generate("a fox", tag=3),  # type: ignore[arg-type]
-    "plan": lambda ws: ws.run("a fox"),  # type: ignore[arg-type]
+    "plan": lambda ws: ws.submit("a fox"),  # type: ignore[arg-type]
     "no plan": lambda ws: ws.run(None),  # type: ignore[arg-type]
     "repeat": lambda ws: ws.plan("a fox", repeat=0),
     "no prompts": lambda ws: ws.plan([]),
