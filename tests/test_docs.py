@@ -56,7 +56,7 @@ def section(text: str, heading: str) -> str:
 def test_cells_of_a_page_run_in_order(
     page: str, simulator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every `python` block of a page is a cell; run one after the other in a new notebook, none fails or shows False."""
+    """Every `python` block of a page is a cell; run in a new notebook, none fails or shows False."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("IMAGEN_NB_PROVIDER", simulator.base_url)
     with session(tmp_path, load=False) as shell:
