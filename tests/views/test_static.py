@@ -94,6 +94,12 @@ def test_only_what_the_sanitizer_keeps_is_used(make: Callable[[], Mapping[str, s
 
 
 @shown
+def test_dollar_signs_are_no_mathematics(make: Callable[[], Mapping[str, str]]) -> None:
+    """A front end that typesets what stands between two of them leaves all of our text alone."""
+    assert re.match(r'<div class="imagen-nb-[a-z-]+ mathjax_ignore tex2jax_ignore"', make()["text/html"])
+
+
+@shown
 def test_the_markup_is_well_formed(make: Callable[[], Mapping[str, str]]) -> None:
     """Every start tag has its end, and nothing of a template is left in the output."""
     html = make()["text/html"]
