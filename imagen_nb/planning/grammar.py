@@ -23,7 +23,7 @@ from imagen_nb.planning.habits import HABITS, OPTIONS, advice
 from imagen_nb.planning.values import escape_bars, json_end
 
 _OPTION = re.compile(r"--?[^\s=]*")
-_SETTING = re.compile(r"([A-Za-z]\w*)=(\S+)")
+_SETTING = re.compile(r"([A-Za-z]\w*)=([^\s\"'“]+)")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'', re.DOTALL)
 _QUOTE_FOLLOWS = "=,|"
 _SPACE, _NO_SPACE = re.compile(r"\s*"), re.compile(r"\S*")
@@ -317,7 +317,8 @@ def habit(word: str, value: str, table: Sequence[Option]) -> str | None:
 def _check_setting(word: str, table: Sequence[Option]) -> None:
     """Raise `InputError` where a prompt begins with what looks like an option in Python's spelling: `n=4`."""
     found = _SETTING.fullmatch(word)
-    if found and (found[1] in HABITS or any(option.name == found[1] for option in table)):
+    ours = HABITS.get(found[1], "") if found else ""
+    if found and ((ours and not ours.endswith(".")) or any(option.name == found[1] for option in table)):
         hint = habit(found[1], found[2], table)
         raise InputError(
             f"{word} would be sent as part of the prompt", f"{hint} A prompt that begins so goes behind -- and a space."

@@ -92,7 +92,8 @@ def test_a_name_that_is_known_keeps_its_meaning() -> None:
     assert plan("a fox", model=FLUX, num_outputs=2)[0].params == {"num_outputs": 2}
     assert [each.prompt for each in plan("{n} foxes", model="a/b", n=[1, 2])] == ["1 foxes", "2 foxes"]
     assert plan("a fox", model="a/b", n=2)[0].params == {"n": 2}
-    assert parse_line("-- n=4 a fox")[1] == parse_line("-- --n 3")[1].replace("--n 3", "n=4 a fox")
+    for prompt in ("-- n=4 a fox", 'text="SALE" on a banner', "text=SALE", "mood=calm fox", 'name="Ida" on a cup'):
+        assert parse_line(prompt)[1] == prompt.removeprefix("-- ")
 
 
 @pytest.mark.parametrize("model", ["google/imagen-4", "a/b"])
