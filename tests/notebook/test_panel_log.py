@@ -12,7 +12,7 @@ from typing import Any
 
 import PIL.Image
 import pytest
-from controls import beside, control, fill, history, labels, of_kind, text, until
+from controls import beside, control, fill, generate, history, labels, of_kind, text, until
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -425,6 +425,7 @@ def test_marks_of_the_large_view_are_written(opened: Any, workspace: Workspace, 
         ({"Of_model": "google/imagen-4-fast"}, ["fast fox"]),
         ({"With_tag": "snow"}, ["red fox"]),
         ({"Status_is": "failed"}, ["[fail] fox"]),
+        ({"Status_is": "blocked"}, []),
         ({"Rated": 3}, ["owl"]),
         ({"Rated": 0, "Status_is": "succeeded"}, ["fast fox", "red fox"]),
     ],
@@ -449,6 +450,23 @@ def looked_through(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspa
         workspace.generate("fast fox", model="google/imagen-4-fast")
         workspace.generate("[fail] fox")
         yield workspace
+
+
+def test_what_a_model_wrote_is_shown(opened: Any, workspace: Workspace, asking: Callable[..., Any]) -> None:
+    """An answer in words stands where a picture would: on the card, the tile, in the drawer and the large view."""
+    shown = opened()
+    fill(shown, Model="google/gemini-2.5-flash")
+    generate(shown, "what is a fox?")
+    until(is_done(workspace, 1))
+    (run,) = workspace.log.runs()
+    assert run.text
+    until(lambda: history(shown).items and history(shown).items[0]["word"] == "succeeded")
+    galleries = of_kind(shown, "Gallery")
+    assert len(galleries) == 2
+    assert all(run.text[:40] in gallery.items[0]["why"] for gallery in galleries)
+    history(shown).picked = [run.id]
+    until(lambda: run.text[:40] in text(shown))
+    assert asking(history(shown), kind="slides", runs=[run.id])[0]["slides"][0][0]["text"] == run.text
 
 
 def test_run_is_sent_again_and_varied(opened: Any, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

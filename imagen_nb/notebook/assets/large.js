@@ -114,7 +114,8 @@ export class Deck {
 
   /** Show a mark at once, and have it written. */
   mark(run, marks) {
-    this.#slides.set(run, this.slides(run).map((slide) => ({ ...slide, ...marks })));
+    const slides = this.#slides.get(run);
+    if (slides) this.#slides.set(run, slides.map((slide) => ({ ...slide, ...marks })));
     this.model.send({ kind: "rate", run, marks });
   }
 

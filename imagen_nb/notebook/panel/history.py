@@ -12,7 +12,7 @@ import ipywidgets as w  # type: ignore[import-untyped]  # it has no types
 from imagen_nb.errors import readable
 from imagen_nb.notebook.panel.form import set_trait
 from imagen_nb.notebook.widgets import Gallery, Item, RunSource, gallery_items, gallery_text
-from imagen_nb.records import Image, Run, Status
+from imagen_nb.records import STATUS_WORDS, Image, Run, Status
 from imagen_nb.views.pages import fill
 
 if TYPE_CHECKING:
@@ -43,13 +43,14 @@ class History:
         """The runs on show."""
         self.gallery = Gallery(source, label="Earlier runs", empty="Reading the log…", tile=132)
         self.gallery.observe(on_pick, "picked")
-        statuses = [(str(status), str(status)) for status in Status]
         self._filters = {
             "text": w.Text(description="Find", placeholder="words of a prompt"),
             "experiment": w.Dropdown(description="In experiment", options=[EVERYTHING]),
             "model": w.Dropdown(description="Of model", options=[EVERYTHING]),
             "tag": w.Dropdown(description="With tag", options=[EVERYTHING]),
-            "status": w.Dropdown(description="Status is", options=[EVERYTHING, *statuses]),
+            "status": w.Dropdown(
+                description="Status is", options=[EVERYTHING, *((word, word) for word in STATUS_WORDS)]
+            ),
             "rating": w.Dropdown(description="Rated", options=RATINGS, value=""),
             "favourite": w.Checkbox(description="Favourites only", indent=False),
         }

@@ -161,7 +161,7 @@ def tiles_of(submission: Submission, state: SubmissionState) -> list[Item]:
         elif run is not None and (run.images or run.status is not Status.CANCELED):
             caption = "" if submission.size == 1 else caption_of(run, submission.varies)
             items = gallery_items(run, caption)
-            said = {"why": ""} if submission.size == 1 else {}  # the card itself says it
+            said = {"why": ""} if submission.size == 1 and not run.text else {}  # the card itself says why
             tiles += [{**item, **said, "key": f"{place}-{number}"} for number, item in enumerate(items)]
     return tiles
 
