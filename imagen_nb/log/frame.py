@@ -133,7 +133,7 @@ def statuses(values: Sequence[Any]) -> Column:
     there = set(values)
     words = [str(status) for status in Status if status in there]
     place = {word: code for code, word in enumerate(words)}
-    return pd.Categorical.from_codes([place.get(value, -1) for value in values], categories=words)
+    return pd.Categorical.from_codes([place.get(value, -1) for value in values], categories=pd.Index(words))
 
 
 def _texts(values: list[Any]) -> Column:
