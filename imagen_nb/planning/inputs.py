@@ -134,7 +134,7 @@ def take_files(param: ParamSpec, value: Any, read: Callable[[Any], InputFile | s
     may_be_file = "any" in (param.type, param.item_type if param.type == "array" else "")
 
     def take(each: Any) -> Any:
-        named = _name_file(each, is_marked=param.is_file)
+        named = _name_file(each, is_marked=True) if param.is_file else each
         is_held = isinstance(named, InputFile) or (isinstance(named, str) and is_address(named, "https?"))
         if is_held or is_missing(named) or not (param.is_file or (may_be_file and is_file_source(named))):
             return named

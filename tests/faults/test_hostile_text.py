@@ -100,7 +100,7 @@ def open_ws(home: Path, api: Origin) -> Iterator[Workspace]:
 
 
 def _everywhere(ws: Workspace, api: Origin, text: str) -> list[Any]:
-    """Runs whose every text is this one: one succeeded, one failed, one refused; and the error of the last."""
+    """Runs whose every text is this one: one with a picture, one failed, one of text; and the error of one refused."""
     options = {"experiment": text, "tag": text, "params": {"style": text}}
     api.answer = lambda _: {"model": text, "logs": text, "metrics": {text: text}, "source": text}
     good = ws.generate(f"{text} a", slots={}, **options)
@@ -111,7 +111,8 @@ def _everywhere(ws: Workspace, api: Origin, text: str) -> list[Any]:
     api.fault("create", instead=[says({"detail": text, "title": text}, 422)], times=1)
     with pytest.raises(ImagenError) as caught:
         ws.generate(f"{text} d", **options)
-    assert (good.status, bad.status, odd.status) == (Status.SUCCEEDED, Status.FAILED, Status.FAILED)
+    assert (good.status, bad.status, odd.status) == (Status.SUCCEEDED, Status.FAILED, Status.SUCCEEDED)
+    assert odd.text.startswith("javascript:")
     return [good, bad, odd, caught.value]
 
 

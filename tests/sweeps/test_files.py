@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -456,6 +457,34 @@ def test_creates_that_are_lost_are_told_by_the_address_of_their_file(ws: Workspa
         bill = api.bill(str(run.prediction_id))
         assert bill is not None
         assert uploads[bill.input["input_image"]] == run.request.input["input_image"].sha256
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_may_be_of_either_file_goes_to_neither_and_is_never_sent_again(
+    home: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """The list shows copies of the service's own in place of what was sent: one alone is found, two stay unknown."""
+    monkeypatch.setattr("imagen_nb.sweeps.recover.WITNESS_S", 1.0)
+
+    def rehosted(bills: list[Any]) -> list[Any]:
+        return [replace(bill, input={**bill.input, "input_image": f"https://e.org/{bill.id}"}) for bill in bills]
+
+    with Origin(token=CANARY, shows=rehosted, list_lag=0.5) as api:  # it shows both, or none
+        api.fault("create", after=[rst])
+        names = [made(folder / f"{number}.png", noise(number, 3000)) for number in range(count)]
+        with Workspace(home, provider=api.base_url, token=CANARY, settle_s=0.6) as ws:
+            runs = ws.run("x", model=ONE, input_image=names)
+            assert len(api.bills) == len(api.of("create")) == count
+            if count == 1:
+                assert runs[0].status is Status.SUCCEEDED
+            else:
+                assert {(run.status, run.error_code) for run in runs} == {(Status.UNKNOWN, "uncertain")}
+                api.shows = lambda bills: bills  # as they were sent
+                assert {run.status for run in ws.reconcile()} == {Status.SUCCEEDED}
+            for run in ws.log.runs():
+                uri = str(next(bill for bill in api.bills if bill.id == run.prediction_id).input["input_image"])
+                assert sha256(base64.b64decode(uri.partition(",")[2])) == run.request.input["input_image"].sha256
+        books(home, api).balance(count)
 
 
 def test_an_uploads_address_gets_neither_a_visit_nor_the_token(home: Path, folder: Path) -> None:

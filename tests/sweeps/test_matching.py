@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from imagen_nb.records import Prediction, Request, Status
+from imagen_nb.records import InputFile, Prediction, Request, Status
 from imagen_nb.sweeps.recover import LOOK_BACK, WantedPrediction, match, may_be
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
@@ -70,6 +71,45 @@ def test_numbers_and_files_compare_as_the_service_writes_them() -> None:
     """3 and 3.0 are one number, and an uploaded file comes back as an address."""
     echo = _listed(guidance=3, image="https://replicate.delivery/x.png")
     assert match([_wanted(guidance=3.0, image="data:image/png;base64,AA==")], [echo])
+
+
+FOX, OWL = (InputFile(each * 64, f"{each}.png", Path(f"/home/{each}.png"), 9, "image/png") for each in "fo")
+UPLOADS = {"https://api/fox": FOX.sha256, "https://api/owl": OWL.sha256}
+
+
+def _with_file(run_id: str, file: InputFile) -> WantedPrediction:
+    return replace(_wanted(run_id, image=[file, "https://x/y.png"]), uploads=UPLOADS)
+
+
+@pytest.mark.parametrize(
+    ("echoed", "is_fox", "may_be_fox"),
+    [
+        ("https://api/fox", True, True),
+        ("https://api/owl", False, False),
+        ("https://replicate.delivery/pbxt/1", True, True),
+        (None, True, True),
+        ("data:image/png;base64,b3ds", False, True),  # the copy is gone, so that nothing can be said
+        (7, False, False),
+    ],
+    ids=["its upload", "another's upload", "the service's own copy", "removed", "other bytes", "no address"],
+)
+def test_a_file_is_known_by_the_address_that_was_sent(echoed: Any, is_fox: bool, may_be_fox: bool) -> None:
+    """Where the echo does not show of which file it is, it is nobody else's; and it is never ruled out."""
+    echo = _listed(image=[echoed, "https://x/y.png"])
+    fox = _with_file("fox", FOX)
+    assert bool(match([fox], [echo])) == is_fox or echoed == "data:image/png;base64,b3ds"
+    assert may_be(fox, echo) == may_be_fox
+    assert match([fox], [_listed(image=[echoed])]) == {}
+
+
+def test_what_does_not_show_its_file_is_given_to_none_of_two() -> None:
+    """The wrong picture in a row is worse than none: those that differ in the file alone stay open, equal ones not."""
+    hidden, shown = _listed("hidden", image=["https://elsewhere/1", "https://x/y.png"]), _listed("shown", at=2)
+    shown = replace(shown, input={**shown.input, "image": ["https://api/owl", "https://x/y.png"]})
+    fox, owl, twin = _with_file("fox", FOX), _with_file("owl", OWL), _with_file("twin", FOX)
+    assert match([fox, owl], [hidden, shown], [fox, owl]) == {"owl": shown}
+    assert match([fox], [hidden], [fox, twin]) == {"fox": hidden}
+    assert match([fox, twin], [hidden], [fox, twin]) == {"fox": hidden}
 
 
 def test_a_version_is_matched_by_its_hash() -> None:
