@@ -34,6 +34,7 @@ def test_log_filters(logged: Command, capsys: pytest.CaptureFixture[str]) -> Non
     for words, last in (
         (["--experiment", "zoo"], "3 runs"),
         (["--status", "failed"], "2 runs"),
+        (["--status", "blocked"], "1 run"),
         (["--experiment", "zoo", "--status", "succeeded"], "1 run"),
         (["--last", "2"], "4 runs, the newest 2 shown (--last N shows N)"),
         (["--experiment", "none"], "0 runs"),

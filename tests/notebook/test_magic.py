@@ -126,6 +126,9 @@ def test_experiment_tag_and_resume(notebook: Session, simulator: Simulator) -> N
     assert log["tag"].fillna("").tolist() == ["first try", "first try", ""]
     assert len(notebook.run("%imagen_log --last 1")) == 1
     assert len(notebook.run("%imagen_log --status failed")) == 0
+    notebook.run("%imagen a {animal.upper()} that is [blocked]")
+    assert "{animal.upper()} is sent as text" in notebook.out
+    assert len(notebook.run("%imagen_log --status blocked --last 5")) == 1
 
 
 def test_resuming_counts_what_is_left(notebook: Session, simulator: Simulator) -> None:
