@@ -137,7 +137,8 @@ class _Parser(argparse.ArgumentParser):
         self._leaves = leaves
 
     def error(self, message: str) -> NoReturn:
-        raise InputError(message, f"{self.prog} --help shows what can be given.")
+        made = f"{self.prog} run 'a red fox' makes an image; " if "COMMAND" in message else ""
+        raise InputError(message, f"{made}{self.prog} --help shows what can be given.")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         if not self._leaves:

@@ -46,7 +46,7 @@ _WORDS: Mapping[str, str] = {
     "plan() shows what would be sent, and sends nothing.": "dry dry_run",
     "A call waits for the end of what it asks for by itself.": "wait",
     "Images show as they come by themselves.": "stream",
-    "Every image is kept by itself, and its path shown with it; in Python, image.save(path) copies it.": "out save "
+    "Every image is kept by itself, and its path shown with it; in Python, image.save(path) copies it.": "o out save "
     "output save_path output_path output_dir outdir filename use_file_output",
     "A token comes from the provider's variable, or from login(), which asks for it.": "api_key api_token token key",
     "The prompt stands behind the options, as it is.": "prompt text positive_prompt",
