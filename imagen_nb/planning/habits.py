@@ -44,7 +44,7 @@ _WORDS: Mapping[str, str] = {
     "budget": "max_cost max_price limit",
     "background": "asynchronous nowait non_blocking blocking",
     "plan() shows what would be sent, and sends nothing.": "dry dry_run",
-    "A call waits for the end of what it asks for by itself.": "wait",
+    "A call waits for the end by itself; with background=True run() returns at once, and --background does.": "wait",
     "Images show as they come by themselves.": "stream",
     "Every image is kept by itself, and its path shown with it; in Python, image.save(path) copies it.": "o out save "
     "output save_path output_path output_dir outdir filename use_file_output",
@@ -64,7 +64,8 @@ OPTIONS = frozenset(
 
 def as_keyword(name: str, value: object) -> str:
     """One of our words with its value, as one writes it in Python."""
-    return f"{name}={brief(value)}" if isinstance(value, str | int | float | list | tuple) else f"{name}="
+    text = f"{name}={brief(value)}" if isinstance(value, str | int | float | list | tuple) else f"{name}="
+    return f"{text} in run() or plan(), as generate() makes one image" if name == "repeat" else text
 
 
 def advice(

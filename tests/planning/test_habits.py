@@ -36,9 +36,9 @@ def refusal_in_magic(line: str) -> InputError:
 @pytest.mark.parametrize(
     ("names", "hint"),
     [
-        ({"n": 4}, "Write repeat=4."),
-        ({"num_images": 4}, "Write repeat=4."),
-        ({"num_images_per_prompt": 4}, "Write repeat=4."),
+        ({"n": 4}, "Write repeat=4 in run() or plan()"),
+        ({"num_images": 4}, "Write repeat=4 in run() or plan()"),
+        ({"num_images_per_prompt": 4}, "Write repeat=4 in run() or plan()"),
         ({"size": "1920x1080"}, "Write aspect_ratio='16:9'."),
         ({"size": "1000x700"}, "It is aspect_ratio here: 1:1, "),
         ({"response_format": "png"}, "Write output_format='png'."),
@@ -48,7 +48,7 @@ def refusal_in_magic(line: str) -> InputError:
         ({"seed": 3}, FLUX[:17]),
         ({"params": {"seed": 3}}, "seed=3 works with "),
         ({"negative_prompt": "text"}, "stability-ai/stable-diffusion-3.5-large"),
-        ({"wait": True}, "waits for the end"),
+        ({"wait": True}, "with background=True"),
         ({"api_key": "x"}, "A token comes from"),
         ({"experiment": "x"}, "Give it to run()"),
         ({"dry_run": True}, "plan() shows"),
