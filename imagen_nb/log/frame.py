@@ -213,7 +213,7 @@ def _read_maps(texts: list[Any], kind: str) -> list[dict[str, Any]]:
     """The JSON maps in these texts, their keys named as columns; a text that many share is read once."""
     distinct, rows = _distinct(texts)
     maps = _load_maps(distinct)
-    if any(_FILE_MARK in text for text in distinct if text):
+    if any(_FILE_MARK in text for text in distinct if isinstance(text, str)):
         maps = [{name: _show_files(value) for name, value in each.items()} for each in maps]
     columns = {name: _column_name(name, kind) for name in set(chain.from_iterable(maps))}
     if any(name != column for name, column in columns.items()):

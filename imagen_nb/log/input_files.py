@@ -24,7 +24,7 @@ from typing import IO, Any
 
 from PIL import Image as Pillow
 
-from imagen_nb.errors import InputError, brief, did_you_mean
+from imagen_nb.errors import Hint, InputError, brief, did_you_mean
 from imagen_nb.files import absolute_path
 from imagen_nb.log.images import Images, disk_errors, image_place
 from imagen_nb.planning.values import is_address, is_file_source
@@ -33,7 +33,9 @@ from imagen_nb.records import IMAGE_MIMES, Image, InputFile, Run
 MOST_BYTES = 100_000_000
 """The largest file that the API takes, in bytes."""
 
-WHAT_HINT = "Give a path, bytes, a PIL image, a run, an https: address, or a list of those."
+WHAT_HINT = Hint(
+    "Give {}.", "a path, bytes, a PIL image, a run, an https: address, or a list of those", "a path or an address"
+)
 
 _PIECE = 1024 * 1024
 _QUIET_S = 2.0

@@ -16,6 +16,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from imagen_nb.errors import ImageError
 from imagen_nb.log.images import image_place
 from imagen_nb.records import Image, InputFile, Json, Prediction, Request, Run, Status
 
@@ -297,13 +298,16 @@ def encode_files(value: Any) -> Any:
 
 
 def decode_files(value: Any, home: Path) -> Any:
-    """The value that `encode_files` was given, its files in this home."""
+    """The value that `encode_files` was given, its files in this home; what is no such file stays as it is."""
     if isinstance(value, list):
         return [decode_files(each, home) for each in value]
     if not isinstance(value, dict) or value.keys() != {FILE_KEY}:
         return value
     facts = value[FILE_KEY]
-    return InputFile(path=image_place(home, facts["sha256"], facts["mime"]), **facts)
+    try:
+        return InputFile(path=image_place(home, facts["sha256"], facts["mime"]), **facts)
+    except (TypeError, KeyError, ImageError):
+        return value
 
 
 def request_of(row: Any, home: Path) -> Request:

@@ -271,6 +271,12 @@ def test_a_row_names_its_files_and_holds_none_of_their_bytes(log: Log, home: Pat
     assert row["image_input"] == '["https://example.com/owl.png", "fox.png abababab"]'
     assert row["input_image"] == "fox.png abababab"  # the log has a column `image` of its own
     assert row["parent"] == "the run before"
+    with Log(home) as other, other.writing() as conn:
+        for place, wrong in enumerate(('{"sha256":"../x","mime":"image/png"}', '{"sha256":7}', "[]", '{"later":1}')):
+            damaged = f'{{"image":{{"$file":{wrong}}},"place":{place}}}'
+            conn.execute(sa.text("UPDATE runs SET params = :it"), {"it": damaged})
+    assert log.get(run_id).request.files == {}  # no row is hidden by what somebody wrote there
+    assert frame(log)["input_image"].iloc[0] == '{"$file": {"later": 1}}'
     assert request(image=replace(fox, name="copy.png")).key == request(image=fox).key
     assert request(image=replace(fox, sha256="cd" * 32)).key != request(image=fox).key
 

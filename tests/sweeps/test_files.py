@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 import requests
-from acts import Act, page, rst, says
+from acts import Act, hang, page, rst, says
 from ledger import books, until
 from origin import Origin, Seen
 from PIL import Image as Picture
@@ -379,6 +379,7 @@ REFUSALS: dict[str, tuple[Act, str]] = {
     "413": (says({"detail": "Too large."}, 413), "Too large"),
     "429": (says({"detail": "Throttled.", "retry_after": 9999}, 429), "asks to wait"),
     "500": (page(500), "has failed"),
+    "silence": (hang, "no whole reply .* in the time allowed"),
     "a reply that is no file": (
         says({"id": "f", "status": "ok"}, 201),
         "answer is about no file",
@@ -407,6 +408,16 @@ def test_an_upload_that_is_refused_creates_nothing(ws: Workspace, api: Origin, f
     assert re.search(f"large.png could not be uploaded: .*{words}", error.message), error.message
     (run,) = ws.log.runs()
     assert (run.status, run.error, run.prediction_id) == (Status.FAILED, error.message, None)
+
+
+def test_a_sweep_that_is_canceled_uploads_no_further(ws: Workspace, api: Origin, folder: Path) -> None:
+    """Those that wait for the upload of another stop too, and nothing was created."""
+    api.fault("other", instead=[hang])
+    runs = ws.submit(ws.plan("x", model=ONE, input_image=made(folder / "large.png", noise(1)), repeat=2))
+    until(lambda: bool(api.of("other")))
+    assert runs.cancel().is_done_within(5.0)
+    assert {(run.status, run.prediction_id) for run in runs} == {(Status.CANCELED, None)}
+    assert not api.of("create")
 
 
 @pytest.mark.parametrize(
