@@ -150,6 +150,7 @@ def test_what_a_workspace_has_to_say_is_said_once(
 ) -> None:
     """A script hears on stderr that the simulator answers, once; who types, in the output, that something changed."""
     monkeypatch.delenv("IMAGEN_NB_PROVIDER")
+    monkeypatch.delattr("sys.ps1", raising=False)  # a shell of another test leaves it
     im.plan("a fox")
     im.plan("a fox")
     assert capsys.readouterr().err.count("images come from the built-in simulator") == 1
