@@ -12,11 +12,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from PIL import Image as Pillow
 
 from imagen_nb.errors import brief
+from imagen_nb.records import NOT_AS_ASKED
+from imagen_nb.views.words import one_line
 
-ALIKE_BITS = 4
-"""Pictures whose 64-bit difference hashes differ in so many bits at most look the same."""
+ALIKE_BITS, ALIKE_LEVELS = 4, 6.0
+"""Pictures whose 64-bit difference hashes differ in so many bits, and whose colours in so many of 255 levels, at most
+look the same."""
 
 SHAPE = 0.1
 """A file may be so much wider or narrower than its aspect ratio says: models round to multiples of 64 pixels."""
@@ -30,15 +34,25 @@ SURE = 0.01
 CHANCE = 0.035
 """A parameter is called ignored where shuffled levels do as well in so large a part of all cases at least."""
 
+NO_LOOK = frozenset(
+    ("prompt", "template", "experiment", "output_format", "output_quality", "safety_filter_level", "safety_tolerance")
+)
+"""Columns that are not called ignored: texts, and what is not meant to change what a picture shows."""
+
 _SHUFFLES = 400
 COLUMNS = ("alarm", "runs", "sure", "said")
 
-Hashes = Mapping[str, int]
-"""The 64-bit difference hash of each picture, by its SHA-256."""
+Looks = Mapping[str, Any]
+"""What `glance` gives of each picture, by its SHA-256."""
+
+
+def glance(image: Pillow.Image) -> Any:
+    """The picture as 8 x 9 pixels in red, green and blue: what a difference hash is made of, and its colours."""
+    return np.asarray(image.convert("RGB").resize((9, 8), Pillow.Resampling.BOX), dtype=np.int16)
 
 
 def find_alarms(
-    frame: pd.DataFrame, factors: Sequence[str], hashes: Hashes, blanks: Sequence[str] = ()
+    frame: pd.DataFrame, factors: Sequence[str], looks: Looks, blanks: Sequence[str] = ()
 ) -> pd.DataFrame:
     """The alarms of a frame with the log's columns, one row each: `alarm runs sure said`.
 
@@ -46,10 +60,11 @@ def find_alarms(
     """
     done = frame[frame["status"].astype(object) == "succeeded"]
     found = [
+        *_other_replies(done),
         *_wrong_shapes(done),
         *_blank_pictures(done, set(blanks)),
-        *_same_pictures(done, factors, hashes),
-        *_ignored_factors(done, factors, hashes),
+        *_same_pictures(done, factors, looks),
+        *_ignored_factors(done, factors, looks),
         *_failing_levels(frame, factors),
     ]
     made: pd.DataFrame = pd.DataFrame(found, columns=list(COLUMNS))
@@ -57,6 +72,13 @@ def find_alarms(
 
 
 Found = tuple[str, list[str], str, str]
+
+
+def _other_replies(done: pd.DataFrame) -> Iterator[Found]:
+    """Runs whose reply was of another model, count or size than asked for."""
+    if "error_code" in done:
+        for said, rows in done[done["error_code"].astype(object) == NOT_AS_ASKED].groupby("error"):
+            yield "reply", list(rows.index), "certain", f"{_count(len(rows))}: {one_line(str(said), 160)}"
 
 
 def _wrong_shapes(done: pd.DataFrame) -> Iterator[Found]:
@@ -81,7 +103,7 @@ def _blank_pictures(done: pd.DataFrame, blanks: set[str]) -> Iterator[Found]:
         yield "blank", list(rows.index), "certain", f"{_count(len(rows))} gave a picture that shows nothing"
 
 
-def _same_pictures(done: pd.DataFrame, factors: Sequence[str], hashes: Hashes) -> Iterator[Found]:
+def _same_pictures(done: pd.DataFrame, factors: Sequence[str], looks: Looks) -> Iterator[Found]:
     """Pictures that are the same although their inputs differ, and repeats that are the same."""
     rows = done[done["sha256"].notna()]
     inputs = dict(zip(rows.index, _keys(rows, factors), strict=True))
@@ -93,11 +115,15 @@ def _same_pictures(done: pd.DataFrame, factors: Sequence[str], hashes: Hashes) -
         for is_repeat in (True, False):
             like = [a for a in runs if any((inputs[a] == inputs[b]) == is_repeat for b in runs if b != a)]
             kinds.setdefault(("repeats" if is_repeat else "same", "certain"), []).extend(like)
-    near = [(sha256, hashes[sha256]) for sha256 in by_hash if sha256 in hashes]
-    values = np.array([value for _, value in near], dtype=np.uint64)
-    for place in range(len(near)):
-        for other in np.flatnonzero(_bits(values[place + 1 :] ^ values[place]) <= ALIKE_BITS) + place + 1:
-            one, two = by_hash[near[place][0]], by_hash[near[int(other)][0]]
+    near = [sha256 for sha256 in by_hash if sha256 in looks]
+    values = np.array([looks[sha256] for sha256 in near]).reshape(-1, 8, 9, 3)
+    grey = values @ (0.299, 0.587, 0.114)
+    bits = (grey[:, :, 1:] > grey[:, :, :-1]).reshape(-1, 64)
+    for place, sha256 in enumerate(near):
+        is_like = (bits[place + 1 :] != bits[place]).sum(axis=1) <= ALIKE_BITS
+        is_like &= np.abs(values[place + 1 :] - values[place]).mean(axis=(1, 2, 3)) <= ALIKE_LEVELS
+        for other in np.flatnonzero(is_like) + place + 1:
+            one, two = by_hash[sha256], by_hash[near[int(other)]]
             is_repeat = inputs[one[0]] == inputs[two[0]]
             kinds.setdefault(("repeats" if is_repeat else "same", "likely"), []).extend([*one, *two])
     words = {
@@ -109,18 +135,21 @@ def _same_pictures(done: pd.DataFrame, factors: Sequence[str], hashes: Hashes) -
             yield kind, several, sure, words[kind].format(_count(len(several)))
 
 
-def _ignored_factors(done: pd.DataFrame, factors: Sequence[str], hashes: Hashes) -> Iterator[Found]:
+def _ignored_factors(done: pd.DataFrame, factors: Sequence[str], looks: Looks) -> Iterator[Found]:
     """Factors whose levels make no more difference to the pictures than repeats do, in all groups together.
 
     Within a group the levels are shuffled: where the pictures of a level are as far apart as shuffled ones, the
-    factor did nothing.
+    factor did nothing. One that changes the size of the pictures did something.
     """
-    rows = done[done["sha256"].isin(hashes)]
+    rows = done[done["sha256"].isin(looks)]
     for factor in factors:
-        if factor in ("prompt", "template") or rows[factor].nunique() < 2:  # noqa: PLR2004 - what does not vary
+        if factor in NO_LOOK or rows[factor].nunique() < 2:  # noqa: PLR2004 - what does not vary
+            continue
+        sizes = rows.groupby(rows[factor].astype(object))[["width", "height"]].agg(["min", "max"])
+        if sizes.drop_duplicates().shape[0] > 1:
             continue
         groups = rows.groupby(_keys(rows, [each for each in factors if each != factor]), sort=False)
-        scores = [score for _, group in groups if (score := _closeness(group, factor, hashes)) is not None]
+        scores = [score for _, group in groups if (score := _closeness(group, factor, looks)) is not None]
         if len(scores) < GROUPS:
             continue
         seen, mean, variance = map(sum, zip(*scores, strict=True))
@@ -132,19 +161,19 @@ def _ignored_factors(done: pd.DataFrame, factors: Sequence[str], hashes: Hashes)
                 "ignored",
                 list(rows.index),
                 f"as close with shuffled levels in {chance:.0%}",
-                f"{factor} ({levels}) made no difference to the pictures in {len(scores)} groups",
+                f"{factor} ({one_line(levels, 80)}) made no difference to the pictures in {len(scores)} groups",
             )
 
 
-def _closeness(group: pd.DataFrame, factor: str, hashes: Hashes) -> tuple[float, float, float] | None:
-    """How far apart pictures of one level are, in bits; and mean and variance of that with shuffled levels."""
+def _closeness(group: pd.DataFrame, factor: str, looks: Looks) -> tuple[float, float, float] | None:
+    """How far apart pictures of one level are, in levels of 255; and mean and variance of that when shuffled."""
     levels, _ = pd.factorize(group[factor].astype(object), use_na_sentinel=False)
     counts = np.bincount(levels)
     if len(counts) < 2 or counts.max() < REPEATS:  # noqa: PLR2004 - a level alone
         return None
-    values = np.array([hashes[each] for each in group["sha256"]], dtype=np.uint64)
+    values = np.array([looks[each] for each in group["sha256"]])
     first, second = np.triu_indices(len(values), 1)
-    apart = _bits(values[first] ^ values[second]).astype(float)
+    apart = np.abs(values[first] - values[second]).mean(axis=(1, 2, 3))
     dice = np.random.default_rng(0)
     shuffled = np.array([dice.permutation(levels) for _ in range(_SHUFFLES)])
     is_like = shuffled[:, first] == shuffled[:, second]
@@ -157,18 +186,21 @@ def _failing_levels(frame: pd.DataFrame, factors: Sequence[str]) -> Iterator[Fou
     """Levels whose runs failed far more often than those of the others, where chance hardly does that."""
     ended = frame[frame["status"].astype(object).isin(["succeeded", "failed", "aborted", "expired"])]
     is_failed = ended["status"].astype(object) != "succeeded"
-    tests = [(factor, level) for factor in factors for level in ended[factor].dropna().unique()]
-    for factor, level in tests:
-        mine = (ended[factor] == level).to_numpy(dtype=bool)
-        failed, total = int(is_failed[mine].sum()), int(mine.sum())
-        others, rest = int(is_failed[~mine].sum()), int((~mine).sum())
+    tests = [
+        (factor, level, rows)
+        for factor in factors
+        for level, rows in is_failed.groupby(ended[factor].astype(object), sort=False)
+    ]
+    all_failed, count = int(is_failed.sum()), len(ended)
+    for factor, level, rows in tests:
+        failed, total = int(rows.sum()), len(rows)
+        others, rest = all_failed - failed, count - total
         if not rest or not failed or failed / total < others / rest + 0.25:  # a small difference is not "far"
             continue
-        chance = _at_least(failed, total, failed + others, total + rest)
+        chance = _at_least(failed, total, all_failed, count)
         if chance < SURE / len(tests):
-            runs = list(ended.index[mine & is_failed.to_numpy()])
             said = f"{factor} {brief(str(level))}: {failed} of {total} failed, and {others} of the {rest} others"
-            yield "failing", runs, f"by chance in {chance:.2g}", said
+            yield "failing", list(rows[rows].index), f"by chance in {chance:.2g}", said
 
 
 def _at_least(failed: int, total: int, all_failed: int, all_total: int) -> float:
@@ -183,12 +215,6 @@ def _at_least(failed: int, total: int, all_failed: int, all_total: int) -> float
 def _keys(rows: pd.DataFrame, columns: Sequence[str]) -> list[str]:
     """What a row has in these columns, as one text."""
     return ["\0".join(map(repr, values)) for values in rows[list(columns)].astype(object).itertuples(index=False)]
-
-
-def _bits(values: Any) -> Any:
-    """How many bits are set in each of these 64-bit numbers."""
-    octets = np.ascontiguousarray(values).view(np.uint8).reshape(*values.shape, 8)
-    return np.unpackbits(octets, axis=-1).sum(axis=-1)
 
 
 def _count(number: int) -> str:

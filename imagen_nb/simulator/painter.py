@@ -60,7 +60,10 @@ def paint(
     sky = ImageOps.colorize(Image.linear_gradient("L"), black=colours[0], mid=colours[1], white=colours[2])
     picture = sky.resize((1, height)).resize((width, height), Image.Resampling.NEAREST)  # quicker than at once
     subject.choice(_MOTIFS)(picture, colours, details)
-    picture = picture.reduce(2).resize((width, height), Image.Resampling.BICUBIC)  # softens the edges
+    settings = sorted((name, str(value)) for name, value in params.items() if name != "seed")
+    gamma = 2.0 ** _dice(prompt, settings).uniform(-1.2, 1.2)  # the light: a parameter shows, and a repeat keeps it
+    picture = picture.reduce(2).point([round(255 * (level / 255) ** gamma) for level in range(256)] * 3)
+    picture = picture.resize((width, height), Image.Resampling.BICUBIC)  # softens the edges
     _letter(picture, prompt, model, params)
     gap = max(2, round(min(width, height) / 50))
     top = round(0.1 * min(math.sqrt(width * height), 1.4 * min(width, height)))  # below the mark
