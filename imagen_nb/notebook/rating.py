@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagen_nb.errors import InputError
-from imagen_nb.frames.runs import values
 from imagen_nb.notebook.widgets import Rater, short_path
 from imagen_nb.records import INDEX
 from imagen_nb.views.pages import fill
@@ -56,6 +55,8 @@ def rate(frame: pd.DataFrame) -> Rater:
 
     Raises `InputError` for a frame without runs, and for runs that are not in one log.
     """
+    from imagen_nb.frames.runs import values
+
     ids = list(dict.fromkeys(str(run_id) for run_id in values(frame, INDEX) if run_id is not None))
     log = _log_of(frame)
     unknown = len(ids) - len(log.run_ids(ids=ids))
@@ -74,6 +75,8 @@ def rate(frame: pd.DataFrame) -> Rater:
 
 def _log_of(frame: pd.DataFrame) -> Log:
     """The log that the frame's runs are in: that of the home where their images are, else the default one."""
+    from imagen_nb.frames.runs import values
+
     paths = [Path(each) for each in values(frame, "image") if isinstance(each, str)]
     homes = {home for path in paths if (home := home_of(path)) is not None}
     if len(homes) > 1:

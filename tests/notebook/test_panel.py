@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -420,6 +422,12 @@ def test_missing_token_is_said_in_place(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert control(shown, "Generate").disabled
     assert [each for each in walk(shown) if "inb-panel" in each._dom_classes] == [shown.children[0]], "one frame"
     shown.children[0].close()
+
+
+def test_first_panel_waits_for_nothing_heavy() -> None:
+    """What only the log and the network need is imported behind the panel that is already shown."""
+    code = "import sys, imagen_nb.notebook.panel; sys.exit(bool({'pandas', 'sqlalchemy', 'requests'} & {*sys.modules}))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_its_text_is_a_line(opened: Any, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
