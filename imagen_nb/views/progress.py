@@ -49,7 +49,7 @@ def render_progress(progress: Progress, tiles: Sequence[LiveTile | None] = (), w
     `tiles` are all that ended in the order of ending, or the last of many; None is one that is not made yet. Each has
     its place for as long as it is shown: the 25th takes that of the first, and those to come say that they wait.
     """
-    places = min(progress.total, MOST_LIVE)
+    places = min(max(progress.total, len(tiles)), MOST_LIVE)
     spots: list[LiveTile | None] = [None] * places
     for place, tile in enumerate(tiles):
         spots[place % places] = tile

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from imagen_nb.errors import Hint, readable
-from imagen_nb.records import NOT_AS_ASKED, Run, Status
+from imagen_nb.records import NOT_AS_ASKED, InputFile, Run, Status
 from imagen_nb.settings import SIMULATOR
 
 MINUTE, HOUR = 60, 3600
@@ -170,13 +170,15 @@ def size(number: int) -> str:
 def value_text(item: Any) -> str:
     """A parameter's, slot's or column's value as text.
 
-    What JSON knows is as JSON writes it, but for strings, which stay as they are. A time is `2025-03-01 12:00:05`, with
-    a fraction only where it has one; anything else is as it prints itself.
+    What JSON knows is as JSON writes it, but for strings, which stay as they are; several files are their names. A time
+    is `2025-03-01 12:00:05`, with a fraction only where it has one; anything else is as it prints itself.
     """
     if isinstance(item, str):
         return str(item)
     if isinstance(item, float) and item.is_integer() and abs(item) < 1e15:  # noqa: PLR2004 - exact below this
         return str(int(item))
+    if isinstance(item, list | tuple) and any(isinstance(each, InputFile) for each in item):
+        return ", ".join(map(str, item))
     if isinstance(item, _OF_JSON):
         return json.dumps(item, ensure_ascii=False, default=str)
     if isinstance(item, datetime):

@@ -13,10 +13,13 @@ from sample_runs import frame, image, run
 
 import imagen_nb.accessor  # noqa: F401 - gives frames their .imagen
 from imagen_nb.records import Status
+from imagen_nb.views.report_page import render_report
+from imagen_nb.views.thumbnails import thumbs
 
 NAME = """one => one.getAttribute('aria-label') || one.labels?.[0]?.textContent || one.textContent
   || one.querySelector('img')?.alt"""
 ATTACK = "<img src=x onerror=\"document.title='owned'\">"
+TITLE = f"Animals {ATTACK}"
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +43,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         error="Flagged.",
         error_code="blocked",
     )
-    return frame([*runs, blocked]).imagen.report(home / "report.html", title=f"Animals {ATTACK}")
+    return frame([*runs, blocked]).imagen.report(home / "report.html", title=TITLE)
 
 
 @pytest.fixture
@@ -56,7 +59,7 @@ def page(browser: Browser, path: Path) -> Iterator[Page]:
     title = opened.title()
     context.close()
     assert said == []
-    assert title == f"Animals {ATTACK}"
+    assert title == TITLE
 
 
 def test_it_opens_on_a_grid_of_what_varies(page: Page) -> None:
@@ -160,7 +163,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     log = frame([*good, *bad])
     log["level"] = pd.Categorical(log["level"], ["low", "medium", "high"], ordered=True)
-    return log.imagen.report(home / "report.html", title=f"Animals {ATTACK}")
+    return log.imagen.report(home / "report.html", title=TITLE)
 
 
 @pytest.fixture
@@ -221,6 +224,14 @@ def test_a_run_without_an_image_is_compared_by_its_reason(page: Page) -> None:
     expect(box.locator(".sides")).to_be_hidden()
 
 
+def sparse(home: Path) -> Path:
+    """A report whose grid would be three pictures in nine cells."""
+    runs = [run("a fox", [image(home, n)], number=n, slots={"a": n, "b": str(n)}) for n in range(3)]
+    path = home / "sparse.html"
+    path.write_text(render_report(runs, thumbs([each.images[0] for each in runs], 64), title=TITLE, rows="a", cols="b"))
+    return path
+
+
 def test_mixed_experiments_open_each_on_its_own_grid(page: Page, path: Path) -> None:
     """Each has the axes that it varies, and no cell says that there was no run; a run of text shows what it says."""
     home = path.parent
@@ -235,13 +246,17 @@ def test_mixed_experiments_open_each_on_its_own_grid(page: Page, path: Path) -> 
         for n, c in enumerate(("red", "blue", "green"), 10)
     ]
     judge = run("which?", number=20, status=Status.SUCCEEDED, text="The <left> one.", model="a/b", experiment="judge")
-    page.goto(frame([*zoo, *cars, judge]).imagen.report(home / "mixed.html", title=f"Animals {ATTACK}").as_uri())
+    page.goto(frame([*zoo, *cars, judge]).imagen.report(home / "mixed.html", title=TITLE).as_uri())
     expect(page.locator("#grid h2")).to_have_text(["experiment = zoo", "experiment = cars", "experiment = judge"])
     expect(page.locator("#grid tbody th")).to_have_text(["fox", "owl", "red", "blue", "green"])
     expect(page.locator("#grid .none")).to_have_count(0)
     expect(page.locator("#grid")).to_contain_text("The <left> one.")
     page.locator("#search").fill("the <left>")
     expect(page.locator("#shown")).to_have_text("1 of 6 shown")
+    page.goto(sparse(home).as_uri())
+    expect(page.locator("#gallery")).to_be_visible()
+    page.get_by_role("button", name="Grid").click()
+    expect(page.locator("#grid .none")).to_have_count(6)
 
 
 def test_axe_finds_nothing(page: Page, mixed: Path) -> None:
