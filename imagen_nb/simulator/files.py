@@ -12,6 +12,7 @@ import secrets
 import shutil
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -108,6 +109,9 @@ class Files:
         with self._lock:
             if self._folder is None:
                 self._folder = Path(tempfile.mkdtemp(prefix="imagen_nb_simulator_"))
+                self._remove = weakref.finalize(
+                    self, shutil.rmtree, self._folder, ignore_errors=True
+                )  # at exit at last
         path = self._folder / secrets.token_hex()
         try:
             with path.open("wb") as file:
@@ -170,7 +174,7 @@ class Files:
         with self._lock:
             self._files.clear()
             if self._folder is not None:
-                shutil.rmtree(self._folder, ignore_errors=True)
+                self._remove()
 
 
 def receive(files: Files, read: Callable[[int], bytes], content_type: str) -> StoredFile:
