@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from imagen_nb.errors import InputError, brief, comma_list
+from imagen_nb.judging.findings import Findings, join_words
 from imagen_nb.judging.intervals import LEAST_GROUPS, holm, jackknife_error, t_quantile, t_two_sided
 from imagen_nb.records import CHOICES
 
@@ -26,23 +27,8 @@ EQUAL = 0.2
 """Two levels are as good as equal when the interval of their difference lies within so many strengths of 0."""
 
 _STEPS, _LONGEST_STEP, _DONE = 60, 2.0, 1e-10
+_DRAWN = ["level", "strength", "low", "high"]
 _CELLS = 4_000_000  # of the arrays that are refitted at once
-
-
-class Ranking(pd.DataFrame):
-    """A ranking as a table, the best level first; shown with its picture. Parts of it are plain DataFrames."""
-
-    @property
-    def sentence(self) -> str:
-        """What the votes say, in words."""
-        return str(self.attrs["sentence"])
-
-    def __repr__(self) -> str:
-        return f"{self.sentence}\n\n{super().__repr__()}"
-
-    @property
-    def _constructor(self) -> type[pd.DataFrame]:
-        return pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -187,7 +173,7 @@ class Differences:
         return middle, low, high
 
 
-def ranking(votes: pd.DataFrame, *, unit: str = "group") -> Ranking:
+def ranking(votes: pd.DataFrame, *, unit: str = "group") -> Findings:
     """The levels of votes by their strength, the best first, one row each.
 
     `votes` has `level_a level_b choice` (a, b, tie or neither) and `group`: what was equal in a comparison, usually
@@ -218,12 +204,13 @@ def ranking(votes: pd.DataFrame, *, unit: str = "group") -> Ranking:
         rivals = [1, *[0] * (len(levels) - 1)]  # the best is told from the second, all others from the best
         table["enough"] = [pairs.is_told(place, rival) for place, rival in enumerate(rivals)]
         table["more_groups"] = [pairs.more(place, rival) for place, rival in enumerate(rivals)]
-    made: Ranking = Ranking(table)
+    made: Findings = Findings(table)
     made.attrs = {
         "votes": len(votes),
         "groups": len(tally.groups),
         "flips": None if pairs is None else count_flips(tally),
         "sentence": say(levels, pairs, tally, unit),
+        "bars": [("", [(str(level), *rest) for level, *rest in table[_DRAWN].itertuples(index=False, name=None)])],
     }
     return made
 
@@ -273,10 +260,10 @@ def say(levels: Sequence[Any], pairs: Differences | None, tally: Tally, unit: st
             f"{levels[place]} (chance {'{:.2f}, {:.2f} to {:.2f}'.format(*pairs.chances(0, place))})"
             for place in beaten
         ]
-        parts.append(f"{best} beats {_join(figures)}")
+        parts.append(f"{best} beats {join_words(figures)}")
     if equal := [place for place in range(1, len(levels)) if place not in beaten]:
         is_far = f" as far as {of_groups if not tally.is_by_vote else f'{len(tally.wins)} votes'} tell"
-        names = _join([str(levels[place]) for place in equal])
+        names = join_words([str(levels[place]) for place in equal])
         parts.append(f"{names} {'is' if len(equal) == 1 else 'are'} as good as {best}{is_far}")
         if more := max(pairs.more(0, place) for place in equal):
             parts.append(f"about {more:,} more {'votes' if tally.is_by_vote else f'{unit}s'} would tell")
@@ -284,6 +271,3 @@ def say(levels: Sequence[Any], pairs: Differences | None, tally: Tally, unit: st
         parts.append(f"this holds for the one {unit} alone")
     return "; ".join(parts) + "."
 
-
-def _join(texts: Sequence[str]) -> str:
-    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"

@@ -1,0 +1,50 @@
+"""A table of findings: what it says in words stands first, then a picture of its intervals, then the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from imagen_nb.views.intervals import render_intervals
+
+_WIDTH = 100
+"""How wide the table is in a terminal, in characters; more columns follow below."""
+
+
+class Findings(pd.DataFrame):
+    """Findings as a table; its `.attrs` have the sentence, a note, and what is drawn. Parts of it are plain DataFrames.
+
+    `bars` are, for each part of the picture, its name and its lines: a label, an estimate, and the interval's ends.
+    """
+
+    @property
+    def sentence(self) -> str:
+        """What it says, in words."""
+        return str(self.attrs["sentence"])
+
+    @property
+    def html(self) -> str:
+        """The sentence and the picture, without the table; with inline styles alone."""
+        return render_intervals(self.sentence, self.attrs.get("bars", []), self.attrs.get("note"))
+
+    def __repr__(self) -> str:
+        told = [self.sentence, self.attrs.get("note") or ""]
+        return "\n".join([*filter(None, told), "", self.plain.round(3).to_string(line_width=_WIDTH, max_colwidth=30)])
+
+    def _repr_html_(self) -> str:
+        return f"{self.html}\n{self.plain.round(3)._repr_html_()}"  # type: ignore[operator] # pandas has it
+
+    @property
+    def plain(self) -> pd.DataFrame:
+        """The table alone."""
+        return pd.DataFrame(self)
+
+    @property
+    def _constructor(self) -> type[pd.DataFrame]:
+        return pd.DataFrame
+
+
+def join_words(texts: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"

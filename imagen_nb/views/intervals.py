@@ -1,0 +1,52 @@
+"""Estimates with their intervals as lines on a common scale, made of boxes that an untrusted notebook keeps too."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from imagen_nb.views.pages import fill
+from imagen_nb.views.words import one_line
+
+Bar = tuple[str, float, float, float]
+"""A label, an estimate, and the ends of its interval; NaN for what is not known."""
+
+_MARGIN = 0.03  # of the scale, on either side
+_LABEL = 80
+
+
+def render_intervals(sentence: str, parts: Sequence[tuple[str, Sequence[Bar]]], note: str | None = None) -> str:
+    """The sentence, a line for each estimate of each part, all about 0, which is marked, and the note."""
+    known = [each for _, bars in parts for _, *figures in bars for each in figures if not math.isnan(each)]
+    low, high = min([0.0, *known]), max([0.0, *known])
+    room = (high - low or 1.0) * _MARGIN
+    scale = (low - room, high + room)
+    shown = [
+        (name, [(one_line(bar[0], _LABEL), _segments(bar, *scale), _figure(bar)) for bar in bars])
+        for name, bars in parts
+    ]
+    return fill("intervals.html", sentence=sentence, parts=shown, note=note)
+
+
+def _segments(bar: Bar, start: float, end: float) -> list[tuple[str, float]]:
+    """The line from left to right: stretches with their share of its width in per cent, and the marks between them."""
+    _, value, low, high = bar
+    is_clear = low > 0 or high < 0
+    marks = {0.0: "track-zero"} | ({} if math.isnan(value) else {value: "track-dot"})
+    cuts = sorted({start, end, *marks, *(each for each in (low, high) if not math.isnan(each))})
+    found: list[tuple[str, float]] = []
+    for left, right in zip(cuts, cuts[1:], strict=False):
+        inside = low <= left and right <= high
+        kind = ("track-clear" if is_clear else "track-unclear") if inside else "track-space"
+        found.append((kind, round(100 * (right - left) / (end - start), 2)))
+        if right in marks:
+            found.append((marks[right], 0.0))
+    return found
+
+
+def _figure(bar: Bar) -> str:
+    """`+0.42 (+0.10 to +0.74)`."""
+    _, value, low, high = bar
+    if math.isnan(value):
+        return "cannot be told"
+    return f"{value:+.2f}" if math.isnan(low) else f"{value:+.2f} ({low:+.2f} to {high:+.2f})"
