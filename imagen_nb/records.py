@@ -147,14 +147,22 @@ NOT_AS_ASKED = "not_as_asked"
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file as the provider keeps it for a while: its id, and the address that stands for it in an input. Times are
-    UTC, by our clock.
+    """A file as the provider keeps it for a while: its id, and the address that stands for it in an input.
+
+    Times are UTC, by our clock.
     """
 
     id: str
     url: str
     made_at: datetime
     expires_at: datetime
+
+
+def name_files(value: Any) -> Any:
+    """The value with each file in it, alone or in a list, as a frame's column shows it."""
+    if isinstance(value, list | tuple):
+        return list(map(name_files, value))
+    return str(value) if isinstance(value, InputFile) else value
 
 
 def canonical(value: Any) -> str:

@@ -26,7 +26,7 @@ from imagen_nb.log.queries import Names, Statuses, among, filters, newest
 from imagen_nb.log.schema import FILE_KEY, decode_files, decode_text, load_json, runs, to_number
 from imagen_nb.log.schema import events as events_table
 from imagen_nb.log.schema import images as images_table
-from imagen_nb.records import LEADING_COLUMNS, LOG_COLUMNS, TRAILING_COLUMNS, InputFile, Status
+from imagen_nb.records import LEADING_COLUMNS, LOG_COLUMNS, TRAILING_COLUMNS, Status, name_files
 
 _FILE_MARK = f'{{"{FILE_KEY}":'
 _MOST_INT = 2**63
@@ -45,6 +45,7 @@ def frame(
     status: Statuses = None,
     ids: Iterable[str] | None = None,
     last: int | None = None,
+    kind: str | None = None,
 ) -> pd.DataFrame:
     """One row a run, newest last, indexed by `run_id`; only those that meet all filters, `last` the newest so many.
 
@@ -54,12 +55,12 @@ def frame(
     written to any file. Raises `LogError`, and `InputError` for a status that does not exist.
     """
     chosen = [runs.c.cost.label(name) if name == "cost_usd" else runs.c[name] for name in _READ]
-    conditions = filters(ids=ids, experiment=experiment, status=status)
+    conditions = filters(ids=ids, experiment=experiment, status=status, kind=kind)
     with log.reading() as conn:
         table = _table(conn, newest(sa.select(*chosen).where(*conditions), last))
         of = images_table.c
         images = sa.select(of.run, of.file, of.width, of.height, of.bytes, of.sha256).order_by(of.run, of.position)
-        is_part = conditions or last is not None
+        is_part = any(each is not None for each in (ids, experiment, status, last, kind))
         pictures = _table(conn, images.where(among(of.run, table["seq"])) if is_part else images)
     with _without_collector():
         found = {name: _column_of(name, values) for name, values in table.items() if name in LOG_COLUMNS}
@@ -76,7 +77,7 @@ def events(log: Log, *, experiment: Names = None, ids: Iterable[str] | None = No
     """One row per status change, oldest first: `run_id`, `at`, `status` in the provider's own word, `detail`."""
     told = events_table.c
     query = sa.select(told.run_id, told.at, told.status, told.detail).order_by(told.seq)
-    conditions = filters(ids=ids, experiment=experiment)
+    conditions = filters(ids=ids, experiment=experiment, kind="any")
     if conditions:
         query = query.where(told.run_id.in_(sa.select(runs.c.run_id).where(*conditions)))
     with log.reading() as conn:
@@ -214,7 +215,7 @@ def _read_maps(texts: list[Any], kind: str) -> list[dict[str, Any]]:
     distinct, rows = _distinct(texts)
     maps = _load_maps(distinct)
     if any(_FILE_MARK in text for text in distinct if isinstance(text, str)):
-        maps = [{name: _show_files(value) for name, value in each.items()} for each in maps]
+        maps = [{name: name_files(decode_files(value, Path())) for name, value in each.items()} for each in maps]
     columns = {name: _column_name(name, kind) for name in set(chain.from_iterable(maps))}
     if any(name != column for name, column in columns.items()):
         maps = [{columns[name]: value for name, value in each.items()} for each in maps]
@@ -230,14 +231,6 @@ def _load_maps(texts: list[Any]) -> list[dict[str, Any]]:
     if len(maps) == len(texts) and set(map(type, maps)) <= {dict}:
         return list(maps)
     return [load_json(text) for text in texts]
-
-
-def _show_files(value: Any) -> Any:
-    """A model's input with each file in it as its name and the first digits of its hash."""
-    if isinstance(value, list):
-        return list(map(_show_files, value))
-    made = decode_files(value, Path())
-    return str(made) if isinstance(made, InputFile) else value
 
 
 def _column_name(name: str, kind: str) -> str:

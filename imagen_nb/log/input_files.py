@@ -26,7 +26,7 @@ from PIL import Image as Pillow
 
 from imagen_nb.errors import Hint, InputError, brief, did_you_mean
 from imagen_nb.files import absolute_path
-from imagen_nb.log.images import Images, disk_errors, image_place
+from imagen_nb.log.images import Images, disk_errors, find_file, image_place
 from imagen_nb.planning.values import is_address, is_file_source
 from imagen_nb.records import IMAGE_MIMES, Image, InputFile, Run
 
@@ -102,6 +102,8 @@ def _keep_known(value: Image | InputFile, images: Images) -> InputFile:
 
 def _keep_path(path: Path, images: Images, name: str | None, beside: Path | None) -> InputFile:
     """The file at a path; one that has not changed since it was last read is not read again."""
+    if known := find_file(images.home, str(path)):  # as a frame's column names it
+        path, name = known, str(path).rpartition(" ")[0]
     place = _find(path, beside)
     with _read_errors(place):
         found = place.stat()

@@ -32,7 +32,7 @@ from imagen_nb.planning.models import ModelSpec, catalogue_spec, check_model_nam
 from imagen_nb.planning.tables import check_rows_differ, csv_path, read_table
 from imagen_nb.planning.template import Template, literal, parse
 from imagen_nb.planning.values import axis_values, check_distinct, mapping, whole_number
-from imagen_nb.records import Rendering, Request
+from imagen_nb.records import Rendering, Request, name_files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -154,7 +154,7 @@ class Plan(Sequence[Request]):
                 "prompt": request.prompt,
                 "template": request.template,
                 **request.slots,
-                **request.params,
+                **{name: name_files(value) for name, value in request.params.items()},
                 "repeat": request.repeat,
                 "cost_usd": specs[request.model].estimate(request.input),
             }

@@ -117,6 +117,8 @@ CELLS: dict[str, list[list[str]]] = {
         [OWL],
         [FOX],
     ],
+    "im.run(im.plan(im.plan('x', model=MANY, image_input=[['a fox.png', 'owl.jpg']]).frame()[COLUMNS]))": [[FOX, OWL]],
+    "im.run(im.plan(im.frame(last=1)[COLUMNS]))": [[FOX, OWL]],
     "im.run(im.plan(Path('tables/prompts.csv'), model=MANY))": [[OWL], [OWL, HEN], [sha256(encoded("green"))]],
 }
 
@@ -130,6 +132,7 @@ def test_every_way_of_giving_a_file_sends_just_that_file(home: Path, folder: Pat
         )
         shell.run(f"ws = im.Workspace({str(home)!r}, provider={simulator.base_url!r}); use(ws); ONE = {ONE!r}")
         shell.run("fox = Path('a fox.png').read_bytes(); picture = Image.open('a fox.png'); several = [fox, 'owl.jpg']")
+        shell.run("COLUMNS = ['model', 'prompt', 'image_input']")
         first = shell.run("first = im.generate('a red fox'); first")
         for cell, expected in CELLS.items():
             result = shell.run(re.sub(r"-m (MANY|ONE)", lambda found: f"-m {globals()[found[1]]}", cell))
