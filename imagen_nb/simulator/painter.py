@@ -61,8 +61,9 @@ def paint(
     picture = sky.resize((1, height)).resize((width, height), Image.Resampling.NEAREST)  # quicker than at once
     subject.choice(_MOTIFS)(picture, colours, details)
     settings = sorted((name, str(value)) for name, value in params.items() if name != "seed")
-    gamma = 2.0 ** _dice(prompt, settings).uniform(-1.2, 1.2)  # the light: a parameter shows, and a repeat keeps it
-    picture = picture.reduce(2).point([round(255 * (level / 255) ** gamma) for level in range(256)] * 3)
+    light = _dice(prompt, settings)  # a parameter shows, and a repeat keeps it
+    curves = [2.0 ** light.uniform(-0.9, 0.9) for _ in "rgb"]
+    picture = picture.reduce(2).point([round(255 * (level / 255) ** curve) for curve in curves for level in range(256)])
     picture = picture.resize((width, height), Image.Resampling.BICUBIC)  # softens the edges
     _letter(picture, prompt, model, params)
     gap = max(2, round(min(width, height) / 50))
