@@ -180,7 +180,7 @@ def test_original_is_opened_and_downloaded(notebook: Open, lab: Lab) -> None:
     dialog = book.page.get_by_role("dialog", name="Enlarged image")
     with lab.page.expect_popup() as popup:
         dialog.get_by_role("button", name="Open original").click()
-    until(lambda: popup.value.url.startswith("blob:"), what="the original")
+    expect(popup.value).to_have_url(re.compile("^blob:"))
     assert popup.value.locator("img").evaluate("image => image.naturalWidth") == 1024
     popup.value.close()
     with lab.page.expect_download() as download:
@@ -403,6 +403,7 @@ def test_words_are_readable_in_both_themes(lab: Lab, notebook: Open, shot: Shot,
         with suppress(AssertionError):
             until(lambda: faint(shown, WORDS) == [])  # colours and messages come one after another
         assert faint(shown, WORDS) == []
+        assert axe_violations(lab.page, ".inb-panel") == []
     finally:
         lab.theme("JupyterLab Light")
 

@@ -23,6 +23,7 @@
  */
 
 const PART_PAUSE_MS = 1100; // Jupyter's servers drop what comes faster than a megabyte a second
+const TAB_MS = 60_000; // how long the tab of an original may take to show it
 const STARS = [1, 2, 3, 4, 5];
 
 export function element(tag, className, text = "") {
@@ -147,7 +148,9 @@ export class Deck {
   forget() {
     this.#slides.clear();
     this.#asked.clear();
-    for (const { promise } of this.#originals.values()) promise.then((address) => URL.revokeObjectURL(address));
+    for (const { promise } of this.#originals.values()) {
+      promise.then((address) => setTimeout(() => URL.revokeObjectURL(address), TAB_MS));
+    }
     this.#originals.clear();
     this.large.keep(new Set());
     this.order = [];
