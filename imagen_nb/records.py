@@ -65,6 +65,14 @@ one of these names, but for `LATER_COLUMNS`.
 LATER_COLUMNS = frozenset(("favourite", "text", "parent"))
 """Columns that 0.1.0 did not have: a slot that was called so there still is, and shows as `slot_<name>`."""
 
+SCORE_PREFIX = "score_"
+"""Of the columns of scores in a frame, which are the log's too."""
+
+
+def is_own_column(name: str) -> bool:
+    """Whether the log has a column of that name by itself; a slot or an input that is called so gets a prefix."""
+    return name in LOG_COLUMNS or name.startswith(SCORE_PREFIX)
+
 
 IMAGE_MIMES: Mapping[str, str] = {
     "JPEG": "image/jpeg",

@@ -25,7 +25,6 @@ from imagen_nb.records import (
     IMAGE_MIMES,
     INDEX,
     LEADING_COLUMNS,
-    LOG_COLUMNS,
     SHOWN_DIGITS,
     TRAILING_COLUMNS,
     Image,
@@ -33,6 +32,7 @@ from imagen_nb.records import (
     Request,
     Run,
     Status,
+    is_own_column,
 )
 from imagen_nb.views.pictures import home_of, sha256_of
 from imagen_nb.views.thumbnails import open_picture
@@ -63,7 +63,7 @@ def _run(row: Mapping[str, Any], settings: Sequence[str], place: int, homes: tup
     prompt = _text(row["prompt"]) or ""
     template = _text(row["template"]) or prompt
     inputs = {name: row[name] for name in settings if row[name] is not None}
-    own = {name: f"slot_{name}" if name in LOG_COLUMNS else name for name in slot_names(template)}
+    own = {name: f"slot_{name}" if is_own_column(name) else name for name in slot_names(template)}
     request = Request(
         model=_text(row["model"]) or "",
         slots={name: inputs.pop(column) for name, column in own.items() if column in inputs},
@@ -198,7 +198,7 @@ def paths_in(item: Any) -> list[str]:
 def input_name(column: str) -> str:
     """The input that a column holds: `input_status` that of `status`, which as a column is the log's own."""
     short = column.removeprefix("input_")
-    return short if short in LOG_COLUMNS else column
+    return short if is_own_column(short) else column
 
 
 @lru_cache(maxsize=4096)
@@ -261,7 +261,7 @@ def with_levels(frame: pd.DataFrame) -> pd.DataFrame:
 
 def settings_columns(frame: pd.DataFrame) -> list[str]:
     """The columns of slots and parameters, in their order: all that the log does not name itself."""
-    return [name for name in frame.columns if isinstance(name, str) and name not in LOG_COLUMNS]
+    return [name for name in frame.columns if isinstance(name, str) and not is_own_column(name)]
 
 
 def need(frame: pd.DataFrame, *names: str) -> None:

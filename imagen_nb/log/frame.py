@@ -21,12 +21,13 @@ import sqlalchemy as sa
 
 import imagen_nb.accessor  # noqa: F401 - whoever holds a frame of the log has df.imagen
 from imagen_nb.errors import encodable
+from imagen_nb.log.judgements import find_scored, merge_scores
 from imagen_nb.log.log import Log
 from imagen_nb.log.queries import Names, Statuses, among, filters, newest
 from imagen_nb.log.schema import FILE_KEY, decode_files, decode_text, load_json, runs, to_number
 from imagen_nb.log.schema import events as events_table
 from imagen_nb.log.schema import images as images_table
-from imagen_nb.records import LEADING_COLUMNS, LOG_COLUMNS, TRAILING_COLUMNS, Status, name_files
+from imagen_nb.records import LEADING_COLUMNS, LOG_COLUMNS, TRAILING_COLUMNS, Status, is_own_column, name_files
 
 _FILE_MARK = f'{{"{FILE_KEY}":'
 _MOST_INT = 2**63
@@ -50,9 +51,10 @@ def frame(
     """One row a run, newest last, indexed by `run_id`; only those that meet all filters, `last` the newest so many.
 
     Columns: `LEADING_COLUMNS`, one per slot and one per model input (as sent, else as the reply repeats it) in the
-    order in which they first appear, `TRAILING_COLUMNS`. A slot or input named like one of these columns is called
-    `slot_<name>` or `input_<name>`. Missing is missing. Half a surrogate pair shows as U+FFFD, so that the frame can be
-    written to any file. Raises `LogError`, and `InputError` for a status that does not exist.
+    order in which they first appear, `TRAILING_COLUMNS`, and `score_<name>` for each scorer. A slot or input named like
+    one of these columns is called `slot_<name>` or `input_<name>`. Missing is missing. Half a surrogate pair shows as
+    U+FFFD, so that the frame can be written to any file. `kind` is that of `queries.Filters`. Raises `LogError`, and
+    `InputError` for a status that does not exist.
     """
     chosen = [runs.c.cost.label(name) if name == "cost_usd" else runs.c[name] for name in _READ]
     conditions = filters(ids=ids, experiment=experiment, status=status, kind=kind)
@@ -69,6 +71,11 @@ def frame(
     ordered = (
         {name: found[name] for name in LEADING_COLUMNS} | inputs | {name: found[name] for name in TRAILING_COLUMNS}
     )
+    if scored := find_scored(log, pictures["sha256"] if is_part else None):
+        hashes: dict[int, list[str]] = {place: [] for place in table["seq"]}
+        for place, sha256 in zip(pictures["run"], pictures["sha256"], strict=True):
+            hashes.get(place, []).append(sha256)
+        ordered |= {name: score_column(values, hashes.values()) for name, values in scored.items()}
     whole: pd.DataFrame = pd.DataFrame(ordered, index=pd.Index(table["run_id"], dtype=str, name="run_id"), copy=False)
     return whole
 
@@ -234,7 +241,12 @@ def _load_maps(texts: list[Any]) -> list[dict[str, Any]]:
 
 
 def _column_name(name: str, kind: str) -> str:
-    return f"{kind}_{name}" if name in LOG_COLUMNS else encodable(name)
+    return f"{kind}_{name}" if is_own_column(name) else encodable(name)
+
+
+def score_column(values: Mapping[str, Any], hashes: Iterable[Sequence[str]]) -> Column:
+    """A scorer's figures, by the SHA-256 of the images, for runs that have these images."""
+    return narrowest([merge_scores([values.get(each) for each in some]) for some in hashes])
 
 
 def narrowest(values: list[Any]) -> Column:

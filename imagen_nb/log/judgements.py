@@ -19,7 +19,7 @@ from imagen_nb.log.queries import among
 from imagen_nb.log.schema import runs
 from imagen_nb.log.schema import scores as scores_table
 from imagen_nb.log.schema import votes as votes_table
-from imagen_nb.records import CHOICES, Vote
+from imagen_nb.records import CHOICES, SCORE_PREFIX, Vote
 
 VOTE_COLUMNS = (
     *("at", "rater", "question", "by", "level_a", "level_b", "group", "run_a", "run_b", "choice", "seconds"),
@@ -94,16 +94,39 @@ def scores_frame(log: Log) -> pd.DataFrame:
     return frame
 
 
-def score_columns(log: Log, hashes: Sequence[str | None]) -> dict[str, list[Any]]:
-    """The columns `score_<scorer>` of a frame whose rows have these images, the newest version of each scorer."""
+def find_scored(
+    log: Log, hashes: Iterable[str] | None = None, scorer: str | None = None, version: str | None = None
+) -> dict[str, dict[str, Any]]:
+    """By the column `score_<scorer>`, or `score_<scorer>_<part>`, the value of each image by its SHA-256.
+
+    Only of these images, this scorer and version where they are given; else of the version that each scorer last had.
+    """
     of = scores_table.c
-    query = sa.select(of.sha256, of.scorer, of.part, of.value).order_by(of.at)
-    columns: dict[str, dict[str, Any]] = {}
+    query = sa.select(of.sha256, of.scorer, of.version, of.part, of.value).order_by(of.at)
+    query = query if hashes is None else query.where(among(of.sha256, list(hashes)))
+    query = query if scorer is None else query.where(of.scorer == scorer)
+    query = query if version is None else query.where(of.version == version)
     with log.reading() as conn:
-        for row in conn.execute(query):
-            name = f"score_{row.scorer}_{row.part}" if row.part else f"score_{row.scorer}"
-            columns.setdefault(name, {})[row.sha256] = row.value
-    return {name: [values.get(each) if each else None for each in hashes] for name, values in columns.items()}
+        rows = conn.execute(query).all()
+    newest = {row.scorer: row.version for row in rows}
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in rows:
+        if row.version == newest[row.scorer]:
+            found.setdefault(row.scorer, {}).setdefault(row.part, {})[row.sha256] = row.value
+    columns: dict[str, dict[str, Any]] = {}
+    for name, parts in found.items():
+        for part, values in parts.items():
+            if part or len(parts) == 1 or any(value is not None for value in values.values()):
+                columns[encodable(f"{SCORE_PREFIX}{name}_{part}" if part else f"{SCORE_PREFIX}{name}")] = values
+    return columns
+
+
+def merge_scores(values: Iterable[Any]) -> Any:
+    """The figure of a run with several images: the mean of numbers, else the first there is."""
+    told = [value for value in values if value is not None]
+    if len(told) > 1 and all(isinstance(value, int | float) and not isinstance(value, bool) for value in told):
+        return sum(told) / len(told)
+    return told[0] if told else None
 
 
 def _shown(value: Any) -> Any:

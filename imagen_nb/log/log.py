@@ -101,24 +101,36 @@ class Log:
     # What happens to a row, in the order in which it happens.
 
     def intend(
-        self, requests: Iterable[Request], *, provider: str, experiment: str | None = None, tag: str | None = None
+        self,
+        requests: Iterable[Request],
+        *,
+        provider: str,
+        experiment: str | None = None,
+        tag: str | None = None,
+        kind: str | None = None,
     ) -> list[str]:
         """Write a row of status `intent` for each request, and return their run ids; on the disk when it returns."""
-        names = {"provider": provider, "experiment": experiment or None, "tag": tag or None}
+        names = {"provider": provider, "experiment": experiment or None, "tag": tag or None, "kind": kind}
         with self._driving() as driven, self._database.writing() as conn:
             self._insert(conn, driven, [request_values(request) for request in requests], names)
         return driven
 
     def intend_new(
-        self, request: Request, *, provider: str, experiment: str | None = None, tag: str | None = None
+        self,
+        request: Request,
+        *,
+        provider: str,
+        experiment: str | None = None,
+        tag: str | None = None,
+        kind: str | None = None,
     ) -> tuple[str, bool]:
         """The same for one request that the experiment does not have yet: the run id, and whether the row is new.
 
         Of two that resume an experiment at once, one writes the row of a request, and the other gets to see it.
         """
-        names = {"provider": provider, "experiment": experiment or None, "tag": tag or None}
+        names = {"provider": provider, "experiment": experiment or None, "tag": tag or None, "kind": kind}
         with self._driving() as driven, self._database.writing() as conn:
-            mine = [runs.c.experiment == experiment, runs.c.provider == provider, runs.c.key == request.key]
+            mine = [*queries.is_of(experiment, kind), runs.c.provider == provider, runs.c.key == request.key]
             if taken := queries.read_keys(conn, *mine, runs.c.status.in_([*OPEN, str(Status.SUCCEEDED)])):
                 return taken[-1][1], False
             self._insert(conn, driven, [request_values(request)], names)
@@ -285,10 +297,18 @@ class Log:
             conn.execute(sa.update(runs).where(mine).values(owner=None))
 
     def resume_state(
-        self, experiment: str, provider: str | None = None, *, request: Request | None = None
+        self,
+        experiment: str | None,
+        provider: str | None = None,
+        *,
+        request: Request | None = None,
+        kind: str | None = None,
     ) -> ResumeState:
-        """How far an experiment has come, by request key; with a provider or a request, only those rows count."""
-        mine = [runs.c.experiment == experiment] + ([] if provider is None else [runs.c.provider == provider])
+        """How far an experiment has come, by request key; with a provider or a request, only those rows count.
+
+        With a `kind` it is the rows of that kind, which are in no experiment.
+        """
+        mine = queries.is_of(experiment, kind) + ([] if provider is None else [runs.c.provider == provider])
         mine += [] if request is None else [runs.c.key == request.key]
         with self._database.reading() as conn:
             succeeded = queries.read_keys(conn, *mine, runs.c.status == str(Status.SUCCEEDED))
@@ -357,7 +377,8 @@ class Log:
     def names(self, column: Literal["model", "tag"]) -> list[str]:
         """What stands in this column of the log, each once, in the order of the first run that has it."""
         found = runs.c[column]
-        query = sa.select(found).where(found.is_not(None)).group_by(found).order_by(sa.func.min(runs.c.seq))
+        query = sa.select(found).where(found.is_not(None), *queries.filters()).group_by(found)
+        query = query.order_by(sa.func.min(runs.c.seq))
         with self._database.reading() as conn:
             return list(conn.execute(query).scalars())
 

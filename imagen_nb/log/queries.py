@@ -75,6 +75,8 @@ class Filters(TypedDict, total=False):
     `experiment`, `status`, `model` and `tag` take one name or several; `text` is looked for in the prompt, upper and
     lower case alike; the status "blocked" is what a safety filter refused; `rating` is the least that a run must have,
     0 those that have none; `favourite` True means favourites; `before` is a run id, and means the rows older than it.
+    `kind` None means runs that make something of their own, `judge` what a model was asked about their pictures, "any"
+    both; where there are `ids`, these say which.
     """
 
     ids: Iterable[str] | None
@@ -86,6 +88,7 @@ class Filters(TypedDict, total=False):
     rating: int | None
     favourite: bool | None
     before: str | None
+    kind: str | None
 
 
 def filters(
@@ -99,6 +102,7 @@ def filters(
     rating: int | None = None,
     favourite: bool | None = None,
     before: str | None = None,
+    kind: str | None = None,
 ) -> list[sa.ColumnElement[bool]]:
     """The conditions on the table `runs` that together mean these `Filters`.
 
@@ -107,6 +111,8 @@ def filters(
     found: list[sa.ColumnElement[bool]] = []
     if ids is not None:
         found.append(among(runs.c.run_id, [ids] if isinstance(ids, str) else ids))
+    elif kind != "any":
+        found.append(runs.c.kind.is_not_distinct_from(kind))
     given = {"experiment": experiment, "status": status, "model": model, "tag": tag}
     names = {column: _names(column, value) for column, value in given.items() if value is not None}
     if (statuses := names.pop("status", None)) is not None:
@@ -127,6 +133,11 @@ def filters(
         older = runs.alias("older")
         found.append(runs.c.seq < sa.select(older.c.seq).where(older.c.run_id == before).scalar_subquery())
     return found
+
+
+def is_of(experiment: str | None, kind: str | None) -> list[sa.ColumnElement[bool]]:
+    """The conditions on the table `runs` for the rows of an experiment; what is of a `kind` is in none."""
+    return [runs.c.experiment.is_not_distinct_from(experiment), runs.c.kind.is_not_distinct_from(kind)]
 
 
 def _names(filter_name: str, value: Any) -> list[str]:

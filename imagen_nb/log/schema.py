@@ -177,6 +177,7 @@ runs = sa.Table(
     sa.Column("favourite", sa.Boolean),
     sa.Column("text", AnyText, comment="what the model answers in words"),
     sa.Column("parent", sa.Text, comment="the run that made a file of the input"),
+    sa.Column("kind", sa.Text, comment="`judge` for what a model was asked about pictures; else null"),
     sa.UniqueConstraint("provider", "prediction_id"),
     sa.Index("runs_by_experiment", "experiment", "key"),
     sa.Index("runs_by_status", "status"),

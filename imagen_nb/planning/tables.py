@@ -20,7 +20,7 @@ from imagen_nb.planning.blocks import Block
 from imagen_nb.planning.models import ModelSpec, check_model_name
 from imagen_nb.planning.template import Template
 from imagen_nb.planning.values import is_missing, read_literal, whole_number
-from imagen_nb.records import LATER_COLUMNS, LOG_COLUMNS, canonical
+from imagen_nb.records import LATER_COLUMNS, LOG_COLUMNS, SCORE_PREFIX, canonical
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -140,7 +140,7 @@ def _read_row(
     for name in names:
         if not isinstance(name, str):
             raise InputError(f"the column {name!r} has no name", "Name the columns after slots and parameters.")
-        if name in _NO_COLUMNS:
+        if name in _NO_COLUMNS or name.startswith(SCORE_PREFIX):
             raise InputError(
                 f"the column {name} is the log's own, and no slot or parameter",
                 "Select the columns to use, as in df[['template', 'animal', 'aspect_ratio']].",

@@ -65,9 +65,9 @@ class RunOptions:
     """How requests are to be run. Raises `InputError` for what cannot be meant.
 
     `budget` is US dollars for all of them, `jobs` the most predictions in flight, `timeout` seconds for one prediction,
-    from its POST to its file. `resume` goes on with `experiment`. `executor` is where to wait and fetch, if not here.
-    `hold` is for how many seconds, at most 60, each create is held open at the provider: 0 for not at all, None for a
-    sweep's only one.
+    from its POST to its file. `resume` goes on with `experiment`, or with all that is of this `kind` (see
+    `log.queries.Filters`). `executor` is where to wait and fetch, if not here. `hold` is for how many seconds, at most
+    60, each create is held open at the provider: 0 for not at all, None for a sweep's only one.
     """
 
     experiment: str | None = None
@@ -78,6 +78,7 @@ class RunOptions:
     timeout: float = TIMEOUT_S
     executor: Executor | None = None
     hold: int | None = None
+    kind: str | None = None
 
     def __post_init__(self) -> None:
         checked = {
@@ -90,7 +91,7 @@ class RunOptions:
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
-        if self.resume and not self.experiment:
+        if self.resume and not (self.experiment or self.kind):
             raise InputError("resume needs the experiment to go on with", "Add -e NAME (experiment=NAME in Python).")
 
     def check(self, plan: Plan) -> None:
@@ -201,6 +202,7 @@ class RequestDriver:
             "provider": self._context.provider.name,
             "experiment": options.experiment,
             "tag": options.tag,
+            "kind": options.kind,
         }
         if job.state is JobState.UNSENT:
             is_mine = bool(log.reopen([str(job.run_id)]))

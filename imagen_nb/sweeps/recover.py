@@ -194,7 +194,7 @@ class CreateSearch:
         ours = [want("", each) for each in {(each.model, canonical(each.input)): each for each in requests}.values()]
         listing = self._read({each.request.prompt for each in ours}, since, deadline, self._stop, is_whole=False)
         # The rows are asked for before what is claimed: what one of them gets meanwhile is not to be reported.
-        rows = self._log.runs(status=[Status.INTENT, Status.UNKNOWN], limit=ROWS, newest_first=True)
+        rows = self._log.runs(status=[Status.INTENT, Status.UNKNOWN], limit=ROWS, newest_first=True, kind="any")
         claimed = self._log.find_predictions(self._provider, list(listing.near))
         unclaimed = [each for each in listing.near.values() if each.id not in claimed]
         like = [each for each in unclaimed if any(count_unexplained(one, each) is not None for one in ours)]
@@ -312,7 +312,7 @@ class CreateSearch:
         by_age = sorted(made, key=lambda each: each[1].sent_at)
         first = next((id_ for id_, each in by_age if each.created_at and each.created_at >= floor), None)
         may_be_cut = not reaches and not all(len(seen) % each for each in CUTS)
-        rows = self._log.runs(limit=ROWS, newest_first=True) if is_whole else []
+        rows = self._log.runs(limit=ROWS, newest_first=True, kind="any") if is_whole else []
         return _Listing(
             near,
             failure,

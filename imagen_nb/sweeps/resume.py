@@ -22,20 +22,22 @@ def new_jobs(requests: Iterable[Request]) -> Iterator[Job]:
     return (Job(index, request) for index, request in enumerate(requests))
 
 
-def jobs_to_resume(requests: Iterable[Request], log: Log, experiment: str, provider: str) -> Iterator[Job]:
-    """A job for each request of an experiment that may have been begun before.
+def jobs_to_resume(
+    requests: Iterable[Request], log: Log, experiment: str | None, provider: str, kind: str | None = None
+) -> Iterator[Job]:
+    """A job for each request of an experiment, or of a kind, that may have been begun before.
 
     What succeeded is not asked again. What is still running is picked up by its id; what may have been accepted is
     looked for first; what another living process is at is left to it; all else is sent, on its old row if it has one.
     """
-    succeeded = log.resume_state(experiment, provider).succeeded
+    succeeded = log.resume_state(experiment, provider, kind=kind).succeeded
     for index, request in enumerate(requests):
         key = request.key
         if key in succeeded:
             yield Job(index, request, JobState.DONE, run=log.get(succeeded[key]))
             continue
         # Asked anew when its turn has come, which may be hours later: other notebooks are at work too.
-        state = log.resume_state(experiment, provider, request=request)
+        state = log.resume_state(experiment, provider, request=request, kind=kind)
         if key in state.succeeded:
             yield Job(index, request, JobState.DONE, run=log.get(state.succeeded[key]))
         elif key in state.open:

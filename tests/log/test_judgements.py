@@ -59,7 +59,7 @@ def test_scores_are_kept_by_image_scorer_and_version(home: Path) -> None:
         assert found == {"f" * 64: {part: (value, "so") for part, value in values.items()}}
         assert judgements.find_scores(log, "mine", "2", ["f" * 64]) == {}
         judgements.add_scores(log, [{**rows[0], "version": "2", "value": 0.5}])
-        columns = judgements.score_columns(log, ["f" * 64, None])
-        assert columns["score_mine"] == [0.5, None]
-        assert columns["score_mine_sharp"] == [True, None]
+        assert judgements.find_scored(log, ["f" * 64]) == {"score_mine": {"f" * 64: 0.5}}
+        earlier = judgements.find_scored(log, version="1")
+        assert [earlier["score_mine"], earlier["score_mine_sharp"]] == [{"f" * 64: 0.25}, {"f" * 64: True}]
         assert len(judgements.scores_frame(log)) == 5
