@@ -221,6 +221,11 @@ def test_every_exit_shows_what_the_log_accepts(
     _check_files(frame, tmp_path)
 
 
+def is_comparison(widget: Any) -> bool:
+    """Whether it shows two runs compared."""
+    return "imagen-nb-comparison" in str(getattr(widget, "value", ""))
+
+
 def _check_panel(ws: Workspace, *run_ids: str) -> None:
     """Each state of each widget can be sent to the browser, with the run picked, compared, and loaded into the form."""
     panel = Panel(ws)
@@ -228,7 +233,7 @@ def _check_panel(ws: Workspace, *run_ids: str) -> None:
         strip = until(lambda: history(panel) if history(panel).items else None)
         for picked in ([run_ids[1]], list(run_ids), [run_ids[0]]):
             strip.picked = picked
-            until(lambda ids=picked: sum(hasattr(each, "sides") for each in walk(panel)) == (len(ids) > 1))
+            until(lambda ids=picked: any(map(is_comparison, walk(panel))) == (len(ids) > 1))
             for each in walk(panel):
                 state = {name: item for name, item in each.get_state().items() if not isinstance(item, bytes)}
                 json.dumps(state, ensure_ascii=False, default=str).encode()
