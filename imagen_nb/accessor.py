@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from imagen_nb.frames.compare import Comparison, Key
     from imagen_nb.frames.gallery import Shown
     from imagen_nb.frames.runs import Names
+    from imagen_nb.notebook.judging import Judge
     from imagen_nb.notebook.widgets import Rater
     from imagen_nb.records import Image, Rendering
 
@@ -114,6 +115,26 @@ class ImagenAccessor:
         from imagen_nb.notebook.rating import rate
 
         return rate(self._frame)
+
+    def judge(
+        self,
+        by: str,
+        within: Names = None,
+        question: str = "Which is better?",
+        rater: str | None = None,
+        pairs: int | None = None,
+    ) -> Judge:
+        """A widget that shows two pictures at a time and asks which is better, without telling which is which.
+
+        `by` is the column whose values are compared; `within` are the columns that are equal in a pair, by default all
+        that vary but for `by`, what goes with it, `repeat` and `experiment`. Of a run the first image is shown. The
+        arrows choose left and right, up is a tie, down neither, Backspace takes an answer back. Each answer is a vote
+        in the runs' log, with the name of the `rater`, so that a later call goes on where this one ended; `pairs` is
+        how many to ask in all, by default as many as there are (one in ten is asked a second time, its sides swapped).
+        """
+        from imagen_nb.notebook.judging import judge
+
+        return judge(self._frame, by=by, within=within, question=question, rater=rater, pairs=pairs)
 
     def summary(self, by: Names = "model") -> pd.DataFrame:
         """A DataFrame with `runs success_rate blocked_rate median_s p95_s cost_usd`, one row a group.

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from imagen_nb.log.queries import Names, Statuses
     from imagen_nb.planning.models import ModelSpec
     from imagen_nb.planning.plan import Plan
-    from imagen_nb.records import InputFile, Rendering, Request, Run
+    from imagen_nb.records import InputFile, Rendering, Request, Run, Vote
     from imagen_nb.sweeps.collect import Connections
     from imagen_nb.sweeps.one_request import Job, RunOptions
     from imagen_nb.sweeps.recover import SentCreate
@@ -563,6 +563,40 @@ class Workspace:
         self.log.rate(run_id, rating=rating, note=note, favourite=favourite)
         return self.log.get(run_id)
 
+    def vote(
+        self,
+        a: Run | str,
+        b: Run | str,
+        choice: str,
+        *,
+        by: str,
+        question: str = "Which is better?",
+        rater: str | None = None,
+    ) -> Vote:
+        """Write which of two runs (or ids) is better: `choice` is `a`, `b`, `tie` or `neither`.
+
+        The two differ in the column `by`, and are equal in all else that varies in their experiments. A second vote of
+        a rater on the same pair is one more vote. Raises `InputError` for runs that are not such a pair.
+        """
+        from imagen_nb.frames.candidates import candidates
+        from imagen_nb.log.judgements import add_vote
+
+        ids = [str(getattr(run, "id", run)) for run in (a, b)]
+        names = {self.log.get(each).experiment for each in ids}
+        found = candidates(self.frame(None if None in names else [str(name) for name in names]), by)
+        for each in ids:
+            if each not in found.runs:
+                hint = "Vote on runs that succeeded and whose pictures are on the disk."
+                raise InputError(f"the run {brief(each)} has no picture to be compared", hint)
+        pair = found.pairs(*ids)[0]
+        return add_vote(self.log, (pair if pair.run_a == ids[0] else pair.swap()).vote(choice, by, question, rater))
+
+    def votes(self) -> pd.DataFrame:
+        """All votes as a DataFrame, one row each, oldest first: who, when, which two, what was asked and answered."""
+        from imagen_nb.log.judgements import votes_frame
+
+        return votes_frame(self.log)
+
     def models(self) -> pd.DataFrame:
         """What is known of each model, one row each: its price, what it is good for, its inputs, when it is retired."""
         return self._specs.frame()
@@ -698,6 +732,37 @@ def renew(current: Workspace | None, **options: Any) -> Workspace:
         changes.append(f"the model is {new.model}")
     made.notices.append(f"The environment has changed: from here on {' and '.join(changes)}.")
     return made
+
+
+def log_of(frame: pd.DataFrame) -> Log:
+    """The log that the frame's runs are in: that of the home where their images are, else the default one.
+
+    Raises `InputError` for a frame without runs, and for runs that are not all in one log.
+    """
+    from imagen_nb.frames.runs import homes_of, values
+    from imagen_nb.records import INDEX
+    from imagen_nb.views.words import count
+
+    ids = list(dict.fromkeys(str(run_id) for run_id in values(frame, INDEX) if run_id is not None))
+    homes = homes_of(frame)
+    if len(homes) > 1:
+        names = ", ".join(sorted(map(str, homes)))
+        raise InputError(f"these runs are in several homes: {names}", "Take the runs of one home at a time.")
+    if homes and not (_default is not None and _default.home == homes[0]):
+        from imagen_nb.log.log import Log
+
+        log = Log(homes[0])
+    else:
+        log = default_workspace().log
+    unknown = len(ids) - len(log.run_ids(ids=ids))
+    if unknown or not ids:
+        raise InputError(
+            f"{count(unknown, 'run')} of this frame cannot be found in the log of {log.home}"
+            if ids
+            else "this frame has no runs",
+            "Take a frame of imagen_nb.frame(): filter and sort it as you like, and keep its index.",
+        )
+    return log
 
 
 def set_default_workspace(workspace: Workspace | None) -> None:

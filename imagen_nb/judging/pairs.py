@@ -18,6 +18,7 @@ import pandas as pd
 
 from imagen_nb.errors import InputError, brief, comma_list
 from imagen_nb.judging.strengths import Tally
+from imagen_nb.records import Vote
 
 RANDOM_SHARE, AGAIN_SHARE = 1.0 / 3.0, 0.1
 """Which share of all pairs is plainly random, and which is one that was asked before, its sides swapped."""
@@ -51,6 +52,16 @@ class Pair:
         """The same with its sides swapped."""
         sides = {"level_a": self.level_b, "level_b": self.level_a, "run_a": self.run_b, "run_b": self.run_a}
         return replace(self, **sides)
+
+    def vote(self, choice: str, by: str, question: str, rater: str | None, **more: Any) -> Vote:
+        """The answer to this pair; `more` are other fields of a `Vote`."""
+        about: dict[str, Any] = {
+            "by": by,
+            "level_a": str(self.level_a),
+            "level_b": str(self.level_b),
+            "group": self.group,
+        }
+        return Vote(self.run_a, self.run_b, choice, question=question, rater=rater, **about, **more)
 
 
 def find_pairs(frame: pd.DataFrame, by: str, within: Sequence[str]) -> list[Pair]:
@@ -103,7 +114,7 @@ def describe_group(values: Iterable[Any]) -> str:
     return " · ".join(str(value) for value in values)
 
 
-def choose(pairs: Sequence[Pair], asked: Sequence[tuple[Pair, str]], seed: int = 0) -> Pair | None:
+def choose(pairs: Sequence[Pair], asked: Sequence[tuple[Pair, str]], seed: int | str = 0) -> Pair | None:
     """The next pair to ask, its sides at random; None when each was asked and nothing is left.
 
     `asked` are the pairs of this rater so far with their choices, the oldest first ("" for one on show). The same

@@ -47,5 +47,5 @@ def test_frame_that_is_of_no_log_cannot_be_rated(workspace: Workspace, monkeypat
     strange = pd.DataFrame({"prompt": ["a fox"], "status": ["failed"]}, index=pd.Index(["1234"], name="run_id"))
     with pytest.raises(InputError, match="1 run of this frame cannot be found in the log"):
         strange.imagen.rate()
-    with pytest.raises(InputError, match="no runs to rate"):
+    with pytest.raises(InputError, match="this frame has no runs"):
         workspace.frame().imagen.rate()

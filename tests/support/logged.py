@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image as Picture
+from PIL.PngImagePlugin import PngInfo
 
 from imagen_nb.log.images import Images
+from imagen_nb.log.log import Log
 from imagen_nb.records import Image, Prediction, Request, Status
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 PROVIDER = "simulator"
 SUPPORT = Path(__file__).parent
+STYLES, ANIMALS = ("sepia-oil", "cobalt-ink", "pastel-wash"), ("fox", "owl", "hare", "crow")
 
 
 def request(prompt: str = "a red fox", *, template: str | None = None, slots: Any = None, **inputs: Any) -> Request:
@@ -53,6 +56,31 @@ def published(home: Path, content: bytes | None = None, mime: str = "image/jpeg"
     place = images.publish(path, digest, mime)
     images.close()
     return Image(place, digest, 64, 48, len(content), mime, "https://replicate.delivery/x/out.jpg")
+
+
+def fill_log(log: Log, *, size: tuple[int, int] = (64, 48), repeats: int = 1, failed: int = 0) -> None:
+    """Every animal in every style: pictures whose files say in texts of their own what they are; the first failed."""
+    every = [(a, s, r) for r in range(1, repeats + 1) for a in ANIMALS for s in STYLES]
+    template = "a {animal} in {style}"
+    slots = [{"animal": animal, "style": style} for animal, style, _ in every]
+    texts = [template.format(**each) for each in slots]
+    requests = [
+        Request("m/x", {"prompt": text}, template, each, repeat)
+        for text, each, (_, _, repeat) in zip(texts, slots, every, strict=True)
+    ]
+    noise = Picture.effect_noise(size, 40)
+    for number, (run_id, text) in enumerate(zip(log.intend(requests, provider=PROVIDER), texts, strict=True)):
+        if number < failed:
+            log.settle(run_id, Status.FAILED, error="for the test")
+            continue
+        told, exif = PngInfo(), Picture.Exif()
+        told.add_text("parameters", text)
+        exif[0x010E] = text  # its description
+        hue = (number * 47) % 256
+        painted = Picture.merge("HSV", [Picture.new("L", size, hue), noise, Picture.new("L", size, 220)])
+        content = encoded(painted.convert("RGB"), "PNG", pnginfo=told, exif=exif)
+        done = succeeded(f"p{number}")
+        log.settle(run_id, Status.SUCCEEDED, prediction=done, images=[published(log.home, content, "image/png")])
 
 
 def process(code: str, *arguments: Any) -> subprocess.Popen[str]:
