@@ -242,17 +242,18 @@ def test_mixed_experiments_open_each_on_its_own_grid(page: Page, path: Path) -> 
         for n, animal in enumerate(("fox", "owl"))
     ]
     cars = [
-        run(f"a {c} car", [image(home, n)], number=n, template="a {c} car", slots={"c": c}, experiment="cars")
-        for n, c in enumerate(("red", "blue", "green"), 10)
+        run(f"{c} {k}", [image(home, n)], number=n, template="{c} {k}", slots={"c": c, "k": k}, experiment="cars")
+        for n, (c, k) in enumerate((c, k) for c in ("red", "blue") for k in ("car", "bus"))
     ]
     judge = run("which?", number=20, status=Status.SUCCEEDED, text="The <left> one.", model="a/b", experiment="judge")
     page.goto(frame([*zoo, *cars, judge]).imagen.report(home / "mixed.html", title=TITLE).as_uri())
     expect(page.locator("#grid h2")).to_have_text(["experiment = zoo", "experiment = cars", "experiment = judge"])
-    expect(page.locator("#grid tbody th")).to_have_text(["fox", "owl", "red", "blue", "green"])
+    expect(page.locator("#grid tbody th")).to_have_text(["fox", "owl", "red", "blue"])
+    expect(page.locator("#grid thead th:not(.corner)")).to_have_text(["car", "bus"])
     expect(page.locator("#grid .none")).to_have_count(0)
     expect(page.locator("#grid")).to_contain_text("The <left> one.")
     page.locator("#search").fill("the <left>")
-    expect(page.locator("#shown")).to_have_text("1 of 6 shown")
+    expect(page.locator("#shown")).to_have_text("1 of 7 shown")
     page.goto(sparse(home).as_uri())
     expect(page.locator("#gallery")).to_be_visible()
     page.get_by_role("button", name="Grid").click()

@@ -71,7 +71,7 @@
       if (facet) target.append(make("h2", { textContent: `${facet} = ${value}` }));
       // Experiments differ in what they vary, so each has its own axes, and the rows and columns that occur in it.
       const [down, across] = facet === "experiment" ? ownAxes(inside, rows, cols) : [rows, cols];
-      used.add(down);
+      used.add(down).add(across);
       const drawn = gridOf(inside, down, across, facet === "experiment" ? inside : shown);
       const scroll = make("div", { className: "scroll", tabIndex: 0, role: "region" }, drawn);
       scroll.setAttribute("aria-label", facet ? `Grid for ${facet} = ${value}` : "Grid of images");
@@ -81,9 +81,12 @@
   }
   const kinds = (group, name) => new Set(group.map((run) => valueOf(run, name))).size;
   const settings = all("#rows option").map((option) => option.value).filter((name) => !["", "experiment", "prompt", "template"].includes(name));
+  // The first settings that vary, those asked for before the others, as long as half of the cells have a run.
   function ownAxes(inside, rows, cols) {
-    const [down] = [rows, cols, ...settings, "prompt"].filter((name) => kinds(inside, name) > 1);
-    return [down ?? "", down !== cols && kinds(inside, cols) > 1 ? cols : ""];
+    const [down, ...others] = [...new Set([rows, cols, ...settings, "prompt"])].filter((name) => kinds(inside, name) > 1);
+    const filled = (name) => new Set(inside.map((run) => JSON.stringify([valueOf(run, down), valueOf(run, name)]))).size;
+    const fits = (name) => name !== "prompt" && 2 * filled(name) >= kinds(inside, down) * kinds(inside, name);
+    return [down ?? "", others.find(fits) ?? ""];
   }
   // Settings that no axis parts though they differ within a cell; one that is different in every run is no news.
   function sayMixed(used) {
