@@ -32,7 +32,7 @@ from imagen_nb.settings import CONFIRM_ABOVE
 from imagen_nb.views.pages import fill
 from imagen_nb.views.pictures import pictures_of
 from imagen_nb.views.thumbnails import thumb, thumbnails
-from imagen_nb.views.words import dollars
+from imagen_nb.views.words import dollars, one_line
 from imagen_nb.workspace import Workspace, default_workspace
 
 BUSY_S, IDLE_S = 0.25, 2.0
@@ -171,6 +171,7 @@ class Panel(w.VBox):  # type: ignore[misc] # ipywidgets has no types
     def _on_again(self, run: Run) -> None:
         plan = self._workspace.plan_again(run.request)
         self._submissions.submit(self._workspace, plan, run.experiment, self._budget, tag=run.tag)
+        self._cards.news = f"Sent once more: {one_line(run.request.prompt, 80)}"
 
     def _price_again(self, run: Run) -> str:
         with suppress(ImagenError):  # what keeps it from being sent is said where that is asked for

@@ -90,6 +90,10 @@ class Details:
 
     def show(self, runs: Sequence[Run]) -> None:
         """Show one run as it is, or compare two; none stands for nothing picked."""
+        compared = ""
+        if len(runs) > 1 and list(runs) != self._runs:  # it takes a while, for which no pick is to wait
+            images = [image for run in runs for image in run.images]
+            compared = render_comparison(runs, thumbs(images, PAIR_PX))["text/html"]
         with self._lock:
             if len(runs) == 1:
                 self._show_marks(runs[0])
@@ -106,8 +110,7 @@ class Details:
             elif len(runs) == 1:
                 self._show_one(runs[0])
             else:
-                images = [image for run in runs for image in run.images]
-                self._about.value = render_comparison(runs, thumbs(images, PAIR_PX))["text/html"]
+                self._about.value = compared
             self._runs = list(runs)
 
     def _show_one(self, run: Run) -> None:
@@ -152,7 +155,7 @@ class Details:
                 action(self._runs[0])
             except ImagenError as error:
                 said = str(error)
-            set_trait(self._said, "value", fill("status.html", text=said) if said else "")
+            set_trait(self._said, "value", fill("about.html", notes=[said]) if said else "")
 
     def _on_add(self, _: Any) -> None:
         self._add.description = "Pick a second run"
