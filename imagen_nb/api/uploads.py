@@ -86,7 +86,12 @@ class Uploads:
         spare = min(SPARE, (known.expires_at - known.made_at) / 10)
         if datetime.now(timezone.utc) > known.expires_at - spare:
             return False
-        return known.id in self._seen or self.has(known.id, deadline=deadline, stop=stop)
+        try:
+            return known.id in self._seen or self.has(known.id, deadline=deadline, stop=stop)
+        except ProviderError as error:
+            if error.is_stopping:
+                raise
+            return False  # nobody knows, and another upload is free
 
     def put(self, file: InputFile, *, deadline: float, stop: threading.Event | None = None) -> Upload:
         """Upload the file by the monotonic `deadline`.

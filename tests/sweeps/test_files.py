@@ -442,6 +442,18 @@ def test_without_uploads_a_file_goes_within_the_request_up_to_a_limit(
     assert len(api.bills) == 3
 
 
+def test_an_old_upload_that_cannot_be_asked_for_is_made_anew(home: Path, folder: Path) -> None:
+    """Whether it is there is not known, so that a new one is: no run ends, and none is uncertain."""
+    made(folder / "large.png", noise(1))
+    with Origin(token=CANARY) as api:
+        store = storing(api.base_url)
+        api.fault("other", instead=lambda seen: [page(500)] if seen.method == "GET" else store(seen))
+        for count in (1, 2):
+            with Workspace(home, provider=api.base_url, token=CANARY) as ws:
+                assert ws.generate("x", model=ONE, input_image="large.png").status is Status.SUCCEEDED
+            assert sum(each.method == "POST" for each in api.of("other")) == count
+
+
 # -- money, and the token ----------------------------------------------------------------------------------------------
 
 
