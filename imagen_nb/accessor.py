@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from imagen_nb.frames.compare import Comparison, Key
     from imagen_nb.frames.gallery import Shown
     from imagen_nb.frames.runs import Names
+    from imagen_nb.judging.findings import Findings
     from imagen_nb.notebook.judging import Judge
     from imagen_nb.notebook.widgets import Rater
     from imagen_nb.records import Image, Rendering
@@ -136,10 +137,53 @@ class ImagenAccessor:
 
         return judge(self._frame, by=by, within=within, question=question, rater=rater, pairs=pairs)
 
-    def summary(self, by: Names = "model") -> pd.DataFrame:
-        """A DataFrame with `runs success_rate blocked_rate median_s p95_s cost_usd`, one row a group.
+    def ranking(self, by: str, question: str | None = None, rater: str | None = None) -> Findings:
+        """The levels of the column `by`, the best first, by the votes on runs of this frame: a DataFrame and a picture.
 
-        `by` is a column or several, the model by default; `by=[]` makes one row of all.
+        The columns: `level strength low high` (log-odds, the interval of 95 %), `beats_average`, `votes wins ties
+        neither`, `said` (which others it is better than), `leverage` and `hangs_on` (the group that moves it most),
+        `enough` and `more_groups`. By default the votes of all people count, those of a model where there are no
+        others; `rater` takes one's, `question` the answers to one, which has to be said where there are several.
+        """
+        from imagen_nb.frames.conclusions import ranking
+        from imagen_nb.log.judgements import votes_frame
+        from imagen_nb.workspace import log_of
+
+        frame = self._frame
+        return ranking(frame, votes_frame(log_of(frame)), by, question, rater)
+
+    def effects(self, of: str, factors: Names = None) -> Findings:
+        """What each factor does to `of`, with the prompt held equal: a DataFrame and a picture of it.
+
+        `of` is "votes", "rating", a score by its name or column, "total_s", "cost_usd", "succeeded" or "blocked";
+        `factors` are columns, by default all that vary except the prompt (of a prompt of several slots: except the
+        slot with the most values). One row a level, indexed by `factor` and `level`: `effect low high` against the mean
+        of the factor's levels, in how many `groups` and of how many (`n`) runs or votes.
+        """
+        from imagen_nb.frames.conclusions import VOTES, effects
+        from imagen_nb.log.judgements import votes_frame
+        from imagen_nb.workspace import log_of
+
+        frame = self._frame
+        return effects(frame, votes_frame(log_of(frame)) if of == VOTES else pd.DataFrame(), of, factors)
+
+    def alarms(self, most: int | None = None, seconds: float | None = None) -> Findings:
+        """What is suspicious, one row each: `alarm runs sure said`.
+
+        A picture that shows nothing, the same picture for different inputs or for repeats, a shape or a model that was
+        not asked for, a setting that made no difference, a level that fails far more often than the others. At most
+        `most` pictures are looked at, for `seconds` at most (default: all of them).
+        """
+        from imagen_nb.frames.conclusions import alarms
+
+        return alarms(self._frame, most, seconds)
+
+    def summary(self, by: Names = "model") -> pd.DataFrame:
+        """One row a group: `runs success_rate blocked_rate median_s p95_s cost_usd`, and intervals, ratings, scores.
+
+        `success_low success_high blocked_low blocked_high` are the rates' intervals of 95 % (Wilson's), `rating` and
+        `score_…` means of those that have one, where any has. `by` is a column or several, the model by default;
+        `by=[]` makes one row of all.
         """
         from imagen_nb.frames.summary import summary
 

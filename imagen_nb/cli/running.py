@@ -66,6 +66,8 @@ def run(words: Sequence[str], *, home: str | None = None, provider: str | None =
         is_all_said = error is not None and all(each.error == error.message for each in runs)
         if not options.quiet and not is_all_said:
             _show(list(runs))
+            if alarms := runs.alarms():
+                sys.stderr.write(f"{alarms}.\n")
         runs.wait()
         return int(any(each.status is not Status.SUCCEEDED for each in runs) or len(runs) < len(plan))
 

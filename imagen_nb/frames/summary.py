@@ -6,8 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from imagen_nb.frames.runs import Names, column, names_of, need, values
-from imagen_nb.records import Status
+from imagen_nb.frames.runs import Names, column, column_names, names_of, need, values
+from imagen_nb.judging.intervals import wilson
+from imagen_nb.records import SCORE_PREFIX, Status
 
 _TERMINAL = [str(status) for status in Status if status.is_terminal]
 _UNHASHABLE = (list, dict, set)
@@ -18,7 +19,9 @@ def summary(frame: pd.DataFrame, by: Names = "model") -> pd.DataFrame:
 
     `runs` counts all. `success_rate` and `blocked_rate` are shares of the runs that ended, NaN where none did.
     `median_s` and `p95_s` are seconds of those that succeeded, `cost_usd` the sum of known costs, NaN where none is
-    known. `by` is a column or several; an empty list makes one row of everything, even where that is nothing.
+    known; `success_low success_high blocked_low blocked_high` are the rates' intervals of 95 %. Where any run has one,
+    `rating` and each `score_…` are means. `by` is a column or several; an empty list makes one row of everything, even
+    where that is nothing.
     """
     need(frame, "status")
     names = names_of(frame, by, "by")
@@ -55,6 +58,11 @@ def summary(frame: pd.DataFrame, by: Names = "model") -> pd.DataFrame:
             "cost_usd": groups["cost"].sum(min_count=1),
         }
     )
+    for name in ("success", "blocked"):
+        table[f"{name}_low"], table[f"{name}_high"] = wilson(table[f"{name}_rate"], of_ended)
+    for name in ("rating", *(name for name in column_names(frame) if name.startswith(SCORE_PREFIX))):
+        if not (figures := _numbers(frame, name)).isna().all():
+            table[name] = figures.groupby(keys, observed=True, dropna=False, sort=False).mean()
     if not names and not len(frame):
         table = table.reindex(pd.Index(["all"], name="group")).assign(runs=0)
     return table

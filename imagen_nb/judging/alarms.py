@@ -51,9 +51,7 @@ def glance(image: Pillow.Image) -> Any:
     return np.asarray(image.convert("RGB").resize((9, 8), Pillow.Resampling.BOX), dtype=np.int16)
 
 
-def find_alarms(
-    frame: pd.DataFrame, factors: Sequence[str], looks: Looks, blanks: Sequence[str] = ()
-) -> pd.DataFrame:
+def find_alarms(frame: pd.DataFrame, factors: Sequence[str], looks: Looks, blanks: Sequence[str] = ()) -> pd.DataFrame:
     """The alarms of a frame with the log's columns, one row each: `alarm runs sure said`.
 
     `factors` are the columns that vary, the prompt among them; `blanks` the SHA-256 of pictures that show nothing.

@@ -96,7 +96,7 @@ def _mark(columns: Sequence[Any], names: Sequence[str]) -> tuple[Any, list[tuple
     return marks, [(name, level) for name, (_, levels) in zip(names, found, strict=True) for level in levels]
 
 
-def _as_table(
+def _as_table(  # noqa: PLR0917 - private, called in two places
     levels: list[tuple[str, Any]],
     effect: Any,
     refits: Any,

@@ -29,16 +29,20 @@ class Findings(pd.DataFrame):
         return render_intervals(self.sentence, self.attrs.get("bars", []), self.attrs.get("note"))
 
     def __repr__(self) -> str:
-        told = [self.sentence, self.attrs.get("note") or ""]
-        return "\n".join([*filter(None, told), "", self.plain.round(3).to_string(line_width=_WIDTH, max_colwidth=30)])
+        told = [each for each in (self.sentence, self.attrs.get("note")) if each]
+        if not self.empty:
+            told += ["", self.plain.round(3).to_string(line_width=_WIDTH, max_colwidth=30)]
+        return "\n".join(told)
 
     def _repr_html_(self) -> str:
-        return f"{self.html}\n{self.plain.round(3)._repr_html_()}"  # type: ignore[operator] # pandas has it
+        table = "" if self.empty else self.plain.round(3)._repr_html_()
+        return f"{self.html}\n{table}"
 
     @property
     def plain(self) -> pd.DataFrame:
         """The table alone."""
-        return pd.DataFrame(self)
+        table: pd.DataFrame = pd.DataFrame(self)
+        return table
 
     @property
     def _constructor(self) -> type[pd.DataFrame]:

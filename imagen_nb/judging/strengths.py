@@ -270,4 +270,3 @@ def say(levels: Sequence[Any], pairs: Differences | None, tally: Tally, unit: st
     if tally.is_by_vote:
         parts.append(f"this holds for the one {unit} alone")
     return "; ".join(parts) + "."
-

@@ -210,6 +210,7 @@ def summary(runs: Runs) -> Rendering:
         f"{unsent:,} not done" if unsent > 0 else "",
         progress.message or "",
         progress.strays or "",
+        runs.alarms(),
         *(f"{number:,} {reason}" for number, reason in failures(ended)),
     ]
     lines = [readable(line) for line in lines if line]

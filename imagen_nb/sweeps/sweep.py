@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 STRAYS_S = 5.0
 """How long looking for predictions that are no row's may take at the end of a sweep, in seconds."""
 
+ALARMS_FROM, ALARMS_LOOK, ALARMS_S = 8, 300, 1.0
+"""A sweep of so many runs is looked at for alarms, at so many of its pictures and for so many seconds at most."""
+
 _CENT_FRACTION = 1e-9  # sums of prices are floats
 _WHY_NOT_ASKED = {
     "not_sent": "It was tried several times, and the list of predictions shows none of them. Try again later.",
@@ -71,6 +74,7 @@ class Runs(Sequence[Run]):
         self._progress = Progress(total=total, is_simulated=context.provider.is_simulator)
         self._ended: list[tuple[int, Run]] = []
         self._sorted: list[Run] | None = None
+        self._alarms: str | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled and copied: values alone."""
@@ -83,7 +87,7 @@ class Runs(Sequence[Run]):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.error, self._ended, self._home = state["error"], state["ended"], state["home"]
         self._progress = state["progress"]
-        self._log, self._sorted = None, None
+        self._log, self._sorted, self._alarms = None, None, None
         self._changed, self._stop = threading.Condition(), threading.Event()
         self._began, self._ended_at = 0.0, self._progress.elapsed
 
@@ -259,7 +263,19 @@ class Runs(Sequence[Run]):
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Rendering:  # noqa: ARG002 - Jupyter's signature
         from imagen_nb.views.cards import render_sweep
 
-        return render_sweep(list(self), progress=self.progress())
+        return render_sweep(list(self), progress=self.progress(), alarms=self.alarms())
+
+    def alarms(self) -> str:
+        """What is suspicious in a sweep of 8 runs or more that has ended, in a line; "" where nothing is.
+
+        It is looked for once, when it is first shown: at 300 pictures at most, and for about a second.
+        """
+        if self._alarms is None and self.is_done:
+            self._alarms = ""
+            with suppress(Exception):  # whatever is amiss with a picture or a row: no sweep fails by being looked at
+                if len(self) >= ALARMS_FROM and len(found := self.frame().imagen.alarms(ALARMS_LOOK, ALARMS_S)):
+                    self._alarms = f"{found.sentence.removesuffix('.')}; df.imagen.alarms() names the runs"
+        return self._alarms or ""
 
     # -- the workers ---------------------------------------------------------------------------------------------
 

@@ -92,11 +92,13 @@ def render_sweep(
     *,
     link: Link | None = None,
     progress: Progress | None = None,
+    alarms: str = "",
     limit: int = MOST_TILES,
 ) -> Rendering:
     """What a sweep came to: a line that sums it up, its first `limit` runs as tiles, and every reason for a failure.
 
-    `progress` is the sweep's own account of it, which knows what was never sent; `thumb` and `link` as for a run.
+    `progress` is the sweep's own account of it, which knows what was never sent; `alarms` a line on what is suspicious;
+    `thumb` and `link` as for a run.
     """
     if thumb is None:
         px = card_px([image for run in runs for image in run.images[:1]][:1])
@@ -108,6 +110,8 @@ def render_sweep(
         notes.append(f"{unsent}: {progress.message}." if progress.message else f"{unsent}; --resume goes on.")
     if progress is not None and progress.strays:
         notes.append(f"{progress.strays}.")
+    if alarms:
+        notes.append(f"{alarms}.")
     if limit < len(runs):
         first = f"The first {limit} of {len(runs):,} runs"
         notes.append(f"{first}; .frame().imagen shows them all, as .gallery() or .grid().")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 from imagen_nb.views.pages import fill
 from imagen_nb.views.words import one_line
@@ -35,7 +36,7 @@ def _segments(bar: Bar, start: float, end: float) -> list[tuple[str, float]]:
     marks = {0.0: "track-zero"} | ({} if math.isnan(value) else {value: "track-dot"})
     cuts = sorted({start, end, *marks, *(each for each in (low, high) if not math.isnan(each))})
     found: list[tuple[str, float]] = []
-    for left, right in zip(cuts, cuts[1:], strict=False):
+    for left, right in pairwise(cuts):
         inside = low <= left and right <= high
         kind = ("track-clear" if is_clear else "track-unclear") if inside else "track-space"
         found.append((kind, round(100 * (right - left) / (end - start), 2)))

@@ -9,11 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from sample_runs import frame, run, unseen
+from statsmodels.stats.proportion import proportion_confint
 
 from imagen_nb.errors import InputError
 from imagen_nb.records import Status
 
-COLUMNS = ["runs", "success_rate", "blocked_rate", "median_s", "p95_s", "cost_usd"]
+COLUMNS = [
+    *("runs", "success_rate", "blocked_rate", "median_s", "p95_s", "cost_usd"),
+    *("success_low", "success_high", "blocked_low", "blocked_high"),
+]
 
 
 def test_figures_are_per_model_by_default(log: pd.DataFrame) -> None:
@@ -104,3 +108,12 @@ def test_a_wrong_column_is_one_line(log: pd.DataFrame) -> None:
     with pytest.raises(InputError) as caught:
         log.imagen.summary("stlye")
     assert caught.value.hint == "Did you mean style?"
+
+
+def test_rates_have_wilsons_intervals_and_marks_have_means(log: pd.DataFrame) -> None:
+    """As statsmodels has them; where no run is rated or scored there is no such column."""
+    rated = log.assign(rating=[3, 5, *[None] * 14], score_sharpness=1.5)
+    row = rated.imagen.summary().loc["google/imagen-4"]
+    assert row[["success_low", "success_high"]].tolist() == pytest.approx(proportion_confint(15, 16, method="wilson"))
+    assert row[["blocked_low", "blocked_high"]].tolist() == pytest.approx(proportion_confint(1, 16, method="wilson"))
+    assert row[["rating", "score_sharpness"]].tolist() == [4.0, 1.5]
