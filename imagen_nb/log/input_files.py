@@ -102,8 +102,8 @@ def _keep_known(value: Image | InputFile, images: Images) -> InputFile:
 
 def _keep_path(path: Path, images: Images, name: str | None, beside: Path | None) -> InputFile:
     """The file at a path; one that has not changed since it was last read is not read again."""
-    if known := find_file(images.home, str(path)):  # as a frame's column names it
-        path, name = known, str(path).rpartition(" ")[0]
+    if shown := find_file(images.home, str(path)):  # as a frame's column names it
+        path, name = shown, str(path).rpartition(" ")[0]
     place = _find(path, beside)
     with _read_errors(place):
         found = place.stat()
