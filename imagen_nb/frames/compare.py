@@ -55,7 +55,7 @@ class Comparison:
 
     @cached_property
     def params_diff(self) -> tuple[Difference, ...]:
-        """Model, slots and parameters that differ: `name` and `values`, one a run; None where a run does not have it."""
+        """Model, slots and parameters that differ: `name` and `values`, one a run, None where it does not have it."""
         return setting_differences(self.runs)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Rendering:  # noqa: ARG002 - the protocol

@@ -152,11 +152,6 @@ def render_comparison(runs: Sequence[Run], thumb: Thumb, *, link: Link | None = 
     return {"text/plain": terminal_text(lines), "text/html": html}
 
 
-def render_differences(runs: Sequence[Run]) -> str:
-    """What differs between runs as HTML alone, for where their pictures are shown by something else."""
-    return fill("differences.html", **_what_differs(runs))
-
-
 def _what_differs(runs: Sequence[Run]) -> Mapping[str, Any]:
     """The values of `differences.html`: the way from the first prompt to each other one, and settings with values."""
     first, *others = (run.request.prompt for run in runs)

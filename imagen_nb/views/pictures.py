@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote, urlsplit
 from imagen_nb.errors import ImageError
 from imagen_nb.records import Image, Run
 from imagen_nb.settings import THUMBNAIL_PX
-from imagen_nb.views.names import image_names
+from imagen_nb.views.names import image_name, image_names
 from imagen_nb.views.words import TIMES, one_line, size
 
 Thumb = Callable[[Image], str]
@@ -23,9 +23,6 @@ Link = Callable[[Image], "str | None"]
 
 _ALT, _TITLE = 120, 300
 REFERENCE_BOX, REFERENCE_PX = 56, 112
-LONG_NAME = 40
-"""Names of more characters than that are hashes; a link says the beginning of one."""
-
 _HASH = re.compile("[0-9a-f]{64}")
 
 
@@ -40,9 +37,8 @@ class Picture:
     title: str
     href: str | None
     file: str
-    name: str
     about: str
-    download: str = ""
+    download: str
     """What a copy of the original is called."""
 
 
@@ -81,7 +77,6 @@ def picture(image: Image, thumb: Thumb, *, box: int, link: Link | None = None) -
         source = thumb(image)
     except (OSError, ImageError):
         source = ""
-    name, stem = image.path.name, image.path.stem
     return Picture(
         src=source if source.startswith("data:image/") else "",
         width=width,
@@ -90,8 +85,8 @@ def picture(image: Image, thumb: Thumb, *, box: int, link: Link | None = None) -
         title=one_line(prompt, _TITLE),
         href=href,
         file=file_of(image, link),
-        name=f"{stem[:12]}…{image.path.suffix}" if len(stem) > LONG_NAME else name,
         about=f"{image.width} {TIMES} {image.height} {kind(image)}, {size(image.bytes)}",
+        download=image_name(image),
     )
 
 

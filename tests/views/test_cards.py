@@ -9,7 +9,7 @@ from sample_runs import PIXEL, image, pixel, run, unseen
 from imagen_nb.errors import ImageError
 from imagen_nb.records import Image, InputFile, Progress, Status
 from imagen_nb.settings import SIMULATOR
-from imagen_nb.views.cards import captions, render_gallery, render_run, render_sweep, summary_line
+from imagen_nb.views.cards import captions, render_gallery, render_image, render_run, render_sweep, summary_line
 from imagen_nb.views.pictures import below
 from imagen_nb.views.words import TIMES
 
@@ -96,6 +96,20 @@ def test_a_file_outside_the_notebooks_folder_is_named_and_not_linked() -> None:
     shown = Markup.of(render_run(run(images=[image]), pixel, link=below(Path("/elsewhere")))["text/html"])
     assert shown.attributes("href") == []
     assert str(image.path) in shown.text
+
+
+def test_a_picture_is_named_by_what_it_shows_and_not_by_its_hash() -> None:
+    """On its card and by itself: in the link to the file, in what a download is called, and in the large view."""
+    (image,) = run(images=[unseen()]).images
+    for shown in (
+        render_run(run(images=[image]), pixel, link=below(HERE)),
+        render_image(image, pixel, link=below(HERE)),
+    ):
+        page = Markup.of(shown["text/html"])
+        (name,) = page.attributes("download")
+        assert name.startswith("a-red-fox-in-snow")
+        assert page.attributes("data-name") == [name]
+        assert name in page.text
 
 
 def test_names_with_odd_characters_make_sound_links() -> None:

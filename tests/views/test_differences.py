@@ -7,7 +7,6 @@ from sample_runs import pixel, run, unseen
 
 from imagen_nb.views.differences import (
     render_comparison,
-    render_differences,
     setting_differences,
     word_changes,
 )
@@ -81,14 +80,6 @@ def test_two_runs_are_shown_with_what_differs() -> None:
         assert text in page.text
     assert "prompt  a [-red-]{+grey+} fox" in shown["text/plain"]
     assert "seed  not set -> 42" in shown["text/plain"]
-
-
-def test_what_differs_is_there_without_the_pictures() -> None:
-    """Whoever shows the pictures otherwise has the very same words and settings."""
-    a, b = run("a red fox", params={"seed": 1}), run("a grey fox", params={"seed": 2})
-    alone = render_differences([a, b])
-    assert Markup.of(alone).text in Markup.of(render_comparison([a, b], pixel)["text/html"]).text
-    assert Markup.of(alone).text == "Prompt, from A to B a redgrey fox Settings that differ settingAB seed12"
 
 
 def test_the_prompts_difference_keeps_every_space_and_line() -> None:
