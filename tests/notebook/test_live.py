@@ -46,6 +46,9 @@ class Sweep(list[Run]):
     def progress(self) -> Progress:
         return self.now
 
+    def alarms(self) -> str:
+        return ""
+
     def is_done_within(self, _: float | None) -> bool:
         if self.raising:
             raise self.raising.pop(0)

@@ -17,6 +17,7 @@ from imagen_nb.records import Progress, Status
 from imagen_nb.views.cards import render_gallery, render_image, render_run, render_sweep
 from imagen_nb.views.differences import render_comparison
 from imagen_nb.views.image_grid import Facet, Grid, GridRow, render_grid
+from imagen_nb.views.intervals import render_intervals
 from imagen_nb.views.pages import FOLDERS, cell_styles, fill
 from imagen_nb.views.plans import render_plan
 from imagen_nb.views.progress import live_tile, render_progress
@@ -47,7 +48,7 @@ MORE = re.compile(
 )
 """What does more where it may run, and leaves nothing behind where it may not."""
 
-IMAGE = unseen()
+IMAGE, NAN = unseen(), float("nan")
 SHOWN: Mapping[str, Callable[[], Mapping[str, str]]] = {
     "card": lambda: render_run(run("a fox " * 100, [IMAGE], params={"steps": 4}, rating=3, note="good"), pixel),
     "text": lambda: render_run(run(status=Status.SUCCEEDED, text="The left one."), pixel),
@@ -73,6 +74,12 @@ SHOWN: Mapping[str, Callable[[], Mapping[str, str]]] = {
         pixel,
         link=lambda _image: "imagen_runs/x.jpg",
     ),
+    "intervals": lambda: {
+        "text/html": render_intervals(
+            "ink beats oil.", [("style", [("ink", 0.5, 0.1, 0.9), ("oil", *[NAN] * 3)])], "."
+        ),
+        "text/plain": "ink beats oil.",
+    },
     "comparison": lambda: render_comparison(
         [run("a red fox", [IMAGE], params={"x": 1, "y": 2}), run("a grey fox", params={"y": 2})], pixel
     ),
@@ -132,13 +139,13 @@ def test_text_keeps_the_pages_colour_and_grounds_are_translucent() -> None:
         for part in declarations.split(";"):
             prop, _, value = part.partition(":")
             assert prop != "color", name
-            if prop == "background" and not name.startswith(("dot-", "done", "lost")):
+            if prop == "background" and not name.startswith(("dot-", "done", "lost", "track-clear", "track-dot")):
                 assert value == "transparent" or value.startswith("rgba("), name
 
 
 def test_states_differ_from_both_grounds() -> None:
     """The coloured marks stand out from white and from #111 by a contrast of about 3."""
-    for name in ("dot-good", "dot-bad", "dot-busy", "dot-quiet", "done", "lost"):
+    for name in ("dot-good", "dot-bad", "dot-busy", "dot-quiet", "done", "lost", "track-clear", "track-dot"):
         colour = re.search(r"background:#([0-9a-f]{6})", cell_styles()[name])
         assert colour is not None
         for ground in ("ffffff", "111111"):
@@ -176,7 +183,9 @@ def test_no_class_is_defined_for_nothing() -> None:
     texts = [path.read_text("utf-8") for path in folder.joinpath("templates").iterdir()]
     used = " ".join(texts)
     for name in cell_styles():
-        assert re.search(rf"[\" ']{name}[\" ']", used) or name.startswith(("tone-", "dot-", "edge-", "table-")), name
+        assert re.search(rf"[\" ']{name}[\" ']", used) or name.startswith(
+            ("tone-", "dot-", "edge-", "table-", "track-")
+        ), name
 
 
 def contrast(first: str, second: str) -> float:
