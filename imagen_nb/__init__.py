@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from imagen_nb.accessor import LogFrame
+    from imagen_nb.judging import scorers
     from imagen_nb.log.queries import Names, Statuses
     from imagen_nb.planning.plan import Plan
     from imagen_nb.records import Image, Request, Run, Status
@@ -84,6 +85,7 @@ __all__ = [
     "read_log",
     "reconcile",
     "run",
+    "scorers",
     "unload_ipython_extension",
 ]
 
@@ -103,6 +105,8 @@ _TIMEOUT_S = 600.0
 
 
 def __getattr__(name: str) -> Any:
+    if name == "scorers":
+        return import_module("imagen_nb.judging.scorers")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'imagen_nb' has no attribute {name!r}")
@@ -246,14 +250,16 @@ def run(
         return workspace.run(given.pop("plan"), **given.pop("names"), **given)
 
 
-def frame(experiment: Names = None, status: Statuses = None, last: int | None = None) -> LogFrame:
+def frame(
+    experiment: Names = None, status: Statuses = None, last: int | None = None, kind: str | None = None
+) -> LogFrame:
     """The log as a DataFrame: one row a run, newest last, indexed by `run_id`; `.imagen` shows its pictures.
 
     `experiment` and `status` are one or several; the status "blocked" means what a safety filter refused. `last` takes
-    the newest so many of those.
+    the newest so many of those. `kind` "judge" gives what models were asked about pictures instead.
     """
     with _workspace() as workspace:
-        return workspace.frame(experiment, status, last)
+        return workspace.frame(experiment, status, last, kind)
 
 
 def rate(run: Run | str, rating: int | None = None, note: str | None = None, favourite: bool | None = None) -> Run:

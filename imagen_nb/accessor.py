@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
@@ -12,10 +13,13 @@ from imagen_nb.errors import InputError
 from imagen_nb.frames import GALLERY_PAGE, GRID_PAGE, TABLE_PAGE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from imagen_nb.frames.compare import Comparison, Key
     from imagen_nb.frames.gallery import Shown
     from imagen_nb.frames.runs import Names
     from imagen_nb.judging.findings import Findings
+    from imagen_nb.judging.scorers import Question, Scorer
     from imagen_nb.notebook.judging import Judge
     from imagen_nb.notebook.widgets import Rater
     from imagen_nb.records import Image, Rendering
@@ -136,6 +140,56 @@ class ImagenAccessor:
         from imagen_nb.notebook.judging import judge
 
         return judge(self._frame, by=by, within=within, question=question, rater=rater, pairs=pairs)
+
+    def judge_with(
+        self,
+        model: str | Sequence[str],
+        by: str,
+        within: Names = None,
+        question: str = "Which is better?",
+        *,
+        budget: float | None = None,
+        pairs: int | None = None,
+    ) -> Findings:
+        """Let a model that sees say which of two pictures is better, for every pair that `judge` would show.
+
+        Each pair is asked in both orders; where they disagree the vote is a tie, `swayed`. Its votes stand in the log
+        with the model's name as `rater`, and how far it agrees with people's votes stands first in what is shown. Of
+        several models, two judge all pairs, and the third those on which they differ. `budget` is US dollars for all of
+        it; what was asked before is not asked or paid again. `pairs` is how many pairs, by default all: first those
+        that people judged, else at random.
+        """
+        from imagen_nb.frames.candidates import candidates
+        from imagen_nb.notebook.live import watch_here
+        from imagen_nb.sweeps.judges import judge_with
+        from imagen_nb.workspace import workspace_of
+
+        found = candidates(self._frame, by, within)
+        with workspace_of(self._frame) as workspace:
+            terms: dict[str, Any] = {"by": by, "question": question, "budget": budget, "most": pairs}
+            return judge_with(workspace, model, found.pairs(), found.runs, watch=watch_here, **terms)
+
+    def score(self, scorer: Scorer | str | Question, name: str | None = None, version: str = "1") -> LogFrame:
+        """The frame with a column `score_<name>`, or one for each key, `score_<name>_<key>`, of a scorer's dict.
+
+        `scorer` is a function (see `imagen_nb.scorers`), the name of one of those there, or a question to a model,
+        `imagen_nb.scorers.ask(model, question)`; `name` is by default the function's. A score stays in the log by
+        image, name and version, and no image is scored twice by the same: give another `version` when the function has
+        changed. A run of several images has the mean of their numbers, else the first. What failed has no score, and
+        its reason in `Workspace.scores()`. An interrupt keeps what was scored.
+        """
+        from imagen_nb.frames.scores import score
+        from imagen_nb.notebook.live import counting, watch_here
+        from imagen_nb.sweeps.judges import ask_pictures
+        from imagen_nb.workspace import workspace_of
+
+        made = self._given.copy()
+        with workspace_of(self._frame) as workspace, counting() as tell:
+            ask = partial(ask_pictures, workspace, watch=watch_here)
+            columns = score(self._frame, workspace.log, scorer, name, version, tell=tell, ask=ask)
+        for column, values in columns.items():
+            made[column] = values
+        return cast("LogFrame", made)
 
     def ranking(self, by: str, question: str | None = None, rater: str | None = None) -> Findings:
         """The levels of the column `by`, the best first, by the votes on runs of this frame: a DataFrame and a picture.

@@ -65,6 +65,9 @@ one of these names, but for `LATER_COLUMNS`.
 LATER_COLUMNS = frozenset(("favourite", "text", "parent"))
 """Columns that 0.1.0 did not have: a slot that was called so there still is, and shows as `slot_<name>`."""
 
+JUDGE = "judge"
+"""The kind of a run that asked a model about pictures: the log keeps those apart from the user's own."""
+
 SCORE_PREFIX = "score_"
 """Of the columns of scores in a frame, which are the log's too."""
 

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from itertools import chain
@@ -535,16 +535,19 @@ class Workspace:
 
     # -- the log -------------------------------------------------------------------------------------------------
 
-    def frame(self, experiment: Names = None, status: Statuses = None, last: int | None = None) -> LogFrame:
+    def frame(
+        self, experiment: Names = None, status: Statuses = None, last: int | None = None, kind: str | None = None
+    ) -> LogFrame:
         """The log as a DataFrame: one row a run, newest last, indexed by `run_id`.
 
         `experiment` and `status` are one or several; the status "blocked" means what a safety filter refused. `last`
-        takes the newest so many of those. Raises `InputError` for a status that does not exist.
+        takes the newest so many of those. `kind` "judge" gives what models were asked about pictures instead. Raises
+        `InputError` for a status that does not exist.
         """
         from imagen_nb.log.frame import frame
 
         newest = None if last is None else whole_number("last", last)
-        return cast("LogFrame", frame(self.log, experiment=experiment, status=status, last=newest))
+        return cast("LogFrame", frame(self.log, experiment=experiment, status=status, last=newest, kind=kind))
 
     def events(self) -> pd.DataFrame:
         """One row per status change of any run, oldest first."""
@@ -597,6 +600,27 @@ class Workspace:
 
         return votes_frame(self.log)
 
+    def scores(self) -> pd.DataFrame:
+        """All scores as a DataFrame, one row a figure of an image, with the reason where there is none."""
+        from imagen_nb.log.judgements import scores_frame
+
+        return scores_frame(self.log)
+
+    def ask(self, requests: Sequence[Request], *, budget: float | None = None) -> Runs:
+        """Begin to ask models about pictures, and return at once; the `Runs` fill in.
+
+        The rows are of the kind `judge`, which `frame` leaves out; what has been answered before is not asked again.
+        `budget` is US dollars, as in `submit`.
+        """
+        from imagen_nb.records import JUDGE
+        from imagen_nb.sweeps.one_request import RunOptions
+        from imagen_nb.sweeps.resume import jobs_to_resume
+
+        self.say_notices()  # who answers, before anything is paid
+        options = RunOptions(budget=budget, jobs=self.jobs, resume=True, kind=JUDGE)
+        jobs = jobs_to_resume(requests, self.log, None, self.provider.name, JUDGE)
+        return self._start(jobs, len(requests), options)
+
     def models(self) -> pd.DataFrame:
         """What is known of each model, one row each: its price, what it is good for, its inputs, when it is retired."""
         return self._specs.frame()
@@ -636,7 +660,7 @@ class Workspace:
         jobs = chain(jobs_left_over(rows, self.log), adopted)
         runs = _wait(self._start(jobs, len(rows) + len(adopted), options))
         since = datetime.now(timezone.utc) - 2 * LOOK_BACK  # by which clock is not known
-        recent = self.log.runs(limit=ROWS, newest_first=True)
+        recent = self.log.runs(limit=ROWS, newest_first=True, kind="any")
         mine = [each for each in recent if each.provider == name and (each.created_at or since) >= since]
         if mine:
             with suppress(ProviderError):  # what can be settled is, and the rest can be asked for again
@@ -763,6 +787,23 @@ def log_of(frame: pd.DataFrame) -> Log:
             "Take a frame of imagen_nb.frame(): filter and sort it as you like, and keep its index.",
         )
     return log
+
+
+@contextmanager
+def workspace_of(frame: pd.DataFrame) -> Iterator[Workspace]:
+    """The workspace of the log that the frame's runs are in: the default one, or one that is open for so long.
+
+    Raises `InputError` as `log_of` does.
+    """
+    log, default = log_of(frame), default_workspace()
+    if log.home == default.home:
+        if log is not default.log:
+            log.close()
+        yield default
+        return
+    log.close()
+    with Workspace(home=log.home) as other:
+        yield other
 
 
 def set_default_workspace(workspace: Workspace | None) -> None:

@@ -77,7 +77,7 @@ def test_completion_knows_every_name_and_loads_nothing_heavy(tmp_path: Path) -> 
     done = subprocess.run([sys.executable, "-c", COMPLETE], capture_output=True, text=True, check=True, cwd=tmp_path)
     found, heavy = json.loads(done.stdout.splitlines()[-1])
     assert set(found["im."]) == {name for name in imagen_nb.__all__ if name.isidentifier()}
-    assert set(found["im."].values()) <= {"class", "function"}
+    assert set(found["im."].values()) <= {"class", "function", "module"}
     assert {"again", "cell", "images", "rate", "show"} <= set(found["im.Run."])
     assert "experiment=" in found["im.run(exp"]
     assert heavy == []

@@ -17,6 +17,9 @@ import pandas as pd
 
 from imagen_nb.judging.intervals import LEAST_GROUPS, jackknife_error, t_quantile
 
+AGREED, SWAYED = "both orders", "swayed"
+"""What stands as `chosen_by` in a model's votes: both orders had the same answer, or not, which is a tie."""
+
 CALIBRATED = 20
 """With fewer pairs that people judged too, a judge is not calibrated."""
 
@@ -24,6 +27,8 @@ PAIR_PROMPT = (
     "You are shown two pictures, first A and then B. {question} Look at what the pictures show, not at their order. "
     "Answer with one word first, A, B or TIE, and then a reason in one sentence."
 )
+
+QUESTION_PROMPT = "{question} Begin with the answer alone, yes, no or digits, and then a reason in one sentence."
 
 BIAS = 0.05
 """A judge is called biased where chance shows so much bias in one of twenty studies at most."""

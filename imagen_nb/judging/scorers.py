@@ -10,25 +10,32 @@ A scorer is a plain function. It is given, by name, only what it asks for:
     reference  the first picture that the request was given, as a PIL image, or None
 
 It gives a number, a bool, a text, a dict of those (a column each), or a `Score` with a reason. What it raises, None and
-NaN are no score, with a reason, and never 0.
+NaN are no score, with a reason, and never 0. `ask` makes a scorer of a question to a model that sees.
 """
 
 from __future__ import annotations
 
 import inspect
 import math
+import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image as Pillow
 
 from imagen_nb.errors import InputError, brief, comma_list, did_you_mean
+from imagen_nb.settings import SLICE_S
+
+if TYPE_CHECKING:
+    import PIL.Image as Pillow
+
+    from imagen_nb.records import Image, Run
 
 Scorer = Callable[..., Any]
+"""A plain function, as above."""
 ARGUMENTS = ("image", "path", "prompt", "params", "run", "reference")
 ENTRY_POINTS = "imagen_nb.scorers"
 """The group of entry points under which another package offers its scorers by name."""
@@ -42,6 +49,31 @@ class Score:
 
     value: float | bool | str | None
     reason: str | None = None
+
+
+Scored = tuple[str, Mapping[str, Score]]
+"""The SHA-256 of an image, and its scores by the suffix of their column."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question to a model that sees, to be answered for each picture by yes, no or a figure."""
+
+    model: str
+    question: str
+
+
+def ask(model: str, question: str) -> Question:
+    """A scorer that asks a model: yes and no become True and False, a figure a number, and all else is no score.
+
+    The pictures are asked about in one sweep of predictions, which cost what they cost, and are never paid twice.
+    """
+    for name, value in (("model", model), ("question", question)):
+        if not isinstance(value, str) or not value.strip():
+            raise InputError(
+                f"the {name} is {brief(value)}, not text", "Ask as in ask('owner/name', 'Is there a fox?')."
+            )
+    return Question(model, question)
 
 
 def sharpness(image: Pillow.Image) -> float:
@@ -76,7 +108,9 @@ def blank(image: Pillow.Image) -> bool:
 
 def dhash(image: Pillow.Image) -> str:
     """The 64-bit difference hash as 16 hex digits: few bits differ between pictures that look alike."""
-    grey = np.asarray(image.convert("L").resize((9, 8), Pillow.Resampling.BOX), dtype=np.int16)
+    from PIL.Image import Resampling
+
+    grey = np.asarray(image.convert("L").resize((9, 8), Resampling.BOX), dtype=np.int16)
     return np.packbits(grey[:, 1:] > grey[:, :-1]).tobytes().hex()
 
 
@@ -98,9 +132,20 @@ BUILT_IN: Mapping[str, Scorer] = {
 }
 
 
+LOOKS = ("sharpness", "brightness", "contrast", "colourfulness")
+"""Those that tell of a picture's looks alone: what may sway a judge."""
+
+
+def looks(image: Pillow.Image) -> dict[str, float]:
+    """All of `LOOKS`."""
+    return {name: BUILT_IN[name](image) for name in LOOKS}
+
+
 def find_scorer(scorer: Scorer | str) -> Scorer:
     """The scorer itself, or the built-in or installed one of that name. Raises `InputError` for what is none."""
     if isinstance(scorer, str):
+        from importlib.metadata import entry_points
+
         installed = {each.name: each for each in entry_points(group=ENTRY_POINTS)}
         if scorer not in BUILT_IN and scorer not in installed:
             names = sorted({*BUILT_IN, *installed})
@@ -108,7 +153,13 @@ def find_scorer(scorer: Scorer | str) -> Scorer:
                 f"there is no scorer {brief(scorer)}; there are {comma_list(names)}",
                 did_you_mean(scorer, names, "Give a function of your own."),
             )
-        scorer = BUILT_IN[scorer] if scorer in BUILT_IN else installed[scorer].load()
+        try:
+            scorer = BUILT_IN[scorer] if scorer in BUILT_IN else installed[scorer].load()
+        except Exception as error:  # noqa: BLE001 - anybody's package
+            why = f"{type(error).__name__}: {error}"
+            raise InputError(
+                f"the scorer {scorer} cannot be loaded: {why}", "Repair the package that has it."
+            ) from None
     if not callable(scorer):
         raise InputError(f"{brief(scorer)} is no scorer", "Give a function, or the name of one: 'sharpness'.")
     unknown = [name for name in wanted_arguments(scorer) if name not in ARGUMENTS]
@@ -128,13 +179,68 @@ def wanted_arguments(scorer: Scorer) -> list[str]:
 
 
 def score_with(scorer: Scorer, given: Mapping[str, Any]) -> dict[str, Score]:
-    """What a scorer makes of one picture, by the suffix of its column: "" for a plain one. It never raises."""
+    """What a scorer makes of one picture, by the suffix of its column: "" for a plain one; what it raises is no score.
+
+    Raises `InputError` for what can be no score of any picture, and where something it needs is not installed.
+    """
     try:
         made = scorer(**{name: given[name] for name in wanted_arguments(scorer)})
+    except InputError:
+        raise
     except Exception as error:  # noqa: BLE001 - anybody's code
         return {"": Score(None, f"{type(error).__name__}: {error}")}
     parts = made if isinstance(made, Mapping) else {"": made}
     return {str(name): _as_score(value) for name, value in parts.items()}
+
+
+def score_pictures(scorer: Any, pictures: Sequence[tuple[Run, Image]]) -> Iterator[Scored]:
+    """What a scorer makes of each image of a run, in the order of being done, as many at once as there are processors.
+
+    Raises what `score_with` does.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+    from queue import Empty, SimpleQueue
+
+    results: SimpleQueue[Scored | BaseException] = SimpleQueue()
+
+    def work(run: Run, image: Image) -> None:
+        try:
+            results.put((image.sha256, _score_picture(scorer, run, image)))
+        except BaseException as error:  # noqa: BLE001 - it is raised where somebody waits
+            results.put(error)
+
+    pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="imagen-score")
+    try:
+        for each in pictures:
+            pool.submit(work, *each)
+        left = len(pictures)
+        while left:
+            with suppress(Empty):  # in slices, because on some platforms only so a KeyboardInterrupt comes through
+                made = results.get(timeout=SLICE_S)
+                if isinstance(made, BaseException):
+                    raise made
+                left -= 1
+                yield made
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _score_picture(scorer: Scorer, run: Run, image: Image) -> Mapping[str, Score]:
+    from PIL.Image import DecompressionBombError
+
+    from imagen_nb.views.thumbnails import open_picture
+
+    given: dict[str, Any] = {"path": image.path, "prompt": run.request.prompt, "params": run.request.params, "run": run}
+    references = [file for files in run.request.files.values() for file in files]
+    try:
+        wanted = wanted_arguments(scorer)
+        if "image" in wanted:
+            given["image"] = open_picture(image.path).convert("RGB")
+        if "reference" in wanted:
+            given["reference"] = open_picture(references[0].path).convert("RGB") if references else None
+    except (OSError, ValueError, SyntaxError, DecompressionBombError) as error:
+        return {"": Score(None, f"the picture cannot be read: {error}")}
+    return score_with(scorer, given)
 
 
 def _as_score(value: Any) -> Score:
@@ -148,12 +254,17 @@ def _as_score(value: Any) -> Score:
         return Score(float(value)) if math.isfinite(value) else Score(None, f"the scorer gave {value}")
     if isinstance(value, str):
         return Score(value)
-    return Score(None, f"the scorer gave {brief(value)}: neither a number, a bool, a text nor a dict of those")
+    raise InputError(
+        f"the scorer gave {brief(value)}: neither a number, a bool, a text nor a dict of those",
+        "Let it give one of these, or a Score; a dict makes a column of each of its keys.",
+    )
 
 
 def _glance(image: Pillow.Image, mode: str) -> Any:
+    from PIL.Image import Resampling  # on first use: completion looks at this module
+
     small = image.convert(mode)
-    small.thumbnail((_GLANCE_PX, _GLANCE_PX), Pillow.Resampling.BOX, reducing_gap=None)
+    small.thumbnail((_GLANCE_PX, _GLANCE_PX), Resampling.BOX, reducing_gap=None)
     return np.asarray(small, dtype=np.float32)
 
 

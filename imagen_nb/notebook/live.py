@@ -10,8 +10,8 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO, TypeVar
@@ -140,6 +140,17 @@ def watch(runs: Runs, view: LiveView) -> None:
     view.leave_summary()
 
 
+def watch_here(runs: Runs) -> Runs:
+    """As `watch`, with a live view where somebody looks; gives the runs."""
+    watch(runs, LiveView(runs, choose_output(_shell())))
+    return runs
+
+
+def _shell() -> Any:
+    """The shell that this runs in, or None; a script need not load one for that."""
+    return sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+
+
 def cancel_interrupted(runs: Runs, view: LiveView | None = None) -> Interrupted:
     """Cancel a sweep that was interrupted and wait a little for its rows; gives the error for the cell to raise.
 
@@ -188,6 +199,32 @@ def show_running(runs: Runs, shell: Any) -> None:
         view.leave(dict(runs._repr_mimebundle_()))
 
     threading.Thread(target=fill_in, name="imagen-live", daemon=True).start()
+
+
+@contextmanager
+def counting() -> Iterator[Callable[[int, int], None]]:
+    """A live line for what is counted here, `tell(done, of_all)`; it goes at the end, and is nothing in a script."""
+    output = choose_output(_shell())
+    began = drawn_at = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal drawn_at
+        now = time.monotonic()
+        if output is None or now - drawn_at < SLICE_S:
+            return
+        from imagen_nb.records import Progress
+        from imagen_nb.views.progress import render_progress
+
+        elapsed, drawn_at = now - began, now
+        left = elapsed / done * (total - done)
+        state = Progress(total=total, done=done, succeeded=done, elapsed=elapsed, left=left)
+        output.update(render_progress(state, width=output.width))
+
+    try:
+        yield tell
+    finally:
+        if output is not None:
+            output.end(NOTHING)
 
 
 def show(value: Any) -> None:

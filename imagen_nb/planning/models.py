@@ -36,6 +36,12 @@ _MODEL_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:[0-9a-f]{64})?
 _COUNTS = ("num_outputs", "num_images", "number_of_images", "n")
 MODELS_HINT = Hint("{} lists the known ones.", "imagen_nb.models()", "imagen-nb models")
 
+TOKEN_LIMITS = ("max_tokens", "max_output_tokens", "max_completion_tokens")
+"""The inputs that limit an answer in words."""
+
+PICTURE_TOKENS = 5000
+"""As how many tokens a picture counts at most where nobody has told yet."""
+
 local_names: set[str] = set()
 """The models of servers on one's own machine, which have no owner's name; they are met as they are used."""
 
@@ -143,6 +149,18 @@ class ModelSpec:
     def estimate(self, input: Mapping[str, Any]) -> float | None:  # noqa: A002 - the API's own word
         """US dollars for one request with this input, on the dear side (see `prices`); None where it is unknown."""
         return self.cost(input, self.outputs(input)) if self.price and self.price.is_known_before else None
+
+    def most(self, input: Mapping[str, Any]) -> float | None:  # noqa: A002 - the API's own word
+        """US dollars for one request at most: the estimate, or by tokens, as many as its words, files and limit make.
+
+        None where the price is unknown, and where such a model has no limit.
+        """
+        limit = next((input[name] for name in TOKEN_LIMITS if isinstance(input.get(name), int)), None)
+        if self.price is None or self.price.is_known_before or limit is None:
+            return self.estimate(input)
+        words = sum(len(value.encode("utf-8", "replace")) for value in input.values() if isinstance(value, str))
+        files = PICTURE_TOKENS * len(files_mp(input))
+        return self.cost(input, 0, (), {"input_token_count": words + files, "output_token_count": limit})
 
     def cost(
         self,

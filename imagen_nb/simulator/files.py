@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageFilter, ImageOps, ImageStat
 
 LIFE_S = 24 * 3600.0
 """How long an upload is kept, in seconds."""
@@ -32,6 +32,7 @@ REFERENCE_PX = 384
 """The longer side of the copy of a picture that is kept of a reference, in pixels."""
 
 _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
+_LAPLACIAN = ImageFilter.Kernel((3, 3), (0, -1, 0, -1, 4, -1, 0, -1, 0), scale=4, offset=128)
 _PIECE, _LARGEST_FIELD = 65536, 20_000
 _DATA = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w=.+-]+?)*?(;base64)?,", re.ASCII)
 
@@ -42,11 +43,15 @@ class TooLarge(ValueError):  # noqa: N818 - one of the reasons of a refusal
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A picture that came as an input: its file's SHA-256, its pixels, and a small copy of it as the bytes of a PNG."""
+    """A picture that came as an input: its file's SHA-256, its pixels, and a small copy of it as the bytes of a PNG.
+
+    `edges` is how sharp it is: the variance of its Laplacian.
+    """
 
     sha256: str
     size: tuple[int, int]
     picture: bytes
+    edges: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +86,15 @@ def reference_of(file: Path | io.BytesIO, sha256: str) -> Reference:
     try:
         with Image.open(file) as picture:
             size = picture.size[:: -1 if picture.getexif().get(_ORIENTATION, 1) in _TURNED else 1]
+            grey = picture.convert("L").filter(_LAPLACIAN)
+            edges = ImageStat.Stat(grey.crop((1, 1, max(2, grey.width - 1), max(2, grey.height - 1)))).var[0]
             picture.thumbnail((REFERENCE_PX, REFERENCE_PX))  # in place, so that a large one is there once
             small = ImageOps.exif_transpose(picture).convert("RGBA")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         raise ValueError("cannot identify image file") from None
     buffer = io.BytesIO()
     small.save(buffer, "PNG", compress_level=1)
-    return Reference(sha256, size, buffer.getvalue())
+    return Reference(sha256, size, buffer.getvalue(), edges)
 
 
 class Files:

@@ -352,7 +352,7 @@ class Runs(Sequence[Run]):
         budget = self._options.budget
         if budget is None:
             return True
-        estimate = self._context.spec(job.request.model).estimate(job.request.input) or 0.0
+        estimate = self._context.spec(job.request.model).most(job.request.input) or 0.0
         with self._changed:
             while self._spent + self._reserved + estimate > budget + _CENT_FRACTION:
                 if self._is_closed():

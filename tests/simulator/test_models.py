@@ -122,28 +122,45 @@ def test_text_comes_in_pieces_with_its_tokens_and_its_price(call: Caller, simula
         assert bill == pytest.approx(sum(price * made["metrics"][name] for name, price in rule.items()))
 
 
-def reference(name: str) -> Reference:
-    return Reference(name, (1, 1), b"")
+def reference(name: str, edges: float = 0.0) -> Reference:
+    return Reference(name, (1, 1), b"", edges)
 
 
-def says(prompt: str, *names: str, **params: Any) -> str:
-    return answer(prompt, model=TALKER, params=params, references=[reference(each) for each in names])
+def says(prompt: str, *names: str | Reference, **params: Any) -> str:
+    pictures = [reference(each) if isinstance(each, str) else each for each in names]
+    return answer(prompt, model=TALKER, params=params, references=pictures)
 
 
 def test_answers_have_the_form_that_is_asked_for() -> None:
-    """A choice, yes or no, a figure in its range, else a sentence; each the same when asked again."""
-    which = "Which picture is better, A or B? Say A, B or TIE first."
-    pairs = [(f"p{number}", f"q{number}") for number in range(60)]
-    forth = [says(which, *pair) for pair in pairs]
-    assert set(forth) == {"A", "B", "TIE"}
-    turned = {"A": "B", "B": "A", "TIE": "TIE"}
-    assert [says(which, *pair[::-1]) for pair in pairs] == [turned[each] for each in forth]
-    assert "TIE" not in {says("Which is better? Answer A or B.", *pair) for pair in pairs}
-    assert {says("Is it sharp? Answer yes or no.", each) for each, _ in pairs} == {"yes", "no"}
-    assert {int(says("Rate it from 1 to 5 as a number.", each)) for each, _ in pairs} == {1, 2, 3, 4, 5}
+    """Yes or no, a figure in its range, else a sentence; each the same when asked again."""
+    names = [f"p{number}" for number in range(60)]
+    assert {says("Is it sharp? Answer yes or no.", each) for each in names} == {"yes", "no"}
+    assert {int(says("Rate it from 1 to 5 as a number.", each)) for each in names} == {1, 2, 3, 4, 5}
     assert says("Well?", "p1", system_prompt="Answer yes or no.") in ("yes", "no")
     assert says("Describe it.", "p1") == says("Describe it.", "p1")
     assert "1 picture " in says("Describe it.", "p1")
+
+
+def test_a_judge_likes_sharp_edges_and_of_one_pair_in_four_the_first() -> None:
+    """The rule that its notebook finds out: asked in both orders, it agrees with itself in three of four pairs."""
+    which = "Which picture is better, A or B? Say A, B or TIE first."
+    pairs = [(reference(f"p{number}", 20), reference(f"q{number}", 40)) for number in range(200)]
+    orders = [(says(which, *pair), says(which, *pair[::-1])) for pair in pairs]
+    assert set(orders) == {("B", "A"), ("A", "A")}
+    assert 35 <= orders.count(("A", "A")) <= 65
+    same = [(reference(f"p{number}", 20), reference(f"q{number}", 20)) for number in range(20)]
+    assert {says(which, *pair) for pair in same} == {"TIE", "A"}
+    assert {says("Which is better? Answer A or B.", *pair) for pair in same} == {"A"}
+    noise = Image.effect_noise((400, 300), 60).convert("RGB")
+    sharp, soft, tiny = (io.BytesIO() for _ in range(3))
+    for file, picture in (
+        (sharp, noise),
+        (soft, noise.resize((40, 30)).resize((400, 300))),
+        (tiny, noise.crop((0, 0, 1, 1))),
+    ):
+        picture.save(file, "PNG")
+    found = [reference_of(file, "").edges for file in (sharp, soft, tiny)]
+    assert found[0] > found[1] > found[2] == 0.0
 
 
 def test_whoever_wants_another_judge_gives_one(calling: Calling) -> None:
