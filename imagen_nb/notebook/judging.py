@@ -23,10 +23,10 @@ from imagen_nb.log.judgements import add_vote, read_votes, take_back, votes_fram
 from imagen_nb.notebook.live import display_beside
 from imagen_nb.notebook.widgets import FallbackWidget, script, style
 from imagen_nb.planning.values import label, whole_number
+from imagen_nb.shared_workspace import log_of
 from imagen_nb.views.pages import fill
 from imagen_nb.views.thumbnails import USUAL_PX, thumbnails
 from imagen_nb.views.words import count
-from imagen_nb.workspace import log_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,12 +43,16 @@ _ahead = ThreadPoolExecutor(1, thread_name_prefix="imagen-judging")
 
 
 class Judge(FallbackWidget):
-    """Two pictures and a question, for one rater; each answer is in the log before the next two are shown."""
+    """Two pictures and a question, for one rater; each answer is in the log before the next two are shown.
+
+    `shape` is width over height of the tallest picture of all; `is_begun` says that a page has shown a pair.
+    """
 
     _esm = script("judge.js")
     _css = style("judge.css")
 
     question = t.Unicode("").tag(sync=True)
+    shape = t.Float(1.0).tag(sync=True)
     is_begun = t.Bool(default_value=False).tag(sync=True)
 
     def __init__(self, log: Log, found: Candidates, question: str, rater: str | None, most: int | None) -> None:
@@ -62,7 +66,9 @@ class Judge(FallbackWidget):
         self._earlier = 0  # answers before this sitting
         self._is_over = False
         self._lock = threading.RLock()
-        super().__init__(question=question)
+        sizes = [run.images[0] for run in found.runs.values()]  # one box for all, whatever is in it
+        shape = min(image.width / image.height if image.height else 1.0 for image in sizes)
+        super().__init__(question=question, shape=shape)
         self._equal: dict[str, Any] = {"by": found.by, "question": question, "rater": rater}
         self.on_msg(self._on_message)
 

@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 from lab import Lab, Notebook, browsing, serving  # noqa: E402 - from where the tests keep it
+from logged import fill_log  # noqa: E402 - as above
 from playwright.sync_api import Locator, expect  # noqa: E402 - as above
 
 from imagen_nb.log.log import Log  # noqa: E402 - as above
@@ -138,6 +139,27 @@ def looks(book: Notebook) -> dict[str, list[float]]:
     return taken
 
 
+JUDGED = "import imagen_nb\nimagen_nb.frame().imagen.judge('style')"
+
+
+def judged(lab: Lab) -> list[float]:
+    """Seconds from an arrow to the next two of 1,000 pictures, painted; a reader looks at each pair for a moment."""
+    book = lab.notebook("figures-judge", ["%load_ext imagen_nb", JUDGED])
+    animals = [f"animal no. {number}" for number in range(ROWS // 3 + 1)]
+    with Log(book.folder / "imagen_runs") as log:
+        fill_log(log, animals=animals, size=(LARGE_PX, 768), kind="JPEG")
+    book.run_all(2)
+    taken = []
+    for number in range(2 * ROUNDS):
+        lab.page.wait_for_selector(f".inb-judge[data-shown='{number}'] img", timeout=60_000)
+        lab.page.wait_for_timeout(800)
+        act = {"at": ".inb-judge", "key": "ArrowRight" if number % 2 else "ArrowLeft"}
+        seen = {"at": f".inb-judge[data-shown='{number + 1}']", "text": "", "px": 500}
+        taken.append(lab.page.evaluate(SEEN, [act, seen]))
+    book.close()
+    return taken
+
+
 def answers(book: Notebook) -> list[float]:
     """For each press of a stock button: seconds until its handler's answer is on the page."""
     output = book.output(4)
@@ -180,6 +202,7 @@ def measure() -> dict[str, float]:
                         took = rounds(book, service)
                         looked = looks(book)
                 book.close()
+        pairs = judged(lab)
     return {
         "stock box, first": statistics.median(first["stock box"]),
         "panel, first": statistics.median(first["panel"]),
@@ -191,4 +214,5 @@ def measure() -> dict[str, float]:
         "pick to what is known of a run": statistics.median(looked["pick"]),
         "Enter to the large picture": statistics.median(looked["large"]),
         "an arrow to the next one": statistics.median(looked["next"]),
+        "a vote to the next pair": statistics.median(pairs),
     }

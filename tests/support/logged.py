@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from io import BytesIO
@@ -58,9 +59,17 @@ def published(home: Path, content: bytes | None = None, mime: str = "image/jpeg"
     return Image(place, digest, 64, 48, len(content), mime, "https://replicate.delivery/x/out.jpg")
 
 
-def fill_log(log: Log, *, size: tuple[int, int] = (64, 48), repeats: int = 1, failed: int = 0) -> None:
+def fill_log(
+    log: Log,
+    *,
+    animals: Sequence[str] = ANIMALS,
+    size: tuple[int, int] = (64, 48),
+    repeats: int = 1,
+    failed: int = 0,
+    kind: str = "PNG",
+) -> None:
     """Every animal in every style: pictures whose files say in texts of their own what they are; the first failed."""
-    every = [(a, s, r) for r in range(1, repeats + 1) for a in ANIMALS for s in STYLES]
+    every = [(a, s, r) for r in range(1, repeats + 1) for a in animals for s in STYLES]
     template = "a {animal} in {style}"
     slots = [{"animal": animal, "style": style} for animal, style, _ in every]
     texts = [template.format(**each) for each in slots]
@@ -78,9 +87,9 @@ def fill_log(log: Log, *, size: tuple[int, int] = (64, 48), repeats: int = 1, fa
         exif[0x010E] = text  # its description
         hue = (number * 47) % 256
         painted = Picture.merge("HSV", [Picture.new("L", size, hue), noise, Picture.new("L", size, 220)])
-        content = encoded(painted.convert("RGB"), "PNG", pnginfo=told, exif=exif)
-        done = succeeded(f"p{number}")
-        log.settle(run_id, Status.SUCCEEDED, prediction=done, images=[published(log.home, content, "image/png")])
+        content = encoded(painted.convert("RGB"), kind, pnginfo=told, exif=exif)
+        done, mime = succeeded(f"p{number}"), f"image/{kind.lower()}"
+        log.settle(run_id, Status.SUCCEEDED, prediction=done, images=[published(log.home, content, mime)])
 
 
 def process(code: str, *arguments: Any) -> subprocess.Popen[str]:

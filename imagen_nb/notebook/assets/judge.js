@@ -45,6 +45,7 @@ class View {
     const head = element("div", "inb-judge-row");
     head.append(element("strong", "", question), this.place);
     const stage = element("div", "inb-judge-stage");
+    stage.style.aspectRatio = 2 * model.get("shape");
     stage.append(...this.sides);
     const row = element("div", "inb-judge-row");
     row.append(
@@ -177,7 +178,7 @@ export default () => {
 
   function render({ model, el }) {
     const view = new View(model, pairs, now);
-    const focus = () => (el.isConnected ? view.root.focus({ preventScroll: true }) : requestAnimationFrame(focus));
+    const focus = () => (el.isConnected ? view.root.focus() : requestAnimationFrame(focus));
     el.classList.add("inb");
     el.append(view.root);
     views.add(view);
