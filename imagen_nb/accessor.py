@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
-from imagen_nb.errors import InputError
+from imagen_nb.errors import ImagenError, InputError
 from imagen_nb.frames import GALLERY_PAGE, GRID_PAGE, TABLE_PAGE
 
 if TYPE_CHECKING:
@@ -161,8 +162,8 @@ class ImagenAccessor:
         """
         from imagen_nb.frames.candidates import candidates
         from imagen_nb.notebook.live import watch_here
+        from imagen_nb.shared import workspace_of
         from imagen_nb.sweeps.judges import judge_with
-        from imagen_nb.workspace import workspace_of
 
         found = candidates(self._frame, by, within)
         with workspace_of(self._frame) as workspace:
@@ -180,8 +181,8 @@ class ImagenAccessor:
         """
         from imagen_nb.frames.scores import score
         from imagen_nb.notebook.live import counting, watch_here
+        from imagen_nb.shared import workspace_of
         from imagen_nb.sweeps.judges import ask_pictures
-        from imagen_nb.workspace import workspace_of
 
         made = self._given.copy()
         with workspace_of(self._frame) as workspace, counting() as tell:
@@ -201,7 +202,7 @@ class ImagenAccessor:
         """
         from imagen_nb.frames.conclusions import ranking
         from imagen_nb.log.judgements import votes_frame
-        from imagen_nb.workspace import log_of
+        from imagen_nb.shared import log_of
 
         frame = self._frame
         return ranking(frame, votes_frame(log_of(frame)), by, question, rater)
@@ -216,7 +217,7 @@ class ImagenAccessor:
         """
         from imagen_nb.frames.conclusions import VOTES, effects
         from imagen_nb.log.judgements import votes_frame
-        from imagen_nb.workspace import log_of
+        from imagen_nb.shared import log_of
 
         frame = self._frame
         return effects(frame, votes_frame(log_of(frame)) if of == VOTES else pd.DataFrame(), of, factors)
@@ -246,11 +247,18 @@ class ImagenAccessor:
     def report(self, path: str | os.PathLike[str], *, title: str | None = None) -> Path:
         """Write one HTML file that opens offline, with a gallery, a grid, a table, a filter and a compare slider.
 
+        Rankings of what was voted on, effects on ratings, and alarms stand above them, where there are any.
         Returns its absolute path. Images are embedded small enough that a thousand of them can still be mailed about.
         """
         from imagen_nb.frames.report import report
+        from imagen_nb.log.judgements import votes_frame
+        from imagen_nb.shared import log_of
 
-        return report(self._frame, path, title=title)
+        frame = self._frame
+        votes = None
+        with suppress(ImagenError):  # a frame from elsewhere has no log here
+            votes = votes_frame(log_of(frame))
+        return report(frame, path, title=title, votes=votes)
 
     def export(self, path: str | os.PathLike[str], *, names: Names = None) -> Path:
         """Write a `.csv` (safe to open in a spreadsheet), a `.parquet`, or a folder that image datasets load.

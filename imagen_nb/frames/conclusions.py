@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from imagen_nb.judging.pairs import Pair, self_agreement
 from imagen_nb.judging.scorers import blank
 from imagen_nb.judging.strengths import ranking as rank
 from imagen_nb.records import INDEX, SCORE_PREFIX, Status
+from imagen_nb.views.report_page import Finding
 from imagen_nb.views.thumbnails import WORKERS, open_picture
 from imagen_nb.views.words import count, dot_list, value_text
 
@@ -36,7 +38,7 @@ _TEXTS = ("prompt", "template")
 _ENDED = [str(status) for status in Status if status.is_terminal]
 _OF_MODELS = ("both orders", "swayed")
 """How votes that a model gave were chosen."""
-_GLANCE_PX = 128
+_GLANCE_PX, _REPORT_LOOK = 128, 1000
 
 
 def ranking(frame: pd.DataFrame, votes: pd.DataFrame, by: str, question: str | None, rater: str | None) -> Findings:
@@ -201,6 +203,20 @@ def _look(path: str) -> tuple[Any, bool] | None:
     except (OSError, ValueError, SyntaxError, MemoryError, Pillow.DecompressionBombError):
         return None
     return glance(small), blank(small)
+
+
+def conclude(frame: pd.DataFrame, votes: pd.DataFrame | None) -> list[Finding]:
+    """What there is to say of a frame above its pictures: alarms, rankings of what was voted on, effects on ratings."""
+    found: list[tuple[str, Findings]] = []
+    for by, question in [] if votes is None else votes[["by", "question"]].drop_duplicates().itertuples(index=False):
+        with suppress(InputError):  # votes on other runs
+            found.append((f"{question} By {by}", ranking(frame, votes, by, question, None)))
+    with suppress(InputError):
+        found.append(("What raises the rating", effects(frame, pd.DataFrame(), "rating", None)))
+    told = [(name, made.sentence, made.attrs["bars"], [made.attrs["note"]]) for name, made in found]
+    if len(suspicious := alarms(frame, most=_REPORT_LOOK)):
+        told.insert(0, ("Alarms", suspicious.sentence, [], suspicious["said"].tolist()[1:]))
+    return told
 
 
 # -- votes -------------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pandas as pd
 
 from imagen_nb.errors import InputError
 from imagen_nb.files import absolute_path, replace_file, write_errors
+from imagen_nb.frames.conclusions import conclude
 from imagen_nb.frames.gallery import images_of, need_images
 from imagen_nb.frames.grid import axes_of, labels
 from imagen_nb.frames.runs import input_name, runs_of, settings_columns, values
@@ -22,10 +23,12 @@ _SIZES = ((40, 1024), (150, 768), (600, 512), (4000, 256))
 MOST_IMAGES = 4000
 
 
-def report(frame: pd.DataFrame, path: str | os.PathLike[str], *, title: str | None = None) -> Path:
+def report(
+    frame: pd.DataFrame, path: str | os.PathLike[str], *, title: str | None = None, votes: pd.DataFrame | None = None
+) -> Path:
     """Write the report and return its absolute path. Raises `InputError` for a name that is not one of an HTML file.
 
-    Its title is the experiment's name where there is one only.
+    Its title is the experiment's name where there is one only; `votes` are those of the frame's log, if it has one.
     """
     need_images(frame)
     target = absolute_path(path)
@@ -51,6 +54,7 @@ def report(frame: pd.DataFrame, path: str | os.PathLike[str], *, title: str | No
         facet=next(iter(axes.facet), None),
         orders=orders,
         made_at=datetime.now(timezone.utc),
+        findings=conclude(frame, votes),
         note=f"pictures of the first {MOST_IMAGES:,} images only" if len(images) > MOST_IMAGES else None,
     )
     with write_errors(target), replace_file(target) as temporary:

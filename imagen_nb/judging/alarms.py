@@ -31,7 +31,7 @@ GROUPS, REPEATS = 4, 2
 SURE = 0.01
 """An alarm that may be chance is given where chance makes it in one of a hundred frames at most."""
 
-CHANCE = 0.035
+CHANCE = 0.015
 """A parameter is called ignored where shuffled levels do as well in so large a part of all cases at least."""
 
 NO_LOOK = frozenset(

@@ -13,6 +13,7 @@ from functools import cache
 from imagen_nb.records import Run
 from imagen_nb.views.cards import failures, summary_line
 from imagen_nb.views.differences import settings_of
+from imagen_nb.views.intervals import Bar, lay_out
 from imagen_nb.views.names import image_names
 from imagen_nb.views.pages import asset, fill
 from imagen_nb.views.pictures import Picture, Thumb, pictures_of, references_of
@@ -31,6 +32,9 @@ from imagen_nb.views.words import (
     value_text,
     why,
 )
+
+Finding = tuple[str, str, Sequence[tuple[str, Sequence[Bar]]], Sequence[str]]
+"""What is found of what: its name, the sentence, its intervals in parts, and remarks."""
 
 REPORT_BOX = 4096
 MOST_OF_A_REASON = 400
@@ -66,12 +70,13 @@ def render_report(
     orders: Mapping[str, Sequence[str]] | None = None,
     made_at: datetime | None = None,
     note: str | None = None,
+    findings: Sequence[Finding] = (),
 ) -> str:
     """The whole page as text. Data reach it escaped, and its policy forbids any script and style but its own.
 
     `rows`, `cols` and `facet` are the settings that span its grid when it opens; a reader can choose others. `orders`
     has the values of settings as texts, in the order in which an axis shows them; a setting that is not in it goes by
-    number where all its values are numbers, else as they appear.
+    number where all its values are numbers, else as they appear. `findings` stand above the pictures.
     """
     found = [settings_of(run) for run in runs]
     names = list(dict.fromkeys(name for each in found for name in each))
@@ -102,6 +107,7 @@ def render_report(
         summary=summary_line(runs) if runs else NO_RUNS,
         common=dot_list(f"{name}={text}" for name, text in same.items()),
         reasons=failures(runs),
+        findings=[(name, sentence, lay_out(parts), remarks) for name, sentence, parts, remarks in findings],
         view="grid" if rows or cols else "gallery",
         states=list(dict.fromkeys(item.chip.word for item in items)),
         axes=[*mixed, "prompt", "template", *names],

@@ -3,7 +3,7 @@
 Machines differ, so no time is judged by itself: what is judged is a ratio within one run, to a measure of the same kind
 on the same machine (the official client, `pandas.read_sql` on the same file, Pillow on the same pictures, a box of
 stock ipywidgets in the same JupyterLab, a bare `INSERT` as durable). Seconds and megabytes are printed beside it.
-Parts: clients, sweep, start, log, frame, plan, grid, live, panel, completion, browser.
+Parts: clients, sweep, start, log, frame, plan, grid, live, panel, completion, judging, browser.
 """
 
 from __future__ import annotations
@@ -408,6 +408,14 @@ def browser() -> Iterator[Figure]:
     )
 
 
+def judging() -> Iterator[Figure]:
+    """Conclusions: how often they are right, and how long they take."""
+    from judging import measure
+
+    for name, value, most in measure():
+        yield Figure(name, value, "", most)
+
+
 PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
     "clients": clients,
     "sweep": sweep,
@@ -419,6 +427,7 @@ PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
     "live": live,
     "panel": panel,
     "completion": completion,
+    "judging": judging,
     "browser": browser,
 }
 

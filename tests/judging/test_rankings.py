@@ -66,7 +66,7 @@ def test_strengths_are_choixs(seed: int) -> None:
     assert tally.strengths == pytest.approx(choix.opt_pairwise(4, wins, alpha=0.1, tol=1e-9), abs=5e-5)
 
 
-def _held(prompts: int, per_pair: int, tastes: float, studies: int) -> tuple[float, float]:
+def count_held(prompts: int, per_pair: int, tastes: float, studies: int) -> tuple[float, float]:
     """Of many studies: the share of intervals that hold the true strength, and of null studies that say "better"."""
     many = Tally.of(vote(np.random.default_rng(1), 3000, tastes=tastes))
     true = dict(zip(many.levels, many.strengths, strict=True))
@@ -82,7 +82,7 @@ def _held(prompts: int, per_pair: int, tastes: float, studies: int) -> tuple[flo
 @pytest.mark.parametrize(("prompts", "per_pair"), [(5, 1), (12, 1), (12, 3)])
 def test_intervals_hold_what_they_say(prompts: int, per_pair: int) -> None:
     """Prompts with tastes of their own, many votes on one prompt: 95 % of the intervals hold; a null says nothing."""
-    held, wrong = _held(prompts, per_pair, 0.8, 80)
+    held, wrong = count_held(prompts, per_pair, 0.8, 80)
     assert 0.93 <= held <= 0.995
     assert wrong <= 0.075
 
@@ -173,15 +173,34 @@ def test_effects_are_statsmodels() -> None:
     assert made.n.groupby("factor").sum().tolist() == [len(frame)] * 2
 
 
+def count_held_effects(prompts: int, studies: int) -> float:
+    """Of many studies: the share of intervals of effects that hold the true one."""
+    dice, held = np.random.default_rng(7), []
+    true = {"s0": -0.5, "s1": 0.0, "s2": 0.5, "a0": -0.2, "a1": 0.2}
+    for _ in range(studies):
+        made = judging.effects(measure(dice, prompts), of="figure", factors=["style", "shape"], group="prompt")
+        held += [low <= true[level] <= high for (_, level), low, high in made[["low", "high"]].itertuples()]
+    return float(np.mean(held))
+
+
 @pytest.mark.parametrize("prompts", [5, 12])
 def test_intervals_of_effects_hold(prompts: int) -> None:
     """At least 93 % of them, over 150 studies."""
-    dice, held = np.random.default_rng(7), []
-    true = {"s0": -0.5, "s1": 0.0, "s2": 0.5, "a0": -0.2, "a1": 0.2}
-    for _ in range(150):
-        made = judging.effects(measure(dice, prompts), of="figure", factors=["style", "shape"], group="prompt")
-        held += [low <= true[level] <= high for (_, level), low, high in made[["low", "high"]].itertuples()]
-    assert np.mean(held) >= 0.93
+    assert count_held_effects(prompts, 150) >= 0.93
+
+
+def test_effects_are_said_in_words() -> None:
+    """What is clear by name and figure, what is not, and what could not be told from few prompts."""
+    frame = measure(np.random.default_rng(6), 12)
+    made = judging.effects(frame, of="figure", factors=["style", "shape"], group="prompt", unit="prompt")
+    assert made.sentence == (
+        "style: s0 lowers figure by 0.719 (0.36 to 1.1) and s2 raises figure by 0.681 (0.28 to 1.1); "
+        "shape: a0 lowers figure by 0.211 (0.15 to 0.27) and a1 raises figure by 0.211 (0.15 to 0.27)."
+    )
+    few = judging.effects(frame[frame.prompt < 2], of="figure", factors="style", group="prompt", unit="prompt")
+    assert few.sentence == "2 prompts tell nothing of style: at least 3 are needed."
+    none = judging.effects(frame, of="repeat", factors="style", group="prompt", called="the number")
+    assert none.sentence == "style: no difference to the number as far as 12 groups tell."
 
 
 def test_what_cannot_be_told_from_the_groups_is_missing() -> None:
