@@ -14,7 +14,8 @@ The rooms, from above to below; a room imports only from those below it (pyproje
 
     notebook/      the magic, its completion, the live view, the widgets; panel/ is the panel
     cli/           the command `imagen-nb`, with the magic's own words
-    workspace.py   opens all that is below for one home and one provider; the notebook's default one, and login
+    shared.py      the workspace that a notebook's cells share, and login
+    workspace.py   opens all that is below for one home and one provider, and has the verbs
     sweeps/        runs a plan: the handle, the life of one request, the search for a lost one
     frames/        what df.imagen shows of a frame and writes of it; accessor.py is its front door
     judging/       what votes and figures tell: rankings, effects, scorers, alarms; pure over frames and pictures
@@ -119,7 +120,7 @@ def __dir__() -> list[str]:
 @contextmanager
 def _workspace() -> Iterator[Workspace]:
     """The default workspace; what it has to say, such as who answers, is said before its work and after."""
-    from imagen_nb.workspace import default_workspace
+    from imagen_nb.shared import default_workspace
 
     workspace = default_workspace()
     try:
@@ -306,7 +307,7 @@ def login(provider: str | None = None, token: str | None = None) -> None:
 
     `provider` is a known name or a base URL (default: what `IMAGEN_NB_PROVIDER` names, else the first known one).
     """
-    from imagen_nb.workspace import login as log_in
+    from imagen_nb.shared import login as log_in
 
     log_in(provider, token)
 

@@ -395,8 +395,9 @@ class Run:
         What is None stays as it is; a rating of 0 and a note of "" take it away. The row is in the log of the home that
         its images lie in, else in the default workspace's.
         """
+        from imagen_nb.shared import default_workspace
         from imagen_nb.views.pictures import home_of
-        from imagen_nb.workspace import Workspace, default_workspace
+        from imagen_nb.workspace import Workspace
 
         workspace = default_workspace()
         home = home_of(self.images[0].path) if self.images else None
@@ -410,7 +411,7 @@ class Run:
 
         Raises what keeps it from being asked, as `imagen_nb.generate` does.
         """
-        from imagen_nb.workspace import default_workspace
+        from imagen_nb.shared import default_workspace
 
         workspace = default_workspace()
         return workspace.run(workspace.plan_again(self.request), experiment=self.experiment, tag=self.tag).only()

@@ -43,7 +43,7 @@ def isolation(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
     sys.modules["__main__"] = MAIN
     if known := sys.modules.get("imagen_nb.settings"):
         known.logins.clear()
-    if default := sys.modules.get("imagen_nb.workspace"):
+    if default := sys.modules.get("imagen_nb.shared"):
         if default._default is not None:
             default._default.close()
         default.set_default_workspace(None)

@@ -10,8 +10,9 @@ from PIL import Image as Pillow
 
 import imagen_nb as im
 from imagen_nb.errors import ImageError, InputError
+from imagen_nb.shared import default_workspace
 from imagen_nb.simulator import Simulator
-from imagen_nb.workspace import Workspace, default_workspace
+from imagen_nb.workspace import Workspace
 
 BLOCKED = "a [blocked] fox"
 

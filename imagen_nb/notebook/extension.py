@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from IPython.core.completer import context_matcher
 
-from imagen_nb import workspace
+from imagen_nb import shared
 from imagen_nb.hook import unwatch_pandas, watch_pandas
 from imagen_nb.notebook.magic import ImagenMagics, keep_prompts_whole
 
@@ -45,7 +45,7 @@ def load(shell: Any) -> None:
         return
     magics = ImagenMagics(shell)
     shell.register_magics(magics)
-    workspace.set_workspace_opener(magics.choose_workspace)
+    shared.set_workspace_opener(magics.choose_workspace)
 
     def match(context: CompletionContext) -> Any:
         from imagen_nb.notebook.completion import NameSources, complete
@@ -76,7 +76,7 @@ def unload(shell: Any) -> None:
             shell.magics_manager.magics[kind].pop(name, None)
     shell.magics_manager.registry.pop(ImagenMagics.__name__, None)
     shell.configurables.remove(addition.magics)
-    workspace.remove_workspace_opener(addition.magics.choose_workspace)
+    shared.remove_workspace_opener(addition.magics.choose_workspace)
     shell.Completer.custom_matchers.remove(addition.matcher)
     shell.input_transformers_cleanup.remove(keep_prompts_whole)
     unwatch_pandas()

@@ -172,7 +172,7 @@ class ImagenMagics(Magics):
         import getpass
 
         from imagen_nb.settings import KNOWN_PROVIDERS, SIMULATOR, login_provider
-        from imagen_nb.workspace import login
+        from imagen_nb.shared import login
 
         named = line.strip() or (self.provider if self.provider != SIMULATOR else None) or login_provider()
         if named not in KNOWN_PROVIDERS and "://" not in named:
@@ -206,7 +206,7 @@ class ImagenMagics(Magics):
 
     def workspace(self) -> Workspace:
         """The notebook's workspace. Raises `SettingsError`."""
-        from imagen_nb.workspace import default_workspace
+        from imagen_nb.shared import default_workspace
 
         return default_workspace()
 
@@ -215,7 +215,7 @@ class ImagenMagics(Magics):
 
         Raises `SettingsError`.
         """
-        from imagen_nb.workspace import renew
+        from imagen_nb.shared import renew
 
         values = {name: copy(getattr(self, name)) for name in _WORKSPACE_SETTINGS}
         wanted = {name: value for name, value in values.items() if value != self.trait_defaults(name)}

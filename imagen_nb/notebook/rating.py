@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from imagen_nb.notebook.widgets import Rater
 from imagen_nb.records import INDEX
+from imagen_nb.shared import log_of
 from imagen_nb.views.pages import fill
 from imagen_nb.views.words import count
-from imagen_nb.workspace import log_of
 
 if TYPE_CHECKING:
     import pandas as pd

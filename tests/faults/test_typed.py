@@ -15,7 +15,8 @@ from imagen_nb.cli import main
 from imagen_nb.errors import ImagenError, InputError, mask_tokens
 from imagen_nb.notebook.panel.form_plan import FormValues, plan_form
 from imagen_nb.records import Run
-from imagen_nb.workspace import Workspace, login
+from imagen_nb.shared import login
+from imagen_nb.workspace import Workspace
 
 UNSEEN = ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e"]
 """What ends a line for Python's `splitlines`, and for nobody's eyes."""

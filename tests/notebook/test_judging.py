@@ -58,7 +58,7 @@ class Page:
 @pytest.fixture
 def opened(log: Log, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Page]:
     assert log.run_ids()
-    monkeypatch.setattr("imagen_nb.workspace._default", workspace)
+    monkeypatch.setattr("imagen_nb.shared._default", workspace)
 
     def open_one(by: str = "style", **options: Any) -> Page:
         return Page(workspace.frame().imagen.judge(by, question=ASKED, **options), monkeypatch)

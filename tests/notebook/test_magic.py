@@ -262,7 +262,7 @@ def test_settings_count_from_the_next_cell(notebook: Session, simulator: Simulat
     run = notebook.run("%imagen a fox")
     assert (run.request.model, run.cost) == ("google/imagen-4-fast", 2.5)
     assert (tmp_path / "elsewhere").is_dir()
-    from imagen_nb.workspace import default_workspace
+    from imagen_nb.shared import default_workspace
 
     assert default_workspace().home == tmp_path / "elsewhere"
     notebook.run("%config ImagenMagics.confirm_above = 1")
@@ -391,7 +391,7 @@ def test_a_workspace_that_was_given_its_settings_keeps_them(notebook: Session, m
     notebook.run("import os; os.mkdir('elsewhere'); os.chdir('elsewhere')")
     notebook.run("%imagen --dry-run a fox")
     assert "environment" not in notebook.out
-    from imagen_nb.workspace import default_workspace
+    from imagen_nb.shared import default_workspace
 
     monkeypatch.setenv("IMAGEN_NB_MODEL", "google/imagen-4-fast")
     home = default_workspace().home
@@ -415,7 +415,7 @@ def test_login_keeps_the_token_to_itself(notebook: Session, monkeypatch: pytest.
     notebook.run("%imagen_login replicate")
     assert notebook.error is None
     assert "replicate" in notebook.out
-    from imagen_nb.workspace import default_workspace
+    from imagen_nb.shared import default_workspace
 
     assert default_workspace().settings.provider.name == "replicate"
     seen = [notebook.out, repr(notebook.shell.user_ns), repr(vars(default_workspace()))]

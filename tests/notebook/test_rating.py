@@ -43,7 +43,7 @@ def test_frame_is_rated_in_its_order(workspace: Workspace, told: Any) -> None:
 
 def test_frame_that_is_of_no_log_cannot_be_rated(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows that no log has, and a frame without rows, say so in two lines."""
-    monkeypatch.setattr("imagen_nb.workspace.default_workspace", lambda: workspace)
+    monkeypatch.setattr("imagen_nb.shared.default_workspace", lambda: workspace)
     strange = pd.DataFrame({"prompt": ["a fox"], "status": ["failed"]}, index=pd.Index(["1234"], name="run_id"))
     with pytest.raises(InputError, match="1 run of this frame cannot be found in the log"):
         strange.imagen.rate()

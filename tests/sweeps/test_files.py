@@ -128,7 +128,7 @@ def test_every_way_of_giving_a_file_sends_just_that_file(home: Path, folder: Pat
     with Simulator(latency=0, paint=dot) as simulator, session(folder) as shell:
         shell.run("import imagen_nb as im, pandas as pd; from pathlib import Path; from base64 import b64encode")
         shell.run(
-            f"from PIL import Image; from imagen_nb.workspace import set_default_workspace as use; MANY = {MANY!r}"
+            f"from PIL import Image; from imagen_nb.shared import set_default_workspace as use; MANY = {MANY!r}"
         )
         shell.run(f"ws = im.Workspace({str(home)!r}, provider={simulator.base_url!r}); use(ws); ONE = {ONE!r}")
         shell.run("fox = Path('a fox.png').read_bytes(); picture = Image.open('a fox.png'); several = [fox, 'owl.jpg']")

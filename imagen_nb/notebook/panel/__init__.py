@@ -29,11 +29,12 @@ from imagen_nb.notebook.widgets import Gallery, Guard, image_key, short_path
 from imagen_nb.planning.plan import Plan
 from imagen_nb.records import Image, Rendering, Run
 from imagen_nb.settings import CONFIRM_ABOVE
+from imagen_nb.shared import default_workspace
 from imagen_nb.views.pages import fill
 from imagen_nb.views.pictures import pictures_of
 from imagen_nb.views.thumbnails import thumb, thumbnails
 from imagen_nb.views.words import dollars, one_line
-from imagen_nb.workspace import Workspace, default_workspace
+from imagen_nb.workspace import Workspace
 
 BUSY_S, IDLE_S = 0.25, 2.0
 """How often the updater looks, in seconds, while something runs and while nothing does."""
