@@ -23,7 +23,7 @@ from imagen_nb.log.judgements import add_vote, read_votes, take_back, votes_fram
 from imagen_nb.notebook.live import display_beside
 from imagen_nb.notebook.widgets import FallbackWidget, script, style
 from imagen_nb.planning.values import label, whole_number
-from imagen_nb.shared_workspace import log_of
+from imagen_nb.shared import log_of
 from imagen_nb.views.pages import fill
 from imagen_nb.views.thumbnails import USUAL_PX, thumbnails
 from imagen_nb.views.words import count
