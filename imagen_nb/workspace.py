@@ -576,15 +576,22 @@ class Workspace:
     ) -> Vote:
         """Write which of two runs (or ids) is better: `choice` is `a`, `b`, `tie` or `neither`.
 
-        The two differ in the column `by`, and are equal in all else that varies in their experiments. A second vote of
-        a rater on the same pair is one more vote. Raises `InputError` for runs that are not such a pair.
+        The two differ in the column `by`, and are equal in all else that varies in their experiments (without one, in
+        their templates). A second vote of a rater on the same pair is one more vote. Raises `InputError` for runs that
+        are not such a pair.
         """
         from imagen_nb.frames.candidates import candidates
         from imagen_nb.log.judgements import add_vote
 
         ids = [str(getattr(run, "id", run)) for run in (a, b)]
-        names = {self.log.get(each).experiment for each in ids}
-        found = candidates(self.frame(None if None in names else [str(name) for name in names]), by)
+        runs = [self.log.get(each) for each in ids]
+        names = [run.experiment for run in runs if run.experiment]
+        if len(names) == len(runs):
+            frame = self.frame(names)
+        else:  # all of a log is much to look through
+            frame = self.frame()
+            frame = frame[frame["template"].isin([run.request.template for run in runs])]
+        found = candidates(frame, by)
         for each in ids:
             if each not in found.runs:
                 hint = "Vote on runs that succeeded and whose pictures are on the disk."
