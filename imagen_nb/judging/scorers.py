@@ -19,6 +19,7 @@ import inspect
 import math
 import os
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -221,6 +222,12 @@ def score_pictures(scorer: Any, pictures: Sequence[tuple[Run, Image]]) -> Iterat
                     raise made
                 left -= 1
                 yield made
+    except KeyboardInterrupt:
+        while not results.empty():  # what is done by now counts
+            made = results.get()
+            if not isinstance(made, BaseException):
+                yield made
+        raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
@@ -269,16 +276,18 @@ def _glance(image: Pillow.Image, mode: str) -> Any:
 
 
 _readers: list[Any] = []
+_loading = threading.Lock()
 
 
 def _read_words(pixels: Any) -> str:
     """All words that OCR finds in a picture, in its order."""
-    if not _readers:
-        try:
-            from rapidocr import RapidOCR
-        except ImportError:
-            raise InputError("reading words in pictures needs an extra", "pip install 'imagen-nb[ocr]'") from None
-        _readers.append(RapidOCR())
+    with _loading:
+        if not _readers:
+            try:
+                from rapidocr import RapidOCR
+            except ImportError:
+                raise InputError("reading words in pictures needs an extra", "pip install 'imagen-nb[ocr]'") from None
+            _readers.append(RapidOCR(params={"Global.log_level": "error"}))
     return " ".join(_readers[0](pixels).txts or ())
 
 

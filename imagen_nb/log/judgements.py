@@ -66,11 +66,18 @@ def votes_frame(log: Log, **equal: Any) -> pd.DataFrame:
 
 
 def add_scores(log: Log, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write scores, `sha256 scorer version part value reason` each; a newer one of the same takes the place."""
+    """Write scores, `sha256 scorer version part value reason` each, all parts of one at once.
+
+    They take the place of what the same scorer and version said of the image before.
+    """
     if rows:
-        now = datetime.now(timezone.utc)
+        now, same = datetime.now(timezone.utc), ("sha256", "scorer", "version")
+        before = [scores_table.c[name] == sa.bindparam(f"of_{name}") for name in same]
         with log.writing() as conn:
-            conn.execute(sa.insert(scores_table).prefix_with("OR REPLACE"), [{**row, "at": now} for row in rows])
+            conn.execute(
+                sa.delete(scores_table).where(*before), [{f"of_{name}": row[name] for name in same} for row in rows]
+            )
+            conn.execute(sa.insert(scores_table), [{**row, "at": now} for row in rows])
 
 
 def find_scores(log: Log, scorer: str, version: str, hashes: Iterable[str]) -> dict[str, dict[str, tuple[Any, Any]]]:
