@@ -62,6 +62,11 @@ def compare(tmp_path_factory: pytest.TempPathFactory) -> Executed:
     return executed("02_compare.ipynb", tmp_path_factory.mktemp("compare"))
 
 
+@pytest.fixture(scope="module")
+def judge(tmp_path_factory: pytest.TempPathFactory) -> Executed:
+    return executed("03_judge.ipynb", tmp_path_factory.mktemp("judge"))
+
+
 # -- as they are kept --------------------------------------------------------------------------------------------------
 
 
@@ -179,7 +184,44 @@ def test_compare_leaves_its_files(compare: Executed) -> None:
     assert len(list((out / "dawn_images").rglob("*.jpg"))) == 32
 
 
-@pytest.mark.parametrize(("name", "limit"), [("quickstart", 400_000), ("compare", 1_500_000)])
+# -- judging -----------------------------------------------------------------------------------------------------------
+
+
+def test_judge_says_in_one_line_what_is_suspicious(judge: Executed) -> None:
+    """A fixed seed makes each repeat the same picture; the honest sweep before has no such line."""
+    line = "1 alarm: 8 runs of one request gave the same picture: a cache, or a fixed seed"
+    assert all(judge.shown("alarm", kind).count(line) == 1 for kind in ("text/plain", "text/html"))
+    assert "alarm" not in judge.shown("sweep")
+    assert judge.shown("alarms").startswith(line)
+
+
+def test_judge_ranks_by_votes(judge: Executed) -> None:
+    """The widget is there, the seeded die's votes are in the log, and the ranking says what they tell."""
+    assert "60 pairs to judge" in judge.shown("judge")
+    with Workspace(home=judge.home, provider="simulator") as workspace:
+        votes = workspace.votes()
+    assert votes["rater"].value_counts().to_dict() == {"die": 60, "openai/gpt-5-mini": 60}
+    said = judge.shown("ranking")
+    assert re.match(
+        r"ink wash beats oil paint \(chance 0\.\d\d, 0\.[5-9]\d to 0\.\d\d\); pencil is as good as ink", said
+    )
+    assert judge.shown("ranking", "text/html").count("width:10px;height:10px") == 3  # a mark for each style
+    assert "style: no difference to total_s as far as 10 prompts tell" in judge.shown("effects")
+    assert "success_low" in judge.shown("summary")
+    assert "style: no difference to redness" in judge.shown("score")
+
+
+def test_judge_finds_out_what_the_model_goes_by(judge: Executed) -> None:
+    """Agreement stands first, and that it likes the first picture and the sharper one; each pair was paid once."""
+    said = judge.shown("model")
+    assert "openai/gpt-5-mini: agrees with people at kappa" in said
+    assert "It prefers the first picture: in " in said
+    assert re.search(r"It follows sharpness: it chose the higher one in (\d+) of \1 pairs", said)
+    assert sum("gpt-5-mini" in path for path, _ in judge.creates) == 120
+    assert "ink wash beats oil paint" in (judge.file.parent / "out" / "styles.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("name", "limit"), [("quickstart", 400_000), ("compare", 1_500_000), ("judge", 1_500_000)])
 def test_executed_notebook_stays_small(
     name: str, limit: int, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,7 +20,7 @@ from imagen_nb.errors import InputError, brief, comma_list
 from imagen_nb.settings import SIMULATOR
 from imagen_nb.views.words import seconds, size
 
-QUICKSTART, COMPARE = "01_quickstart.ipynb", "02_compare.ipynb"
+QUICKSTART, COMPARE, JUDGE = "01_quickstart.ipynb", "02_compare.ipynb", "03_judge.ipynb"
 RUNS = "demo_runs"
 CELL_S = 300
 INSTALL = "pip install 'imagen-nb[lab]' brings it."
@@ -73,7 +73,8 @@ def demo(output: str | None = None) -> int:
         rows: Any = workspace.frame()
         rows.imagen.report(report)
     here = Path.cwd()
-    for name, path in (("notebook", notebook), ("report", report), ("next", copy_notebook(COMPARE, folder))):
+    following = [("next", copy_notebook(each, folder)) for each in (COMPARE, JUDGE)]
+    for name, path in (("notebook", notebook), ("report", report), *following):
         shown = path.relative_to(here) if path.is_relative_to(here) else path
         sys.stdout.write(f"{name:<9} {shown}  ({size(path.stat().st_size)})\n")
     sys.stdout.write(f"done in   {seconds(time.monotonic() - began)}\n")

@@ -208,12 +208,13 @@ def _look(path: str) -> tuple[Any, bool] | None:
 def conclude(frame: pd.DataFrame, votes: pd.DataFrame | None) -> list[Finding]:
     """What there is to say of a frame above its pictures: alarms, rankings of what was voted on, effects on ratings."""
     found: list[tuple[str, Findings]] = []
-    for by, question in [] if votes is None else votes[["by", "question"]].drop_duplicates().itertuples(index=False):
-        with suppress(InputError):  # votes on other runs
-            found.append((f"{question} By {by}", ranking(frame, votes, by, question, None)))
+    if votes is not None:
+        for by, question in votes[["by", "question"]].drop_duplicates().to_numpy().tolist():
+            with suppress(InputError):  # votes on other runs
+                found.append((f"{question} By {by}", ranking(frame, votes, by, question, None)))
     with suppress(InputError):
         found.append(("What raises the rating", effects(frame, pd.DataFrame(), "rating", None)))
-    told = [(name, made.sentence, made.attrs["bars"], [made.attrs["note"]]) for name, made in found]
+    told: list[Finding] = [(name, made.sentence, made.attrs["bars"], [made.attrs["note"]]) for name, made in found]
     if len(suspicious := alarms(frame, most=_REPORT_LOOK)):
         told.insert(0, ("Alarms", suspicious.sentence, [], suspicious["said"].tolist()[1:]))
     return told

@@ -154,9 +154,9 @@ class Differences:
         return said
 
     def is_told(self, first: int, second: int) -> bool:
-        """Whether the two are clearly apart, or as good as equal."""
+        """Whether one is said to be better, or they are as good as equal."""
         gap, half = abs(self.gap[first, second]), self.t * self.error[first, second]
-        return bool(gap > half or gap + half < EQUAL)
+        return bool(self.is_better[first, second] or self.is_better[second, first] or gap + half < EQUAL)
 
     def more(self, first: int, second: int) -> int:
         """About how many more groups would tell the two: the width of an interval shrinks as 1 / √groups."""
@@ -266,7 +266,8 @@ def say(levels: Sequence[Any], pairs: Differences | None, tally: Tally, unit: st
         names = join_words([str(levels[place]) for place in equal])
         parts.append(f"{names} {'is' if len(equal) == 1 else 'are'} as good as {best}{is_far}")
         if more := max(pairs.more(0, place) for place in equal):
-            parts.append(f"about {more:,} more {'votes' if tally.is_by_vote else f'{unit}s'} would tell")
+            of_units = ("vote" if tally.is_by_vote else unit) + "s" * (more != 1)
+            parts.append(f"about {more:,} more {of_units} would tell")
     if tally.is_by_vote:
         parts.append(f"this holds for the one {unit} alone")
     return "; ".join(parts) + "."

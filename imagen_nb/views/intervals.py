@@ -57,7 +57,7 @@ def _segments(bar: Bar, start: float, end: float) -> list[Segment]:
 
 def _figure(bar: Bar) -> str:
     """`+0.42 (+0.10 to +0.90)`."""
-    _, value, low, high = bar
+    value, low, high = (round(each, 2) + 0.0 for each in bar[1:])  # no -0.00
     if math.isnan(value):
         return "cannot be told"
     return f"{value:+.2f}" if math.isnan(low) else f"{value:+.2f} ({low:+.2f} to {high:+.2f})"

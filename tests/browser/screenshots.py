@@ -1,6 +1,7 @@
 """The README's pictures, from a real JupyterLab and the built-in simulator: `python tests/browser/screenshots.py`.
 
-Writes `docs/cell.png`, `grid.png`, `panel.png` and `compare.png`, or into the folder named on the command line.
+Writes `docs/cell.png`, `grid.png`, `panel.png`, `compare.png` and `ranking.png`, or into the folder named on the
+command line.
 """
 
 from __future__ import annotations
@@ -21,6 +22,14 @@ from playwright.sync_api import Locator, expect  # noqa: E402 - as above
 SCALE = 1.5
 HEIGHT = 1900
 COLOURS = 256
+ANIMALS = "fox owl hare crow lynx stag wren carp newt toad seal kite"
+VOTES = """
+df, taste, dice = im.frame("inks"), {"oil": 0, "ink": 1.6, "wash": 1.3}, random.Random(25)
+for _, few in df.groupby("animal"):
+    for (a, one), (b, other) in combinations(few.iterrows(), 2):
+        gap = taste[one["style"]] - taste[other["style"]] + dice.gauss(0, 1.5)
+        _ = im.Workspace().vote(a, b, "a" if gap > 0 else "b", by="style")
+"""
 PLAIN = """
   .jp-Collapser, .jp-CellHeader, .jp-cell-toolbar, .jp-Toolbar { visibility: hidden !important; }
   .jp-Cell { outline: none !important; border-color: transparent !important; box-shadow: none !important; }
@@ -81,6 +90,21 @@ def compare(lab: Lab) -> Locator:
     return book.cell(2)
 
 
+def ranking(lab: Lab) -> Locator:
+    """What 36 votes of a seeded taste tell of three styles."""
+    sources = [
+        "%load_ext imagen_nb\nimport imagen_nb as im, random\nfrom itertools import combinations",
+        f"animal = {ANIMALS.split()}",
+        "%%imagen -q --yes -e inks\na {animal} in {style=oil|ink|wash}",
+        VOTES,
+        "df.imagen.ranking(by='style')",
+    ]
+    book = lab.notebook("ranking", sources)
+    book.run_all(4)
+    expect(book.run(4)).to_contain_text("ink beats oil")
+    return book.cell(4)
+
+
 def write(shown: Locator, prompt: str, shape: str) -> None:
     """Fill the form and generate."""
     shown.get_by_label("Prompt", exact=True).fill(prompt)
@@ -104,7 +128,7 @@ def taken(lab: Lab, scene: Callable[[Lab], Locator], width: int) -> bytes:
     return file.getvalue()
 
 
-SCENES = {cell: 1080, grid: 820, panel: 1240, compare: 820}
+SCENES = {cell: 1080, grid: 820, panel: 1240, compare: 820, ranking: 1240}
 """Each with the width of the window, in CSS pixels."""
 
 
