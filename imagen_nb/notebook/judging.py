@@ -58,6 +58,7 @@ class Judge(FallbackWidget):
     def __init__(self, log: Log, found: Candidates, question: str, rater: str | None, most: int | None) -> None:
         self._log, self._found, self._rater = log, found, rater
         self._pairs = found.pairs()
+        self._known = {pair.runs: pair for pair in self._pairs}
         self.goal = min(most or len(self._pairs), len(self._pairs))
         self._shown: list[Pair] = []  # of this sitting, in order; the page has those whose number is in `_sent`
         self._votes: list[Vote] = []  # the answers to the first of them
@@ -82,9 +83,8 @@ class Judge(FallbackWidget):
 
     def _asked(self) -> list[tuple[Pair, str]]:
         """The rater's answers so far to pairs of these, the oldest first."""
-        known = {pair.runs: pair for pair in self._pairs}
         votes = read_votes(self._log, **self._equal)
-        found = [(known.get(frozenset((vote.run_a, vote.run_b))), vote) for vote in votes]
+        found = [(self._known.get(frozenset((vote.run_a, vote.run_b))), vote) for vote in votes]
         return [(pair if pair.run_a == vote.run_a else pair.swap(), vote.choice) for pair, vote in found if pair]
 
     # -- what the page asks for --------------------------------------------------------------------------------------
@@ -153,22 +153,21 @@ class Judge(FallbackWidget):
                 time.sleep(sum(map(len, filter(None, pictures))) / BYTES_A_SECOND)
                 return True
             gone = {run_id for run_id, made in zip((pair.run_a, pair.run_b), pictures, strict=True) if not made}
-            with self._lock:
-                self._pairs = [each for each in self._pairs if not each.runs & gone]
-                self.goal = min(self.goal, len(self._pairs))
-                del self._shown[at:]
+            self._pairs = [each for each in self._pairs if not each.runs & gone]
+            self.goal = min(self.goal, len(self._pairs))
+            del self._shown[at:]
         return False
 
     def _pair(self, at: int) -> Pair | None:
         """The pair of this number in this sitting; it is chosen before the one on show is answered."""
-        with self._lock:
-            while len(self._shown) <= at:
+        while len(self._shown) <= at:
+            with self._lock:
                 asked = [*self._asked(), *((pair, "") for pair in self._shown[len(self._votes) :])]
-                pair = choose(self._pairs, asked, f"{self.question} {self._rater}") if len(asked) < self.goal else None
-                if pair is None:
-                    return None
-                self._shown.append(pair)
-            return self._shown[at]
+            pair = choose(self._pairs, asked, f"{self.question} {self._rater}") if len(asked) < self.goal else None
+            if pair is None:
+                return None
+            self._shown.append(pair)
+        return self._shown[at]
 
     # -- what comes of it --------------------------------------------------------------------------------------------
 
@@ -177,11 +176,13 @@ class Judge(FallbackWidget):
 
     def _advice(self) -> str:
         """Whether the votes so far are enough, without a word of which is ahead."""
+        said = []
+        if left_out := self._found.left_out:
+            said = [f"{count(left_out, 'run')} without a picture to show left out."]
         votes = self._mine()
-        if votes.empty:
-            return ""
-        is_enough = ranking(votes).get("enough", [False])
-        return "Enough: more votes would hardly change the result." if next(iter(is_enough)) else ""
+        if not votes.empty and next(iter(ranking(votes).get("enough", [False]))):
+            said.append("Enough: more votes would hardly change the result.")
+        return "\n".join(said)
 
     def _result(self) -> str:
         """What this rater's votes say, and whether the same question got the same answer."""
@@ -205,7 +206,6 @@ def judge(frame: pd.DataFrame, *, by: str, within: Names, question: str, rater: 
     most = None if pairs is None else whole_number("pairs", pairs)
     asked = label("question", question) or "Which is better?"
     made = Judge(log_of(frame), found, asked, label("rater", rater), most)
-    left_out = f" {count(found.left_out, 'run')} without a picture to show left out." if found.left_out else ""
-    text = f"{count(made.left, 'pair')} to judge; run this cell again.{left_out}"
+    text = f"{count(made.left, 'pair')} to judge; run this cell again."
     made.fallback = {"text/plain": text, "text/html": fill("still.html", pictures=[], text=text)}
     return made

@@ -60,7 +60,12 @@ def test_sixty_votes_by_keyboard(judged: Any, lab: Lab, shot: Shot) -> None:
         key = list(KEYS)[number % 4]
         if number == 20:
             expect(shown).to_contain_text("21 of 60")
-            shot("judge", shown)
+            for theme in ("Dark", "Light"):
+                lab.theme(f"JupyterLab {theme}")
+                assert axe_violations(lab.page, ".inb-judge") == []
+                assert nameless(lab.page, ".inb-judge") == []
+                assert faint(shown, (".inb-dim", ".inb-button:enabled", ".inb-judge-prompt", "strong")) == []
+                shot(f"judge-{theme.lower()}")
             keyboard.press("Backspace")
             expect(shown).to_have_attribute("data-shown", "19")
             assert len(read_votes(log)) == 19
@@ -84,28 +89,30 @@ def test_sixty_votes_by_keyboard(judged: Any, lab: Lab, shot: Shot) -> None:
 
 
 def test_judging_is_left_and_taken_up_again(judged: Any, lab: Lab, shot: Shot) -> None:
-    """By pointer, across a reload and a new kernel; a screen reader is told all; without a kernel nothing is left."""
+    """By pointer, narrow, across a reload and a new kernel; a screen reader is told all; no kernel, no pictures."""
     book, log = judged
     shown = judge(book)
     shown.get_by_role("button", name="Right picture: a").click()
     expect(shown).to_have_attribute("data-shown", "1")
     expect(shown.get_by_role("button", name="Right picture: a")).to_be_focused()
     expect(shown.get_by_role("status")).to_contain_text("Right. 2 of 60. a ")
+    for key in ("d", "d", "ArrowDown"):  # two times d would delete the cell
+        lab.page.keyboard.press(key)
+    expect(shown).to_have_attribute("data-shown", "2")
+    for place in ("1", "0"):
+        shown.get_by_role("button", name="Take back").click()
+        expect(shown).to_have_attribute("data-shown", place)
+    expect(shown).to_be_focused()  # as there is no more to take back
+    assert read_votes(log) == []
     shown.get_by_role("button", name="Hide prompt").click()
     expect(shown.locator(".inb-judge-prompt")).to_be_hidden()
-    shown.get_by_role("button", name="Neither").click()
-    expect(shown).to_have_attribute("data-shown", "2")
+    for name, place in (("Right →", "1"), ("Neither", "2")):
+        shown.get_by_role("button", name=name).click()
+        expect(shown).to_have_attribute("data-shown", place)
     assert [vote.choice for vote in read_votes(log)] == ["b", "neither"]
     boxes = [shown.locator(".inb-judge-side").nth(side).bounding_box() or {} for side in (0, 1)]
     assert all(boxes[0][name] == boxes[1][name] for name in ("y", "width", "height"))
     assert boxes[0]["width"] > 400
-    for theme in ("JupyterLab Dark", "JupyterLab Light"):
-        lab.theme(theme)
-        shown.get_by_role("button", name="Show prompt" if "Dark" in theme else "Hide prompt").click()
-        assert faint(shown, (".inb-dim", ".inb-button:enabled", ".inb-judge-prompt")) == [] or "Light" in theme
-        assert axe_violations(lab.page, ".inb-judge") == []
-        assert nameless(lab.page, ".inb-judge") == []
-        shot(f"judge-{theme.split()[1].lower()}")
     lab.page.set_viewport_size({"width": 700, "height": 800})
     shot("judge-700")
     lab.page.set_viewport_size({"width": 1280, "height": 1000})

@@ -92,8 +92,10 @@ class View {
     this.note.textContent = note;
     this.trouble.textContent = trouble;
     this.result.textContent = end;
-    this.back.disabled = !at;
+    const held = document.activeElement;
+    this.back.disabled = at < 1;
     for (const part of this.asking) part.hidden = Boolean(end);
+    if (this.root.contains(held) && (held.disabled || held.closest("[hidden]"))) this.root.focus();
     if (end) this.#say(end);
     if (trouble) this.isWaiting = false;
     const pair = this.#decoded.get(at);
