@@ -86,17 +86,17 @@ def sharpness(image: Pillow.Image) -> float:
 
 def brightness(image: Pillow.Image) -> float:
     """The mean of the grey picture, 0 for black to 1 for white."""
-    return float(_glance(image, "L").mean()) / 255.0
+    return float(_spread(image, "L").mean[0]) / 255.0
 
 
 def contrast(image: Pillow.Image) -> float:
     """The standard deviation of the grey picture, levels from 0 to 1; at most 0.5."""
-    return float(_glance(image, "L").std()) / 255.0
+    return float(_spread(image, "L").stddev[0]) / 255.0
 
 
 def colourfulness(image: Pillow.Image) -> float:
     """0 for grey, about 0.6 for an extremely colourful picture (Hasler and Süsstrunk 2003, levels from 0 to 1)."""
-    red, green, blue = np.moveaxis(_glance(image, "RGB") / 255.0, -1, 0)
+    red, green, blue = np.moveaxis(np.asarray(_glance(image), dtype=np.float32) / 255.0, -1, 0)
     sides = red - green, 0.5 * (red + green) - blue
     spread, middle = (math.hypot(*(float(figure(side)) for side in sides)) for figure in (np.std, np.mean))
     return spread + 0.3 * middle
@@ -104,14 +104,14 @@ def colourfulness(image: Pillow.Image) -> float:
 
 def blank(image: Pillow.Image) -> bool:
     """Whether it shows nothing: every channel is the same all over, but for a hundredth of its range."""
-    return bool((_glance(image, "RGB").std(axis=(0, 1)) < 255.0 / 100.0).all())
+    return bool(max(_spread(image, "RGB").stddev) < 255.0 / 100.0)
 
 
 def dhash(image: Pillow.Image) -> str:
     """The 64-bit difference hash as 16 hex digits: few bits differ between pictures that look alike."""
     from PIL.Image import Resampling
 
-    grey = np.asarray(image.convert("L").resize((9, 8), Resampling.BOX), dtype=np.int16)
+    grey = np.asarray(image.resize((9, 8), Resampling.BOX, reducing_gap=2.0).convert("L"), dtype=np.int16)
     return np.packbits(grey[:, 1:] > grey[:, :-1]).tobytes().hex()
 
 
@@ -267,12 +267,16 @@ def _as_score(value: Any) -> Score:
     )
 
 
-def _glance(image: Pillow.Image, mode: str) -> Any:
-    from PIL.Image import Resampling  # on first use: completion looks at this module
+def _glance(image: Pillow.Image) -> Pillow.Image:
+    """The picture made so small that light and colours are quick to tell."""
+    return image.reduce(max(1, max(image.size) // _GLANCE_PX))
 
-    small = image.convert(mode)
-    small.thumbnail((_GLANCE_PX, _GLANCE_PX), Resampling.BOX, reducing_gap=None)
-    return np.asarray(small, dtype=np.float32)
+
+def _spread(image: Pillow.Image, mode: str) -> Any:
+    """The mean and the standard deviation of each channel."""
+    from PIL.ImageStat import Stat  # on first use: completion looks at this module
+
+    return Stat(_glance(image).convert(mode))
 
 
 _readers: list[Any] = []

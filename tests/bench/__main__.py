@@ -3,7 +3,7 @@
 Machines differ, so no time is judged by itself: what is judged is a ratio within one run, to a measure of the same kind
 on the same machine (the official client, `pandas.read_sql` on the same file, Pillow on the same pictures, a box of
 stock ipywidgets in the same JupyterLab, a bare `INSERT` as durable). Seconds and megabytes are printed beside it.
-Parts: clients, sweep, start, log, frame, plan, grid, live, panel, completion, judging, browser.
+Parts: clients, sweep, start, log, frame, plan, grid, live, panel, completion, judging, scores, browser.
 """
 
 from __future__ import annotations
@@ -207,6 +207,26 @@ def logged(count: int) -> Iterator[Any]:
         yield workspace
 
 
+@contextmanager
+def pictured(count: int) -> Iterator[tuple[Any, list[tuple[str, Path]]]]:
+    """A workspace whose log holds `count` runs, each with a picture of 1024 x 1024 pixels; their hashes and files."""
+    from logs import fill
+    from server import numbered, photo
+
+    from imagen_nb.workspace import Workspace
+
+    jpeg = photo()
+    with tempfile.TemporaryDirectory() as folder, Workspace(folder) as workspace:
+        files = []
+        for number in range(count):
+            path = workspace.images.folder / f"{number}.jpg"
+            path.write_bytes(numbered(jpeg, number))
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            files.append((digest, workspace.images.publish(path, digest, "image/jpeg")))
+        fill(workspace.log, count, files)
+        yield workspace, files
+
+
 def log() -> Iterator[Figure]:
     """A row that is on the disk before its request leaves."""
     from logs import requests
@@ -274,21 +294,9 @@ def grid() -> Iterator[Figure]:
     """A grid and a table of 100 images of 1024 x 1024 pixels."""
     import io
 
-    from logs import fill
     from PIL import Image
-    from server import numbered, photo
 
-    from imagen_nb.workspace import Workspace
-
-    jpeg = photo()
-    with tempfile.TemporaryDirectory() as folder, Workspace(folder) as workspace:
-        files = []
-        for number in range(100):
-            path = workspace.images.folder / f"{number}.jpg"
-            path.write_bytes(numbered(jpeg, number))
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            files.append((digest, workspace.images.publish(path, digest, "image/jpeg")))
-        fill(workspace.log, 100, files)
+    with pictured(100) as (workspace, files):
         runs = workspace.frame()
 
         def pillow() -> None:
@@ -408,6 +416,39 @@ def browser() -> Iterator[Figure]:
     )
 
 
+def scores() -> Iterator[Figure]:
+    """Built-in scorers on pictures of 1 MP, all six at once, beside the pictures' bare decode; and scoring again."""
+    from PIL import Image
+
+    from imagen_nb.judging import scorers
+    from imagen_nb.shared import set_default_workspace
+
+    count = 120
+    names = [name for name in scorers.BUILT_IN if name != "text"]
+
+    def all_six(image: Any) -> dict[str, Any]:
+        return {name: scorers.BUILT_IN[name](image) for name in names}
+
+    with pictured(count) as (workspace, files):
+        set_default_workspace(workspace)
+        runs = workspace.frame()
+        with Image.open(files[0][1]) as image:
+            picture = image.convert("RGB")
+        decode = cpu_ms(lambda: Image.open(files[0][1]).convert("RGB"))
+        for name in names:
+            own = cpu_ms(partial(scorers.BUILT_IN[name], picture))
+            yield Figure(f"scores: {name}, share of decoding", decode / (decode + own), "")
+        began, worked = time.perf_counter(), time.process_time()
+        runs.imagen.score(all_six)
+        took, worked = time.perf_counter() - began, (time.process_time() - worked) / count
+        again = seconds(lambda: runs.imagen.score(all_six))
+    set_default_workspace(None)
+    yield Figure(f"scores: seconds for {count} pictures of 1 MP, six scorers", took, "s")
+    yield Figure("scores: pictures that two cores score in a second of CPU each", 2 / worked, "")
+    yield Figure("scores: CPU of six scorers / of bare decoding", worked * 1000 / decode, TIMES, 5)
+    yield Figure("scores: scoring again / scoring", again / took, TIMES, 0.05)
+
+
 def judging() -> Iterator[Figure]:
     """Conclusions: how often they are right, and how long they take."""
     from judging import measure
@@ -428,6 +469,7 @@ PARTS: dict[str, Callable[[], Iterator[Figure]]] = {
     "panel": panel,
     "completion": completion,
     "judging": judging,
+    "scores": scores,
     "browser": browser,
 }
 
