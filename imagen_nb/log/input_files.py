@@ -108,7 +108,7 @@ def _keep_path(path: Path, images: Images, name: str | None, beside: Path | None
     with _read_errors(place):
         found = place.stat()
         if stat.S_ISDIR(found.st_mode):
-            hint = f"Give one of its files, or a list: sorted(Path({path.name!r}).glob('*.png'))."
+            hint = f"Give one of its files, or a list: sorted(Path({str(path)!r}).glob('*.png'))."
             raise InputError(f"{place} is a folder", hint)
         if not stat.S_ISREG(found.st_mode):  # who opens a pipe waits for somebody to write
             raise InputError(f"{place} is no regular file", "Copy what it holds into one.")

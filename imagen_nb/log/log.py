@@ -234,7 +234,8 @@ class Log:
         """Permit one more create for a row whose last one was found missing; on the disk when it returns True.
 
         False when that was permitted `RESUBMISSIONS` times since the row was last asked for, by whichever processes, or
-        when the row has a prediction, is done, or is driven by another session.
+        when the row has a prediction (but of its own id, which makes no second one), is done, or is driven by another
+        session.
         """
         lost = [
             runs.c.status.in_([str(Status.INTENT), str(Status.UNKNOWN)]),
@@ -247,7 +248,8 @@ class Log:
         self, run_ids: Iterable[str], conditions: list[sa.ColumnElement[bool]], *, detail: str, **values: Any
     ) -> list[str]:
         with self._driving() as driven, self._database.writing() as conn:
-            unsent = [among(runs.c.run_id, run_ids), runs.c.prediction_id.is_(None), *conditions]
+            has_none = sa.or_(runs.c.prediction_id.is_(None), runs.c.prediction_id == runs.c.run_id)
+            unsent = [among(runs.c.run_id, run_ids), has_none, *conditions]
             driven.extend(run_id for _, run_id in queries.read_keys(conn, *unsent))
             queries.send_again(conn, self._now(), driven, {"owner": self.session.id} | values, detail)
             self._driven.update(dict.fromkeys(driven))

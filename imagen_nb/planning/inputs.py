@@ -34,6 +34,7 @@ _WANTED = {
     "array": "a list",
     "object": "a JSON object",
 }
+_ADDRESS = re.compile(r"data:.*|https?://[^\s/?#]+\S*", re.IGNORECASE | re.DOTALL)
 _LAST = 1000
 """The place of an input that the schema gives no order."""
 
@@ -275,8 +276,8 @@ def _boolean(value: Any, param: ParamSpec) -> bool:
 
 
 def _file(value: Any, param: ParamSpec) -> Any:
-    """A file that is kept, or an address."""
-    if isinstance(value, InputFile) or (isinstance(value, str) and is_address(value)):
+    """A file that is kept, or an address, which has a host and no space."""
+    if isinstance(value, InputFile) or (isinstance(value, str) and _ADDRESS.fullmatch(value.strip())):
         return value
     raise TypeError(param.name)
 

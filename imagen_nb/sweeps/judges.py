@@ -137,7 +137,8 @@ def judge_with(
         cost = sweep.progress().cost or 0.0
         spent, left = spent + cost, None if left is None else max(left - cost, 0.0)
         verdicts[spec.name] = found
-    return _findings(log, verdicts, runs, by=by, question=question, spent=spent)
+    simulated = ", simulated" if all(spec.price_source == "simulated" for spec in specs) else ""
+    return _findings(log, verdicts, runs, by=by, question=question, spent=f"{dollars(spent)}{simulated}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +205,7 @@ def _findings(
     *,
     by: str,
     question: str,
-    spent: float,
+    spent: str,
 ) -> Findings:
     """What the judges said, their agreement with people first, and what sways them."""
     judged = {each for found in verdicts.values() for verdict in found for each in verdict.pair.runs}
@@ -245,7 +246,7 @@ def _findings(
             rows.append((name, *levels, each.choice, each.chosen_by, *where, *each.said))
     made: Findings = Findings(pd.DataFrame(rows, columns=list(COLUMNS)))
     made.attrs["sentence"] = ". ".join(sentences) + "."
-    made.attrs["note"] = f"{dollars(spent)} spent now; what was answered before is not asked again."
+    made.attrs["note"] = f"Spent now: {spent}; what was answered before is not asked again."
     return made
 
 

@@ -59,7 +59,8 @@ def jobs_left_over(rows: Iterable[Leftover], log: Log) -> Iterator[Job]:
 
 def pick_up(index: int, row: Leftover, log: Log, *, may_send: bool = True) -> Job:
     """A job that goes on with a row: to collect its prediction, or to find out whether there is one."""
-    if row.prediction_id is not None:
+    is_own = row.prediction_id == row.run_id  # who takes our ids forgets what it made, and makes it again
+    if row.prediction_id is not None and not (is_own and may_send):
         known, had = Prediction(row.prediction_id, Status.STARTING), log.get(row.run_id).images
         return Job(index, row.request, JobState.ACCEPTED, row.run_id, prediction=known, had=had)
     state = JobState.LOST if may_send else JobState.LOST_DO_NOT_SEND

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, cast, overload
 from imagen_nb.errors import Hint, ImagenError, LogError, UncertainError, comma_list
 from imagen_nb.records import NOT_AS_ASKED, Progress, Rendering, Request, Run, Status
 from imagen_nb.settings import SLICE_S
+from imagen_nb.views.words import dollars
 
 if TYPE_CHECKING:
     from imagen_nb.accessor import LogFrame
@@ -358,7 +359,7 @@ class Runs(Sequence[Run]):
                 if self._is_closed():
                     return False
                 if self._reserved <= _CENT_FRACTION:
-                    self._progress = replace(self._progress, message=f"the budget of ${budget:.2f} is reached")
+                    self._progress = replace(self._progress, message=f"the budget of {dollars(budget)} is reached")
                     self._is_budget_reached = True
                     return False
                 self._changed.wait(SLICE_S)

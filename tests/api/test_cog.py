@@ -215,20 +215,26 @@ def test_cancel_and_timeout_end_what_the_server_is_at(ws: Workspace, served: Cog
     eventually(served.is_idle, 20)
 
 
-def test_what_a_dead_notebook_left_is_put_again(home: Path, served: CogServer) -> None:
-    """A prediction that is still running is waited for, under its own id; none is made twice meanwhile."""
+@pytest.mark.parametrize("dies", ["at work", "before its picture is kept"])
+def test_what_a_dead_notebook_left_is_put_again(home: Path, served: CogServer, dies: str) -> None:
+    """A prediction is waited for, or made again, under its own id; none is made twice meanwhile."""
     code = f"""
+import os
+from imagen_nb.log.log import Log
 from imagen_nb.workspace import Workspace
+if {dies != "at work"}:
+    Log.settle = lambda *_, **__: os._exit(9)
 ws = Workspace({str(home)!r}, provider={served.base_url!r})
-ws.run(ws.plan("a {{red|blue|grey}} owl", seconds=1), experiment="owls", jobs=3)
+ws.run(ws.plan("a {{red|blue|grey}} owl", seconds=0.5), experiment="owls", jobs=3)
 """
     before = len(served.made)
     notebook = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
-    eventually(lambda: len(served.made) > before, READY_S)
-    os.killpg(notebook.pid, signal.SIGKILL)
-    notebook.wait(10)
+    if dies == "at work":
+        eventually(lambda: len(served.made) > before, READY_S)
+        os.killpg(notebook.pid, signal.SIGKILL)
+    notebook.wait(READY_S)
     with Workspace(home, provider=served.base_url) as ws:
-        runs = ws.run(ws.plan("a {red|blue|grey} owl", seconds=1), experiment="owls", resume=True)
+        runs = ws.run(ws.plan("a {red|blue|grey} owl", seconds=0.5), experiment="owls", resume=True)
         assert [run.status for run in runs] == [Status.SUCCEEDED] * 3
         assert len(ws.frame()) == 3
     assert len(served.made) - before <= 5

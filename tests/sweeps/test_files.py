@@ -313,7 +313,7 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a path of another folder": (lambda _: Path("/nowhere/x.png"), "no file /nowhere/x.png"),
     "text": (lambda _: "a red fox, " * 100, "no file 'a red fox"),
     "text over lines": (lambda _: "a red fox\nin snow", "no file"),
-    "a folder": (lambda folder: folder, "is a folder"),
+    "a folder": (lambda _: "../" + Path.cwd().name, r"is a folder\n.*Path\('\.\./.*'\)\.glob"),
     "an empty file": (lambda folder: made(folder / "empty.png", b""), "empty.png is empty"),
     "no bytes": (lambda _: b"", "is empty"),
     "a file one may not read": (lambda folder: locked(folder / "locked.png"), "locked.png cannot be read: Permission"),
@@ -324,6 +324,8 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a data: URI of half a picture": (lambda _: data_uri(encoded("red")[:60]), "cut short"),
     "a run without a picture": (lambda _: Run("r", None, Status.FAILED), "no image"),  # type: ignore[arg-type]
     "a number": (lambda _: 7, "no file"),
+    "an address without a host": (lambda _: "https://", "input_image cannot be 'https://'"),
+    "an address with a space": (lambda _: "https://example.com/a fox.png", "input_image cannot be"),
 }
 
 

@@ -16,6 +16,7 @@ from imagen_nb.errors import InputError
 from imagen_nb.planning.models import ModelSpec, catalogue_names, catalogue_spec
 from imagen_nb.records import NOT_AS_ASKED, Status
 from imagen_nb.simulator import Simulator
+from imagen_nb.views.words import dollars
 
 PLANS, LOTS = 50, 4
 ELSEWHERE = "https://example.com/fox.png"
@@ -91,7 +92,7 @@ def test_a_budget_is_never_passed(ws: Workspace, simulator: Simulator, pictures:
         billed = simulator.billed - before
         assert billed <= budget + 1e-9, (name, given)
         assert billed <= plan.cost + 1e-9
-        assert (len(runs) < len(plan)) == (runs.progress().message == f"the budget of ${budget:.2f} is reached")
+        assert (len(runs) < len(plan)) == (runs.progress().message == f"the budget of {dollars(budget)} is reached")
         stopped += len(runs) < len(plan)
         if ELSEWHERE not in str(given):  # the size of which only its own server knows
             assert sum(run.cost or 0 for run in runs) == pytest.approx(billed, abs=1e-9), (name, given)
