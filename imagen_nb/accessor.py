@@ -63,7 +63,7 @@ class ImagenAccessor:
             return {"text/plain": str(error)}
 
     def table(self, columns: Names = None, *, page: int = 1, per_page: int = TABLE_PAGE) -> Shown:
-        """The runs with their pictures, one a row: prompt, what varies, status, seconds, cost and rating.
+        """The runs with their pictures, one a row: prompt, what varies, scores, status, seconds, cost and rating.
 
         `columns` chooses others, of the frame or by these names, a list of them. 100 runs a page.
         """

@@ -15,6 +15,7 @@ from imagen_nb.frames.grid import distinct
 from imagen_nb.frames.runs import (
     Names,
     column,
+    column_names,
     file_words,
     homes_of,
     names_of,
@@ -24,7 +25,7 @@ from imagen_nb.frames.runs import (
     values,
 )
 from imagen_nb.planning.values import whole_number
-from imagen_nb.records import INDEX, Run
+from imagen_nb.records import INDEX, SCORE_PREFIX, Run
 from imagen_nb.views.pictures import Thumb, below
 from imagen_nb.views.run_table import LEADING, MOST_PICTURES, TRAILING, TableColumn, render_table
 from imagen_nb.views.thumbnails import thumbs
@@ -44,7 +45,8 @@ def table(
     need_images(frame)
     size = whole_number("per_page", per_page)
     if columns is None:
-        names = [*(each.name for each in LEADING), *columns_that_vary(frame), *_USUAL]
+        scores = [name for name in column_names(frame) if name.startswith(SCORE_PREFIX)]
+        names = [*(each.name for each in LEADING), *columns_that_vary(frame), *scores, *_USUAL]
     else:
         given = [columns] if isinstance(columns, str) else list(columns)
         names = [name if name in _KNOWN else names_of(frame, [name], "columns")[0] for name in given]

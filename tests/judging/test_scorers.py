@@ -87,6 +87,7 @@ def test_a_picture_is_scored_once_by_the_same_scorer(ws: Workspace, tmp_path: Pa
     assert len(calls) == 4
     pd.testing.assert_frame_equal(ws.frame(), scored)
     assert settings_columns(scored) == settings_columns(frame)
+    assert "score_red" in scored.imagen.table().text
     later = frame.imagen.score(lambda params: {"n": len(params), "ok": True, "word": "x"}, name="red", version="2")
     assert later.columns.tolist()[-3:] == ["score_red_n", "score_red_ok", "score_red_word"]
     assert [str(later[name].dtype) for name in later.columns[-3:]] == ["float64", "boolean", "string"]
