@@ -93,6 +93,16 @@ def test_live_view_in_a_page_is_a_widget_and_leaves_none(kernel: Kernel) -> None
     assert WIDGET not in result
 
 
+def test_html_stands_beside_every_widget(kernel: Kernel) -> None:
+    """Where a page knows no widgets, HTML of the same cell says what is there and what to do."""
+    assert kernel.run("some = %imagen -q a {red|blue} fox").status == "ok"
+    for code in ("%imagen_panel", "some.frame().imagen.rate()", "some.frame().imagen.judge(by='slot_1')"):
+        shown = left(kernel.run(code))
+        assert sum(WIDGET in data for data in shown) == 1
+        assert all("text/html" in data for data in shown)
+        assert "run this cell again" in "".join(data["text/html"] for data in shown)
+
+
 def test_one_widget_at_most_is_kept(kernel: Kernel) -> None:
     """A sweep's widgets are given back when the next one begins."""
     count = "len(__import__('ipywidgets').widgets.widget._instances)"

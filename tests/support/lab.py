@@ -1,4 +1,7 @@
-"""JupyterLab in a Chromium, as a person has it before them: a server of its own, one page, a notebook at a time."""
+"""JupyterLab in a Chromium, as a person has it before them: a server of its own, one page, a notebook at a time.
+
+The same server has the other front ends too: Notebook 7, nbclassic and Voilà, each at an address of its own.
+"""
 
 from __future__ import annotations
 
@@ -35,9 +38,12 @@ HARMLESS = re.compile(
     "favicon|ERR_INTERNET_DISCONNECTED|ERR_NAME_NOT_RESOLVED|ERR_BLOCKED_BY_CLIENT|ResizeObserver loop"
     r"|Canceled future for \w+ message before replies were done|/api/(kernels|sessions|terminals)\b"
     r"|Failed to execute 'removeChild' on 'Node'"
+    r"|nbextensions/(voila|widgets)/|@jupyter-notebook/lab-extension"
+    r"|^uncaught: Cannot read properties of undefined \(reading '(kernel|schema)'\)"
+    r"|^uncaught: Command 'filebrowser:open-path' not registered"
 )
-"""Console errors that are not ours: of the browser where there is no Internet, and of JupyterLab when a kernel is shut
-down or an output goes while its page is still being laid out."""
+"""Console errors that are not ours: of the browser where there is no Internet, of JupyterLab when a kernel is shut down
+or an output goes while its page is still being laid out, and of front ends that look for each other's extensions."""
 
 
 @dataclass
@@ -46,6 +52,13 @@ class Server:
 
     url: str
     root: Path
+
+    def write(self, name: str, cells: Sequence[str]) -> str:
+        """Write a notebook in a folder of its own, and give its path on the server."""
+        folder = self.root / name
+        folder.mkdir()
+        nbformat.write(_document(cells), folder / f"{name}.ipynb")
+        return f"{name}/{name}.ipynb"
 
 
 @contextlib.contextmanager
@@ -82,6 +95,7 @@ def _command(root: Path, port: int) -> list[str]:
         "ServerApp.disable_check_xsrf": True,
         "IdentityProvider.token": "",
         "LabApp.expose_app_in_browser": True,
+        "JupyterNotebookApp.expose_app_in_browser": True,
         "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
         "LabApp.news_url": "",
         "LabApp.extension_manager": "readonly",
@@ -159,16 +173,22 @@ class Lab:
     @classmethod
     def opened(cls, browser: Browser, server: Server, **options: Any) -> Lab:
         """JupyterLab on a page of its own; `options` are those of Playwright's `new_context`."""
+        lab = cls.at(browser, server, "lab?reset", **options)
+        lab.ready()
+        lab.do("application:toggle-left-area")
+        lab.do("application:close-all")
+        return lab
+
+    @classmethod
+    def at(cls, browser: Browser, server: Server, address: str, **options: Any) -> Lab:
+        """A page of its own with what the server has at an address."""
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 1000}, **options})
         context.grant_permissions(["clipboard-read", "clipboard-write"])
         context.set_default_timeout(20_000)
         lab = cls(server, context.new_page())
         lab.page.on("console", lab._heard)
         lab.page.on("pageerror", lab._thrown)
-        lab.page.goto(f"{server.url}/lab?reset")
-        lab.ready()
-        lab.do("application:toggle-left-area")
-        lab.do("application:close-all")
+        lab.page.goto(f"{server.url}/{address}")
         return lab
 
     def ready(self) -> None:
@@ -191,11 +211,7 @@ class Lab:
 
     def notebook(self, name: str, cells: Sequence[str]) -> Notebook:
         """A new notebook in a folder of its own, open, with its kernel running."""
-        folder = self.server.root / name
-        folder.mkdir()
-        path = folder / f"{name}.ipynb"
-        nbformat.write(_document(cells), path)
-        return self.open(f"{name}/{name}.ipynb")
+        return self.open(self.server.write(name, cells))
 
     def open(self, path: str) -> Notebook:
         """A notebook that is there."""
@@ -214,12 +230,15 @@ class Lab:
         return opened
 
     def _thrown(self, error: Error) -> None:
-        if "(reading 'kernel')" not in str(error):  # JupyterLab's own, where a notebook is opened without one
-            self.errors.append(f"uncaught: {error}")
+        self._note(f"uncaught: {error}")
 
     def _heard(self, message: ConsoleMessage) -> None:
-        if message.type == "error" and not HARMLESS.search(f"{message.text} {message.location.get('url', '')}"):
-            self.errors.append(f"{message.text} ({message.location.get('url', '')})")
+        if message.type == "error":
+            self._note(f"{message.text} ({message.location.get('url', '')})")
+
+    def _note(self, error: str) -> None:
+        if not HARMLESS.search(error):
+            self.errors.append(error)
 
 
 def _document(cells: Sequence[str]) -> Any:
