@@ -50,6 +50,12 @@ df.imagen.gallery(pages=2)  # wrong
 im.frame(experimnt="foxes")  # wrong
 im.frame(last="10")  # wrong
 
+scored = df.imagen.score("sharpness").imagen.score(im.scorers.ask("openai/gpt-5-mini", "Is it a fox?"), name="fox")
+scored.imagen.judge_with(["openai/gpt-5-mini", "google/gemini-2.5-flash"], by="style", budget=0.5).sentence.lower()
+df.imagen.score(im.scorers.sharpness, version="2").imagen.gallery()
+df.imagen.score(3)  # wrong
+df.imagen.judge_with("a/b")  # wrong
+
 im.rate(run, 4)
 im.rate(run.id, favourite=True)
 im.rate(run, stars=4)  # wrong
