@@ -56,8 +56,9 @@ def test_extras_can_be_installed(wheel: Path) -> None:
         about = Parser().parsestr(archive.read(name).decode())
     pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
     texts = [*(page.read_text(encoding="utf-8") for page in pages), INSTALL]
-    assert set(re.findall(r"imagen-nb\[(\w+)\]", " ".join(texts))) == {"lab", "parquet"}
-    for package, extra in (("jupyterlab", "lab"), ("ipykernel", "lab"), ("nbclient", "lab"), ("pyarrow", "parquet")):
+    brought = {"jupyterlab": "lab", "ipykernel": "lab", "nbclient": "lab", "pyarrow": "parquet", "rapidocr": "ocr"}
+    assert set(re.findall(r"imagen-nb\[(\w+)\]", " ".join(texts))) == set(brought.values())
+    for package, extra in brought.items():
         assert any(re.match(rf"{package}\b.*extra == '{extra}'", each) for each in about.get_all("Requires-Dist", []))
 
 
