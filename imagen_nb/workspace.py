@@ -661,7 +661,9 @@ class Workspace:
                     f"the provider has no prediction {brief(each)}",
                     "The ids to adopt stand in what a sweep or reconcile says; is this the right provider?",
                 ) from None
-        adopted = [job_to_adopt(len(rows) + place, each, self.log, name) for place, each in enumerate(strays)]
+        adopted = [
+            job_to_adopt(len(rows) + place, each, self.log, name, self.input_file) for place, each in enumerate(strays)
+        ]
         jobs = chain(jobs_left_over(rows, self.log), adopted)
         runs = _wait(self._start(jobs, len(rows) + len(adopted), options))
         since = datetime.now(timezone.utc) - 2 * LOOK_BACK  # by which clock is not known

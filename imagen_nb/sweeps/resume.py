@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 from imagen_nb.errors import InputError
 from imagen_nb.log.log import Log
 from imagen_nb.log.queries import Leftover
 from imagen_nb.planning.plan import Plan
-from imagen_nb.records import Prediction, Request, Status
+from imagen_nb.planning.values import is_address
+from imagen_nb.records import SHOWN_DIGITS, InputFile, Prediction, Request, Status
 from imagen_nb.sweeps.one_request import Job, JobState
 from imagen_nb.sweeps.recover import LOOK_BACK, SentCreate
 
@@ -68,17 +71,31 @@ def pick_up(index: int, row: Leftover, log: Log, *, may_send: bool = True) -> Jo
     return Job(index, row.request, state, row.run_id, create=create)
 
 
-def job_to_adopt(index: int, prediction: Prediction, log: Log, provider: str) -> Job:
+def job_to_adopt(
+    index: int, prediction: Prediction, log: Log, provider: str, keep: Callable[[str], InputFile | str]
+) -> Job:
     """A job for a prediction of which there is no row: it gets one, tagged `adopted`.
 
-    Raises `InputError` for one that has its row, or that says too little of itself.
+    `keep` makes a file of what names or holds one: an upload of ours will be gone when the run is made again, and a log
+    holds no bytes. Raises `InputError` for a prediction that has its row, or that says too little of itself.
     """
+    uploads = log.upload_hashes(provider)
+
+    def with_files(value: Any) -> Any:
+        if isinstance(value, list):
+            return list(map(with_files, value))
+        if isinstance(value, str) and (value in uploads or is_address(value, "data")):
+            with suppress(InputError):  # it is damaged, or deleted from the home
+                return keep(f"file {uploads[value][:SHOWN_DIGITS]}" if value in uploads else value)
+        return value
+
     if log.find_predictions(provider, [prediction.id]):
         raise InputError(f"the log has the prediction {prediction.id} already", "There is nothing to adopt.")
     prompt, model = prediction.input.get("prompt"), prediction.model
     if not isinstance(prompt, str) or model is None:
         raise InputError(f"the prediction {prediction.id} does not say what it was asked for", "It cannot be adopted.")
-    request = Request(model, dict(prediction.input), prompt)
+    given = {name: value if name == "prompt" else with_files(value) for name, value in prediction.input.items()}
+    request = Request(model, given, prompt)
     (run_id,) = log.intend([request], provider=provider, tag="adopted")
     log.accept(run_id, prediction)
     return Job(index, request, JobState.ACCEPTED, run_id, prediction=prediction)

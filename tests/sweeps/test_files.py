@@ -127,9 +127,7 @@ def test_every_way_of_giving_a_file_sends_just_that_file(home: Path, folder: Pat
     """Cells, Python, tables: the provider gets the bytes, the row names them, and the run's cell gives them again."""
     with Simulator(latency=0, paint=dot) as simulator, session(folder) as shell:
         shell.run("import imagen_nb as im, pandas as pd; from pathlib import Path; from base64 import b64encode")
-        shell.run(
-            f"from PIL import Image; from imagen_nb.shared import set_default_workspace as use; MANY = {MANY!r}"
-        )
+        shell.run(f"from PIL import Image; from imagen_nb.shared import set_default_workspace as use; MANY = {MANY!r}")
         shell.run(f"ws = im.Workspace({str(home)!r}, provider={simulator.base_url!r}); use(ws); ONE = {ONE!r}")
         shell.run("fox = Path('a fox.png').read_bytes(); picture = Image.open('a fox.png'); several = [fox, 'owl.jpg']")
         shell.run("COLUMNS = ['model', 'prompt', 'image_input']")
@@ -513,6 +511,22 @@ def test_what_may_be_of_either_file_goes_to_neither_and_is_never_sent_again(
                 uri = str(next(bill for bill in api.bills if bill.id == run.prediction_id).input["input_image"])
                 assert sha256(base64.b64decode(uri.partition(",")[2])) == run.request.input["input_image"].sha256
         books(home, api).balance(count)
+
+
+def test_what_is_adopted_has_its_files(home: Path, folder: Path) -> None:
+    """An address of an upload of ours, and a `data:` URI, are the files that they were; others stay addresses."""
+    contents = [noise(1), noise(2, 20_000)]
+    made(folder / "large.png", contents[0])
+    with Origin() as api, Workspace(home, provider=api.base_url) as ws:
+        api.fault("other", instead=storing(api.base_url))
+        ws.generate("x", model=MANY, image_input="large.png")
+        given = [*api.bills[0].input["image_input"], data_uri(contents[1]), "https://example.com/owl.jpg"]
+        address = f"{api.base_url}/v1/models/{MANY}/predictions"
+        stray = requests.post(address, json={"input": {"prompt": "y", "image_input": given}}, timeout=10).json()
+        (run,) = ws.reconcile(adopt=[stray["id"]])
+        *files, url = run.request.input["image_input"]
+        assert ([each.path.read_bytes() for each in files], url) == (contents, given[2])
+        assert given[1][-5000:].encode() not in (home / "log.sqlite").read_bytes()
 
 
 def test_an_uploads_address_gets_neither_a_visit_nor_the_token(home: Path, folder: Path) -> None:
