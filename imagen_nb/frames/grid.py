@@ -291,8 +291,8 @@ def varying(frame: pd.DataFrame, besides: Sequence[str] = ()) -> list[str]:
     settings = settings_columns(frame)
     slots = slots_of(frame)
     text = "template" if slots and "template" in frame.columns else "prompt"
-    # The text and the slots may have any number of values, of the rest only so many.
-    many = [text, *(name for name in settings if name in slots)]
+    # The slots and the text may have any number of values, of the rest only so many.
+    many = [*(name for name in settings if name in slots), text]
     few = [*(name for name in settings if name not in slots), "model", "experiment"]
     limits = {**dict.fromkeys(many, len(frame)), **dict.fromkeys(few, _MOST_VALUES)}
     kept = {name: values(frame, name) for name in besides}

@@ -101,6 +101,17 @@ def test_one_setting_that_varies_is_the_columns() -> None:
     assert (grid.facets[0].row_name, grid.facets[0].col_name, counts(grid)) == ("", "x", [[[1, 1]]])
 
 
+def test_one_run_of_another_prompt_leaves_the_slots_the_axes() -> None:
+    """A stray run in a sweep is a row and a column more: the sweep's grid is not torn apart by the prompt."""
+    runs = [
+        run(f"a {x} {y}", [unseen(x + y)], template="a {x} {y}", slots={"x": x, "y": y})
+        for x in ("fox", "owl")
+        for y in ("oil", "ink")
+    ]
+    grid = made(frame([*runs, run("a boat", [unseen("boat")])]))
+    assert (grid.facets[0].row_name, grid.facets[0].col_name) == ("x", "y")
+
+
 def test_repeats_alone_share_one_cell() -> None:
     """Where nothing varies there is one cell."""
     assert counts(made(frame([run(images=[unseen(n)], repeat=n) for n in range(1, 4)]))) == [[[3]]]
