@@ -103,8 +103,10 @@ def thumbnail(path: Path, px: int) -> bytes:
                 break
     else:
         content = make_thumbnail(path, px)
-    with contextlib.suppress(OSError), replace_file(kept[px]) as temporary:  # a full disk costs only the making of it
-        temporary.write_bytes(content)
+    with contextlib.suppress(OSError):  # a full disk costs only the making of it
+        kept[px].parent.mkdir(exist_ok=True)  # not its parents: a home that was moved away meanwhile is not begun anew
+        with replace_file(kept[px]) as temporary:
+            temporary.write_bytes(content)
     return content
 
 

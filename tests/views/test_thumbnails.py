@@ -142,6 +142,20 @@ def test_a_smaller_thumbnail_is_made_of_a_larger_one(home: Path) -> None:
     assert shown(thumbnail(image.path, 160)).size == (160, 114)
 
 
+def test_a_home_that_is_moved_away_meanwhile_is_not_begun_anew(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was being made is shown, and no folder is left where the home was."""
+    image = published(home)
+
+    def make(path: Path, px: int) -> bytes:
+        content = make_thumbnail(path, px)
+        home.rename(home.with_name("moved"))
+        return content
+
+    monkeypatch.setattr("imagen_nb.views.thumbnails.make_thumbnail", make)
+    assert thumbnail(image.path, 32)
+    assert not home.exists()
+
+
 def test_a_thumbnail_that_cannot_be_kept_is_shown_all_the_same(home: Path) -> None:
     """A full or forbidden folder costs only the making of it again."""
     image = published(home)
