@@ -110,7 +110,12 @@ def __getattr__(name: str) -> Any:
         return import_module("imagen_nb.judging.scorers")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'imagen_nb' has no attribute {name!r}")
+    message = f"module 'imagen_nb' has no attribute {name!r}"
+    if not name.startswith("_"):
+        from imagen_nb.planning.habits import verb_for
+
+        message = f"{message}. {verb_for(name, __all__)}"
+    raise AttributeError(message)
 
 
 def __dir__() -> list[str]:
@@ -215,6 +220,7 @@ def run(
 ) -> Runs: ...
 def run(
     plan: Plan | Prompts,
+    input: Any = None,  # noqa: A002 - Replicate's call, which is told how it is written here
     /,
     *,
     model: str | Sequence[str] | None = None,
@@ -247,6 +253,8 @@ def run(
     `Runs` fill in, `.wait()` waits for them and `.cancel()` stops them. Raises `ImagenError` for what stopped it.
     """
     given = locals()
+    if given.pop("input") is not None:
+        names["input"] = input
     with _workspace() as workspace:
         return workspace.run(given.pop("plan"), **given.pop("names"), **given)
 

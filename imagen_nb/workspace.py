@@ -455,6 +455,7 @@ class Workspace:
     def run(
         self,
         plan: Plan | Prompts,
+        input: Any = None,  # noqa: A002 - Replicate's call, which is told how it is written here
         /,
         *,
         model: str | Sequence[str] | None = None,
@@ -484,6 +485,8 @@ class Workspace:
         given = locals()  # the arguments: nothing else has a name yet
         from imagen_nb.planning.plan import Plan
 
+        if input is not None:
+            names["input"] = input
         if not isinstance(background, bool):
             hint = "Give an input of that name as params={'background': …}."
             raise InputError(f"background cannot be {brief(background)}; allowed: True or False", hint)

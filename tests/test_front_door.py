@@ -70,6 +70,19 @@ def test_what_one_image_cannot_be_is_said() -> None:
         im.generate("a fox", repeat=2)
     with pytest.raises(InputError, match=r"Write run\('a fox', model='google/imagen-4', aspect_ratio='16:9'\)"):
         im.run("google/imagen-4", input={"prompt": "a fox", "aspect_ratio": "16:9"})
+    with pytest.raises(InputError, match=r"Write run\('a fox', model='google/imagen-4'\)"):
+        im.run("google/imagen-4", {"prompt": "a fox"})  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("text_to_image", r"generate\(\) makes one image"), ("history", r"frame\(\)"), ("modles", "Did you mean models")],
+)
+def test_functions_of_other_tools(name: str, words: str) -> None:
+    """What the package does not have says what it has, and is missing all the same."""
+    with pytest.raises(AttributeError, match=words):
+        getattr(im, name)
+    assert not hasattr(im, name)
 
 
 def test_the_log_by_its_end_and_by_what_was_blocked() -> None:

@@ -22,8 +22,8 @@ from imagen_nb.api.pace import Pacer
 from imagen_nb.api.replies import parse
 from imagen_nb.api.transport import LATER_HINT
 from imagen_nb.api.uploads import Uploads
-from imagen_nb.errors import InputError, NotFoundError, UncertainError
-from imagen_nb.planning.models import catalogue_spec
+from imagen_nb.errors import InputError, NotFoundError, UncertainError, did_you_mean
+from imagen_nb.planning.models import catalogue_names, catalogue_spec
 from imagen_nb.records import Prediction, Request
 
 HELD_LONGER_S = 10.0
@@ -141,7 +141,10 @@ class Api:
                 on_turn=note_turn,
             )
         except NotFoundError as error:
-            spec = catalogue_spec(request.model.partition(":")[0])
+            name = request.model.partition(":")[0]
+            spec = catalogue_spec(name)
+            if spec is None:
+                error.hint = did_you_mean(name, catalogue_names(), error.hint)
             if spec is None or spec.retirement is None:
                 raise
             said, how = spec.retirement

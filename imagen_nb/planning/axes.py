@@ -134,7 +134,7 @@ def check_name(
     elif hint is None or name not in HABITS:
         otherwise = f"Write {{{name}}} in the prompt to make it a slot{f'; {hint}' if hint else ', or leave it out.'}"
         hint = did_you_mean(
-            name, (*slots, *params), otherwise if name.isidentifier() else "Leave it out, or rename it."
+            name, () if hint else (*slots, *params), otherwise if name.isidentifier() else "Leave it out, or rename it."
         )
     has_slots = f"the slots are {comma_list(slots)}" if slots else "the prompt has no slots"
     models = " and ".join(spec.name for spec in specs)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from imagen_nb.errors import brief, comma_list
+from imagen_nb.errors import brief, comma_list, did_you_mean
 
 if TYPE_CHECKING:
     from imagen_nb.planning.models import ModelSpec
@@ -56,6 +56,15 @@ _WORDS: Mapping[str, str] = {
 
 HABITS: Mapping[str, str] = {word: ours for ours, words in _WORDS.items() for word in words.split()}
 
+_VERBS: Mapping[str, str] = {
+    "generate() makes one image, run() several.": "predict predictions create create_image images image imagine edit "
+    "text_to_image image_to_image generate_image generate_images txt2img img2img ask pipe pipeline stream async_run "
+    "Client OpenAI Replicate InferenceClient DiffusionPipeline",
+    "frame() is the log, and frame().imagen shows its pictures.": "log history runs show table gallery grid compare "
+    "report export summary",
+}
+"""What to call instead of what other tools have, and of what a frame has."""
+
 OPTIONS = frozenset(
     ("repeat", "model", "experiment", "tag", "budget", "resume", "jobs", "timeout", "executor", "background")
 )
@@ -99,6 +108,12 @@ def advice(
     having = {name: [spec.name for spec in known if name in spec.params] for name in written}
     said = [f"{written[name]} works with {comma_list(names, shown=_SHOWN)}" for name, names in having.items() if names]
     return f"{'; '.join(said)}." if said else None
+
+
+def verb_for(name: str, known: Sequence[str]) -> str:
+    """What to call instead of a function that the package does not have: one of `known`, or of another tool's."""
+    otherwise = f"It has {comma_list(known, shown=len(known))}."
+    return next((ours for ours, words in _VERBS.items() if name in words.split()), did_you_mean(name, known, otherwise))
 
 
 def _ratio(value: object) -> object:

@@ -141,10 +141,14 @@ def api(simulator: Simulator) -> Iterator[Api]:
 
 
 def test_a_404_says_again_what_follows_the_model(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a model that was shut down the refusal names the successor and how to choose it; of others it does not."""
+    """Of a model that was shut down the refusal names the successor and how to choose it; else a likely name."""
     monkeypatch.setattr("imagen_nb.api.client._model_path", lambda name: f"/v1/models/gone/{name.partition('/')[2]}")
-    for name, words in ((IMAGEN, "google/nano-banana-2 follows it"), ("some/model", None)):
+    for name, words, hint in (
+        (IMAGEN, "google/nano-banana-2 follows it", "-m google/nano-banana-2"),
+        ("google/imagen4", None, "Did you mean google/imagen-4?"),
+        ("some/model", None, "Check the model's name"),
+    ):
         with pytest.raises(NotFoundError) as caught:
             api.create(Request(name, {"prompt": "x"}, "x"), deadline=time.monotonic() + 10)
         assert (words in caught.value.message) if words else ("follows" not in caught.value.message)
-        assert ("-m google/nano-banana-2" in caught.value.hint) == (words is not None)
+        assert hint in caught.value.hint

@@ -52,6 +52,7 @@ def refusal_in_magic(line: str) -> InputError:
         ({"api_key": "x"}, "A token comes from"),
         ({"experiment": "x"}, "Give it to run()"),
         ({"dry_run": True}, "plan() shows"),
+        ({"image_input": "fox.png"}, "image_input='fox.png' works with bytedance/seedream-4"),
         ({"style": "oil"}, "Write {style} in the prompt to make it a slot; style='oil' works with recraft-ai"),
         ({"template": "in {step}", "steps": 3}, "Did you mean step?"),
     ],
