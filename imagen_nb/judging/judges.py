@@ -33,13 +33,13 @@ QUESTION_PROMPT = "{question} Begin with the answer alone, yes, no or digits, an
 BIAS = 0.05
 """A judge is called biased where chance shows so much bias in one of twenty studies at most."""
 
-_WORDS = {"a": "a", "b": "b", "tie": "tie"}
+_CHOICE = re.compile(r"\W*(a(?! +(?!(?:is|as|because|since|has|shows)\b)[a-z])|b|tie)\b", re.IGNORECASE)
 
 
 def read_choice(text: str | None) -> str | None:
-    """`a`, `b` or `tie` by the first word of an answer; None for anything else."""
-    word = re.match(r"\W*(\w+)", text or "")
-    return _WORDS.get(word[1].casefold()) if word else None
+    """`a`, `b` or `tie` by the first word of an answer; None for anything else, such as one that begins "A fox"."""
+    word = _CHOICE.match(text or "")
+    return word[1].casefold() if word else None
 
 
 def read_truth(text: str | None) -> bool | float | None:

@@ -42,6 +42,9 @@ ANSWER_TOKENS = 2048
 """The most tokens of an answer, thinking included, where the model takes a limit: a budget needs one."""
 
 MOST_JUDGES = 3
+_NOTHING = 1e-9
+"""What is left of a budget, in US dollars, when nothing is."""
+
 COLUMNS = ("judge", "level_a", "level_b", "choice", "chosen_by", "group", "run_a", "run_b", "forth", "back")
 """Of what `judge_with` gives: a row a pair, and what the judge said of it in both orders."""
 
@@ -111,21 +114,21 @@ def judge_with(
     log, prompt = workspace.log, PAIR_PROMPT.format(question=question)
     asked = _choose(log, pairs, most, question, by)
     files = {run_id: workspace.input_file(runs[run_id].images[0]) for pair in asked for run_id in pair.runs}
-    left = None if budget is None else positive_number("budget", budget)
-    verdicts: dict[str, list[_Verdict]] = {}
-    spent = 0.0
+    plans = []
     for spec, param in zip(specs, inputs, strict=True):
+        sides = {pair: [files[pair.run_a], files[pair.run_b]] for pair in asked}
+        both = {
+            pair: [_request(spec, param, prompt, each) for each in (some, some[::-1])] for pair, some in sides.items()
+        }
+        plans.append((spec, both))
+        if budget is not None:
+            _check_budget(spec, both[asked[0]], positive_number("budget", budget))
+    left, spent = budget, 0.0
+    verdicts: dict[str, list[_Verdict]] = {}
+    for spec, both in plans:
         if len(verdicts) == MOST_JUDGES - 1:
             asked = _differing(*verdicts.values())
-
-        def requests(pair: Pair, spec: ModelSpec = spec, param: ParamSpec = param) -> list[Request]:
-            sides = [files[pair.run_a], files[pair.run_b]]
-            return [_request(spec, param, prompt, each) for each in (sides, sides[::-1])]
-
-        if left is not None and asked:
-            _check_budget(spec, requests(asked[0]), left)
-        both = {pair: requests(pair) for pair in asked}
-        every = {request.key: request for some in both.values() for request in some}
+        every = {request.key: request for pair in asked for request in both[pair]}
         sweep = workspace.ask(list(every.values()), budget=left)
         try:
             if every:
@@ -135,7 +138,7 @@ def judge_with(
             found = [_Verdict(pair, *(answers.get(each.key) for each in both[pair])) for pair in asked]
             _write(log, found, spec.name, question, by)
         cost = sweep.progress().cost or 0.0
-        spent, left = spent + cost, None if left is None else max(left - cost, 0.0)
+        spent, left = spent + cost, None if left is None else max(left - cost, _NOTHING)
         verdicts[spec.name] = found
     simulated = ", simulated" if all(spec.price_source == "simulated" for spec in specs) else ""
     return _findings(log, verdicts, runs, by=by, question=question, spent=f"{dollars(spent)}{simulated}")
@@ -218,8 +221,10 @@ def _findings(
         scored = [each for each in found if each.choice is not None]
         unscored = [each for each in found if each.choice is None and all(each.said)]
         if unscored and not scored:
+            is_prose = any(run is not None and run.text for each in unscored for run in (each.forth, each.back))
+            what = "answers neither A, B nor TIE for any pair, but" if is_prose else "judged no pair:"
             raise InputError(
-                f"{name} says neither A, B nor TIE of any pair, but {brief(unscored[0].said[0])}; no vote was written",
+                f"{name} {what} {brief(unscored[0].said[0], width=120)}; it has no vote",
                 "Ask so that one word answers it, or choose another model.",
             )
         agreement = measure_agreement(pair_votes(votes[(votes["rater"] == name) | ~is_by_model], name))

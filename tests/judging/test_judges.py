@@ -139,9 +139,7 @@ def test_prose_is_no_vote(home: Path) -> None:
 
     with studied(home, answer, ANIMALS[:6]) as (ws, _):
         frame = ws.frame()
-        with pytest.raises(
-            InputError, match=r"of any pair, but 'Both have their charm\.'; no vote was written"
-        ) as raised:
+        with pytest.raises(InputError, match=r"for any pair, but 'Both have their charm\.'; it has no vote") as raised:
             frame.imagen.judge_with(MODEL, by="style", question="Well?")
         assert len(str(raised.value).splitlines()) == 2
         assert ws.votes().empty
@@ -176,6 +174,10 @@ def test_a_budget_is_kept_and_gone_on_with(home: Path) -> None:
         assert simulator.billed - before <= 0.0145
         frame.imagen.judge_with(MODEL, by="style")
         assert (len(ws.votes()), len(sent(simulator))) == (12, 24)
+        before = simulator.billed
+        made = frame.imagen.judge_with([MODEL, OTHER], by="style", budget=0.0175)
+        assert 0 < (made["judge"] == OTHER).sum() < 12
+        assert simulator.billed - before <= 0.0175
 
 
 def test_a_third_judges_what_two_differ_on(home: Path) -> None:
@@ -294,14 +296,20 @@ def test_what_a_dead_session_asked_is_found_by_reconciling(home: Path) -> None:
 
 def test_words_and_figures_of_judges() -> None:
     """The first word counts; kappa is Cohen's, and one study of fair coins in twenty is called biased at most."""
-    assert [read_choice(each) for each in ("A", "b.", "**TIE**", "Both", "", None)] == [
-        "a",
-        "b",
-        "tie",
+    words = (
+        "A",
+        "b.",
+        "**TIE**",
+        "A\nIt is.",
+        "A is sharper",
+        "A, as it is",
+        "Both",
+        "A fox is better in B",
+        "An owl",
+        "",
         None,
-        None,
-        None,
-    ]
+    )
+    assert [read_choice(each) for each in words] == ["a", "b", "tie", "a", "a", "a", *[None] * 5]
     truths = [read_truth(each) for each in ("Yes.", "no", "7 of 10", "-1.5", "Nobody", "", None)]
     assert truths == [True, False, 7.0, -1.5, None, None, None]
     table = [("a", "a")] * 20 + [("a", "b")] * 5 + [("b", "a")] * 10 + [("b", "b")] * 15
