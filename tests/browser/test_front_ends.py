@@ -1,4 +1,4 @@
-"""One notebook in each front end, in a real browser: generate, pick, rate, compare, judge, and see what is left of it."""
+"""One notebook in each front end, in a real browser: generate, pick, rate, compare, judge; and what is left of it."""
 
 from __future__ import annotations
 

@@ -92,6 +92,20 @@ def test_unloading_lets_pandas_alone(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1] == "ImagenAccessor"
 
 
+def test_colab_lets_the_widgets_in(tmp_path: Path) -> None:
+    """Colab shows widgets of others only once it was asked to: the first one of ours does."""
+    program = (
+        "import sys, types; asked = []; colab = types.ModuleType('google.colab.output');"
+        "colab.enable_custom_widget_manager = lambda: asked.append('asked');"
+        "sys.modules['google.colab.output'] = colab; import imagen_nb; assert not asked;"
+        "imagen_nb.panel().close(); print(*asked)"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    environment = {"IPYTHONDIR": str(tmp_path), "HOME": str(tmp_path), "PATH": ""}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=environment)
+    assert done.stdout.splitlines()[-1] == "asked"
+
+
 def snapshot(shell: Any) -> list[list[Any]]:
     return [
         sorted(shell.magics_manager.magics["line"]),
