@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
 
 from imagen_nb.views.intervals import render_intervals
 
-_WIDTH = 100
-"""How wide the table is in a terminal, in characters; more columns follow below."""
+_WIDTH, _ROWS = 100, 60
+"""How wide the table is in a terminal, in characters; more columns follow below. And how many rows it shows."""
 
 
 class Findings(pd.DataFrame):
@@ -31,12 +32,18 @@ class Findings(pd.DataFrame):
     def __repr__(self) -> str:
         told = [each for each in (self.sentence, self.attrs.get("note")) if each]
         if not self.empty:
-            told += ["", self.plain.round(3).to_string(line_width=_WIDTH, max_colwidth=30)]
+            told += ["", self._rounded().to_string(line_width=_WIDTH, max_colwidth=40, max_rows=_ROWS)]
         return "\n".join(told)
 
     def _repr_html_(self) -> str:
-        table = "" if self.empty else self.plain.round(3)._repr_html_()
-        return f"{self.html}\n{table}"
+        with pd.option_context("display.max_colwidth", 160):
+            return f"{self.html}\n{'' if self.empty else self._rounded().to_html(max_rows=_ROWS, notebook=True)}"
+
+    def _rounded(self) -> pd.DataFrame:
+        """The table with three digits behind the point, or as many as its largest number needs to have three."""
+        largest = float(self.plain.select_dtypes("float").abs().max().max())
+        rounded: pd.DataFrame = self.plain.round(2 - min(-1, math.floor(math.log10(largest))) if largest > 0 else 3)
+        return rounded
 
     @property
     def plain(self) -> pd.DataFrame:

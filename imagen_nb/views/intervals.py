@@ -32,9 +32,10 @@ def lay_out(parts: Sequence[tuple[str, Sequence[Bar]]]) -> list[tuple[str, list[
     known = [each for _, bars in parts for _, *figures in bars for each in figures if not math.isnan(each)]
     low, high = min([0.0, *known]), max([0.0, *known])
     room = (high - low or 1.0) * _MARGIN
-    scale = (low - room, high + room)
+    scale, most = (low - room, high + room), max(high, -low)
+    digits = max(2, 1 - math.floor(math.log10(most))) if most > 0 else 2
     return [
-        (name, [(one_line(bar[0], _LABEL), _segments(bar, *scale), _figure(bar)) for bar in bars])
+        (name, [(one_line(bar[0], _LABEL), _segments(bar, *scale), _figure(bar, digits)) for bar in bars])
         for name, bars in parts
     ]
 
@@ -55,9 +56,9 @@ def _segments(bar: Bar, start: float, end: float) -> list[Segment]:
     return found
 
 
-def _figure(bar: Bar) -> str:
+def _figure(bar: Bar, digits: int) -> str:
     """`+0.42 (+0.10 to +0.90)`."""
-    value, low, high = (round(each, 2) + 0.0 for each in bar[1:])  # no -0.00
-    if math.isnan(value):
+    value, *ends = (f"{round(each, digits) + 0.0:+.{digits}f}" for each in bar[1:])  # no -0.00
+    if math.isnan(bar[1]):
         return "cannot be told"
-    return f"{value:+.2f}" if math.isnan(low) else f"{value:+.2f} ({low:+.2f} to {high:+.2f})"
+    return value if math.isnan(bar[2]) else f"{value} ({' to '.join(ends)})"

@@ -36,3 +36,4 @@ def test_what_is_clear_of_0_is_coloured_and_what_is_not_known_is_said() -> None:
     assert html.count("width:10px") == 3
     for said in ("+0.50 (+0.10 to +0.90)", "+0.20<", "cannot be told", "x…", "12 votes"):
         assert said in html
+    assert "-0.0030 (-0.0050 to +0.0000)" in render_intervals("s", [("", [("ink", -0.003, -0.005, -0.000001)])])
