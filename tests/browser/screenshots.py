@@ -64,20 +64,22 @@ def panel(lab: Lab) -> Locator:
     """The panel in mid-run, with a history."""
     sources = [
         "%load_ext imagen_nb",
-        "%imagen -q -e lighthouse a lighthouse at {dawn|noon|dusk|night}",
+        "%imagen -q -e lighthouse a lighthouse at {dawn|noon|dusk}",
         "%imagen_panel",
     ]
     book = lab.notebook("panel", sources)
     book.run_all(3)
     shown = book.output(2)
-    expect(shown.locator(".inb-history").get_by_role("img")).to_have_count(4)
+    expect(shown.locator(".inb-history").get_by_role("img")).to_have_count(3)
     write(shown, "a {red fox|snowy owl} in {oil paint|ink}", "16:9")
     expect(shown.locator(".inb-card").get_by_role("img")).to_have_count(4, timeout=40_000)
-    expect(shown.locator(".inb-history .inb-tile")).to_have_count(8)
+    expect(shown.locator(".inb-history .inb-tile")).to_have_count(7)
     shown.locator(".inb-history .inb-tile").nth(1).click()
     expect(shown.locator(".inb-details")).to_contain_text("succeeded")
     write(shown, "a harbour in the rain, long exposure", "16:9")
     expect(shown.locator(".inb-card").first).to_contain_text("Running")
+    shown.get_by_role("button", name="Show 1 newer").click()
+    expect(shown.locator(".inb-history .inb-tile")).to_have_count(8)
     return book.cell(2)
 
 
