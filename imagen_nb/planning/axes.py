@@ -255,7 +255,7 @@ def _slot_values(slot: Slot, given: GivenValues, namespace: Mapping[str, Any]) -
         known = [*given.slots, *given.params, *(each for each in namespace if not each.startswith("_"))]
         hint = f"{name}= is an option of plan(); give the slot as slots={{{name!r}: …}}."
         if name not in _KEYWORDS:
-            otherwise = f"Give {name}, or write {{{{{name}}}}} for the braces themselves."
+            otherwise = f"Assign it, vary it ({name}=first|second), or write {{{{{name}}}}} for the braces themselves."
             hint = did_you_mean(name, known, otherwise)
         raise InputError(
             f"the slot {{{name}}} has no value: no variable, no axis and no alternatives of that name", hint

@@ -197,17 +197,17 @@ def test_files_come_by_path_by_drop_and_from_a_run(opened: Any, workspace: Works
 
 
 @pytest.mark.parametrize(
-    ("value", "says"), [("nowhere.png", "nowhere.png"), ("a.png; b.png", "a.png"), (".", "folder"), ("pick", "no run")]
+    ("value", "says"), [("nowhere.png", "nowhere.png"), ("a.png; b.png", "a.png"), (".", "folder")]
 )
 def test_file_that_cannot_be_had_is_said_beside_its_control(opened: Any, value: str, says: str) -> None:
-    """Nothing can be sent with it."""
+    """Nothing can be sent with it; where no run is picked there is none to take, and nothing else is changed."""
     shown = opened()
     fill(shown, Prompt="a fox", Model="black-forest-labs/flux-kontext-pro")
+    file_drop(shown)._handle_custom_msg({"kind": "pick"}, [])
+    assert "No run is picked" in text(shown)
+    assert control(shown, "Input image").value == ""
     assert not control(shown, "Generate").disabled
-    if value == "pick":
-        file_drop(shown)._handle_custom_msg({"kind": "pick"}, [])
-    else:
-        fill(shown, Input_image=value)
+    fill(shown, Input_image=value)
     assert says in beside(shown, "Input image")
     assert control(shown, "Generate").disabled
 

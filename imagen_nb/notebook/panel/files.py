@@ -81,19 +81,19 @@ class FileField:
     def _put_in(self, given: Any, name: str | None = None) -> None:
         """A file that was dropped, chosen or picked: beside those that are there, or in the place of the one."""
         if given is None:
-            given_name, self._known["(no run)"] = "(no run)", InputError("no run is picked", "Pick one below first.")
-        else:
-            try:
-                given_name = self._name(self._workspace.input_file(given, name))
-            except InputError as error:
-                given_name = f"({name or 'the run'})"
-                self._known[given_name] = error
+            self._show("No run is picked: pick one of the earlier runs first.")
+            return
+        try:
+            given_name = self._name(self._workspace.input_file(given, name))
+        except InputError as error:
+            given_name = f"({name or 'the run'})"
+            self._known[given_name] = error
         before = self.control.value.strip() if self._is_list else ""
         self.control.value = f"{before}; {given_name}" if before else given_name
 
-    def _show(self) -> None:
+    def _show(self, note: str = "") -> None:
         shown = []
         for file in [each for each in self._files() if isinstance(each, InputFile)]:
             with suppress(ImageError):  # no picture
                 shown.append({"src": data_uri(thumbnail(file.path, PX)), "name": file.name})
-        self._pictures.value = fill("files.html", files=shown)
+        self._pictures.value = fill("files.html", files=shown, note=note)
