@@ -30,6 +30,7 @@ from imagen_nb.errors import (
     ThrottledError,
     UnreachableError,
     brief,
+    comma_list,
 )
 from imagen_nb.log.images import Images
 from imagen_nb.log.log import Log
@@ -99,10 +100,11 @@ class RunOptions:
         if not isinstance(plan, Plan):
             raise InputError(f"{brief(plan)} is no plan", "Make one of it with plan(), or use generate().")
         if self.budget is not None and plan.cost is None:
+            unknown = comma_list([name for name, cost in plan.costs.items() if cost is None])
             raise InputError(
-                "a budget needs a price, and the price of a model in this plan is unknown",
+                f"a budget needs a price, and that of {unknown} is unknown",
                 Hint(
-                    "Give it in US dollars an image: {} Workspace(prices={...}).",
+                    "Give it in US dollars an image, or {'run': …} a run: {} Workspace(prices={...}).",
                     "%config ImagenMagics.prices, or",
                     "in Python,",
                 ),

@@ -109,7 +109,7 @@ def known(name: str) -> ModelSpec:
 def test_what_only_the_reply_tells_is_paid_for_as_it_says(ws: Workspace, simulator: Simulator, name: str) -> None:
     """A price by the metrics is refused a budget, and is what the simulator bills for afterwards."""
     plan = ws.plan("Is this a fox?", model=name)
-    with pytest.raises(InputError, match="the price of a model in this plan is unknown"):
+    with pytest.raises(InputError, match=f"needs a price, and that of {name} is unknown"):
         ws.run(plan, budget=1.0)
     (run,) = ws.run(plan)
     assert run.text
