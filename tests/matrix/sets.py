@@ -21,7 +21,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 HOME = ROOT / ".venv-matrix"
 TOOLS = ("pytest>=8.2", "pytest-xdist>=3.5", "jupyter_client", "nbclient>=0.9", "hypothesis>=6.100", "psutil>=5.9")
-BROWSER_TOOLS = ("jupyterlab>=4.1", "nbconvert>=7.14", "playwright>=1.45")
+FRONT_ENDS = ("jupyterlab>=4.1", "nbclassic>=1.1", "notebook>=7.2", "voila>=0.5.7")
+BROWSER_TOOLS = ("axe-playwright-python>=0.1.5", "nbconvert>=7.14", "playwright>=1.45", *FRONT_ENDS)
 FOLDERS, BROWSER_FOLDERS = ("tests/matrix", "tests/notebook"), ("tests/browser",)
 SHOWN = ("ipython", "ipykernel", "ipywidgets", "pandas", "sqlalchemy")
 
