@@ -39,7 +39,7 @@ HARMLESS = re.compile(
     r"|Canceled future for \w+ message before replies were done|/api/(kernels|sessions|terminals)\b"
     r"|Failed to execute 'removeChild' on 'Node'"
     r"|nbextensions/(voila|widgets)/|@jupyter-notebook/lab-extension"
-    r"|^uncaught: Cannot read properties of undefined \(reading '(kernel|schema)'\)"
+    r"|^uncaught: Cannot read properties of \w+ \(reading '(kernel|schema)'\)"
     r"|^uncaught: Command 'filebrowser:open-path' not registered"
 )
 """Console errors that are not ours: of the browser where there is no Internet, of JupyterLab when a kernel is shut down
