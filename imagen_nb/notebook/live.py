@@ -141,8 +141,11 @@ def watch(runs: Runs, view: LiveView) -> None:
 
 
 def watch_here(runs: Runs) -> Runs:
-    """As `watch`, with a live view where somebody looks; gives the runs."""
-    watch(runs, LiveView(runs, choose_output(_shell())))
+    """As `watch`, for a call that goes on by itself when it is repeated; with a live view where somebody looks."""
+    try:
+        watch(runs, LiveView(runs, choose_output(_shell())))
+    except Interrupted as error:
+        raise Interrupted(error.message, "The same call goes on where it stopped.", runs=runs) from None
     return runs
 
 

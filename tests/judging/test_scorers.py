@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from imagen_nb.errors import InputError
 from imagen_nb.frames import scores
 from imagen_nb.frames.read import read_log
-from imagen_nb.frames.runs import settings_columns
+from imagen_nb.frames.runs import runs_of, settings_columns
 from imagen_nb.judging import scorers
 from imagen_nb.notebook import live
 from imagen_nb.records import Run
@@ -132,6 +132,16 @@ def test_what_a_scorer_cannot_say_is_no_score_and_is_tried_again(ws: Workspace) 
     assert frame.imagen.score(lambda prompt: {"n": len(prompt)}, name="crash")["score_crash_n"].tolist()[1] == 2.0
     assert [name for name in ws.frame() if name.startswith("score_")] == [*columns, "score_crash_n"]
     assert not ws.scores().query("scorer == 'crash'")["value"].isna().any()
+
+
+def test_a_slot_that_is_called_like_a_score_has_a_column_of_its_own(ws: Workspace) -> None:
+    """As it has beside every other column of the log; it varies, is shown, and is no score."""
+    ws.run("{score_a}", score_a=["x", "yy"], experiment="slots")
+    frame = ws.frame("slots")
+    assert frame["slot_score_a"].tolist() == ["x", "yy"]
+    assert not [name for name in frame if name.startswith("score_")]
+    assert [run.request.slots for run in runs_of(frame)] == [{"score_a": "x"}, {"score_a": "yy"}]
+    assert "slot_score_a" in frame.imagen.table().text
 
 
 WRONG = {

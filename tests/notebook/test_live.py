@@ -19,6 +19,7 @@ from imagen_nb.notebook.live import (
     interruption_lines,
     summary,
     watch,
+    watch_here,
 )
 from imagen_nb.records import Image, Progress, Rendering, Request, Run, Status
 from imagen_nb.sweeps.sweep import Runs
@@ -180,6 +181,16 @@ def test_interrupt_cancels_and_says_what_was_done() -> None:
     assert "zoo" in caught.value.hint
     assert on.left is not None
     assert "data:image" in on.left["text/html"], "the images that came stay on show"
+
+
+def test_a_call_that_goes_on_by_itself_says_so_when_it_is_interrupted() -> None:
+    """It has no experiment to be resumed by."""
+    runs = runs_of(Sweep(Progress(total=5, done=1), KeyboardInterrupt()), [run(0)])
+    with pytest.raises(Interrupted, match=r"^1 of 5 finished and logged, 4 not sent\nThe same call goes on") as caught:
+        watch_here(runs)
+    assert caught.value.runs is runs
+    done = runs_of(Sweep(Progress(total=1, done=1, state="ended")), [run(0)])
+    assert watch_here(done) is done
 
 
 def test_second_interrupt_ends_the_waiting() -> None:
