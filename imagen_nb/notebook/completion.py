@@ -1,4 +1,4 @@
-"""What Tab offers in `%imagen`: options, their values, and the names that may stand in a slot.
+"""What Tab offers in `%imagen`: options, their values, and the names that may stand in a slot. In Python: inputs.
 
 A matcher of IPython's second kind, because it alone can complete past the `:` of `16:9` and keep Python names out of an
 option's value. It asks nobody: models come from the catalogue and from what the workspace has met, experiments from a
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _CELL = re.compile(r"\s*%%imagen(?=\s|$)")
 _LINE = re.compile(r"\s*(?:[^\W\d][\w.,\s\[\]'\"]*=\s*)?%(imagen|imagen_log|imagen_login)\s")
+_CALL = re.compile(r"\b(\w+)\.(?:generate|plan|run)\(([^()]*,\s*)([^\W\d]\w*)$")
+_MODEL = re.compile(r"\bmodel\s*=\s*[\"']([^\"']+)")
 _OPEN_SLOT = re.compile(r"(?<!\{)\{(\w*)$")
 # What most would want for an option whose value may be any number.
 _USUAL = {"timeout": (f"{TIMEOUT_S:g}",), "jobs": (str(JOBS),)}
@@ -71,6 +73,11 @@ class NameSources:
         self._workspace = workspace
         self._namespace = namespace
 
+    def has_verbs(self, name: str) -> bool:
+        """Whether this variable is the package or a workspace."""
+        value = self._namespace.get(name)
+        return getattr(value, "__name__", type(value).__module__).partition(".")[0] == "imagen_nb"
+
     def models(self) -> Iterable[str]:
         return self._workspace().model_names
 
@@ -104,7 +111,7 @@ class NameSources:
 
 
 def complete(context: CompletionContext, sources: NameSources) -> dict[str, Any]:
-    """The matcher's answer, in the form that IPython wants it; an empty one outside of the magics.
+    """The matcher's answer, in the form that IPython wants it; an empty one where nothing of ours is.
 
     In a magic IPython's other matchers, which know Python's names, are kept out even where there is nothing to offer.
     """
@@ -112,10 +119,10 @@ def complete(context: CompletionContext, sources: NameSources) -> dict[str, Any]
     suggestions: Suggestions | None = None
     with suppress(Exception):  # a mistake here, or in the settings, is the cell's to say and not Tab's
         magic = find_magic(context.full_text, context.cursor_line, context.cursor_position)
-        suggestions = suggest(magic, sources) if magic else None
-    if magic is None:
-        return {"completions": []}
+        suggestions = suggest(magic, sources) if magic else suggest_inputs(context, sources)
     offered = [SimpleCompletion(text, type="param") for text in suggestions.texts] if suggestions else []
+    if magic is None:
+        return {"completions": offered}
     return {
         "completions": offered or _Nothing(),
         "matched_fragment": suggestions.fragment if suggestions else "",
@@ -140,6 +147,19 @@ def find_magic(full_text: str, line: int, column: int) -> MagicAtCursor | None:
     if on_line is None or column < on_line.end():
         return None
     return MagicAtCursor(on_line[1], current[on_line.end() : column], current[column:])
+
+
+def suggest_inputs(context: CompletionContext, sources: NameSources) -> Suggestions | None:
+    """The inputs of the model as the keywords that they are in `generate`, `plan` and `run`, which do not list them."""
+    lines = context.full_text.split("\n")
+    before = [*lines[: context.cursor_line], lines[context.cursor_line][: context.cursor_position]]
+    call = _CALL.search("\n".join(before))
+    if call is None or not sources.has_verbs(call[1]):
+        return None
+    model = _MODEL.search(call[2])
+    spec = sources.spec(model[1] if model else None)
+    names = [name for name in spec.params if name != "prompt" and f"{name}=" not in call[2]] if spec else []
+    return _beginning(call[3], [f"{name}=" for name in names])
 
 
 def suggest(magic: MagicAtCursor, sources: NameSources) -> Suggestions | None:

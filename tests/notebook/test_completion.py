@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from shells import Session, session
 
+import imagen_nb
 from imagen_nb import workspace
 
 
@@ -16,7 +18,15 @@ def notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sessio
     """A session in an empty folder."""
     monkeypatch.chdir(tmp_path)
     with session(tmp_path) as started:
-        started.shell.user_ns.update(animals=["fox", "owl"], angle=3.5, mood="calm", helper=len, in_doubt=None)
+        started.shell.user_ns.update(
+            im=imagen_nb,
+            subprocess=subprocess,
+            animals=["fox", "owl"],
+            angle=3.5,
+            mood="calm",
+            helper=len,
+            in_doubt=None,
+        )
         yield started
 
 
@@ -58,6 +68,8 @@ FLUX = "black-forest-labs/flux-schnell"
         ("%imagen_log --status suc", ["succeeded"]),
         ("%imagen_log --status b", ["blocked"]),
         ("%imagen_login kk", ["kkiai"]),
+        ('im.generate("a fox", asp', ["aspect_ratio="]),
+        (f'plan = im.plan(\n    "a fox",\n    model="{FLUX}",\n    go_', ["go_fast="]),
     ],
 )
 def test_what_is_offered(notebook: Session, text: str, offered: list[str]) -> None:
@@ -93,7 +105,7 @@ def test_single_dash_offers_both_forms(notebook: Session) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["imagen -a 16:", "print('%imagen -a 16:", "%time -", "%imagen\nfo"],
+    ["imagen -a 16:", "print('%imagen -a 16:", "%time -", "%imagen\nfo", 'subprocess.run("a", asp'],
 )
 def test_elsewhere_it_is_silent(notebook: Session, text: str) -> None:
     """Outside of the magics nothing of ours is offered."""
