@@ -163,7 +163,7 @@ class ImagenAccessor:
         from imagen_nb.frames.candidates import candidates
         from imagen_nb.notebook.live import watch_here
         from imagen_nb.shared import workspace_of
-        from imagen_nb.sweeps.judges import judge_with
+        from imagen_nb.sweeps.questions import judge_with
 
         found = candidates(self._frame, by, within)
         with workspace_of(self._frame) as workspace:
@@ -182,7 +182,7 @@ class ImagenAccessor:
         from imagen_nb.frames.scores import score
         from imagen_nb.notebook.live import counting, watch_here
         from imagen_nb.shared import workspace_of
-        from imagen_nb.sweeps.judges import ask_pictures
+        from imagen_nb.sweeps.questions import ask_pictures
 
         made = self._given.copy()
         with workspace_of(self._frame) as workspace, counting() as tell:

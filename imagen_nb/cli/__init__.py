@@ -99,17 +99,10 @@ def _run_command(given: argparse.Namespace) -> int:  # noqa: PLR0911 - one retur
             _refuse_where(given, "it reads no log, and asks nobody.")
             return docs(given.page)
         case "simulator":
-            from imagen_nb.simulator import serve
+            from imagen_nb.cli.running import simulate
 
             _refuse_where(given, "it answers others, and keeps no log.")
-            said = "The simulator's base URL is below: imagen-nb --provider URL run ... uses it; Ctrl-C ends it.\n"
-            sys.stderr.write(said)
-            try:
-                serve(given.port, given.latency, seed=given.seed)
-            except (OSError, OverflowError) as error:
-                hint = "Choose another one, or 0 for a free one."
-                raise InputError(f"port {given.port} cannot be used: {error}", hint) from None
-            return 0
+            return simulate(given.port, given.latency, given.seed)
         case _:
             from imagen_nb.cli.doctor import doctor
 
@@ -163,17 +156,7 @@ def _make_parser() -> argparse.ArgumentParser:
         return command
 
     add("run", "make images, with the options of %%imagen", leaves="all")
-
-    log = add("log", "show the log, or write it to a file")
-    _add_where(log)
-    log.add_argument("-e", "--experiment", metavar="NAME", help="only this experiment's runs")
-    text = f"only runs of this status: {', '.join(STATUS_WORDS)}"
-    log.add_argument("--status", choices=STATUS_WORDS, metavar="S", help=text)
-    log.add_argument("-n", "--last", type=_count, metavar="N", help="only the newest N runs")
-    log.add_argument("--csv", metavar="FILE", help="write a CSV file that a spreadsheet can open safely")
-    log.add_argument("--parquet", metavar="FILE", help="write a Parquet file, types kept")
-    log.add_argument("--html", metavar="FILE", help="write a report with the images, one file that opens offline")
-
+    _add_log_options(add("log", "show the log, or write it to a file"))
     _add_where(add("models", "show what models are known, what they take and what they cost"))
 
     reconcile = add("reconcile", "settle the rows that a dead process left open")
@@ -205,6 +188,18 @@ def _make_parser() -> argparse.ArgumentParser:
 
     _add_where(add("doctor", "check provider, token, network, home and versions"))
     return parser
+
+
+def _add_log_options(log: argparse.ArgumentParser) -> None:
+    """What chooses rows of the log, and where they are to be written."""
+    _add_where(log)
+    log.add_argument("-e", "--experiment", metavar="NAME", help="only this experiment's runs")
+    text = f"only runs of this status: {', '.join(STATUS_WORDS)}"
+    log.add_argument("--status", choices=STATUS_WORDS, metavar="S", help=text)
+    log.add_argument("-n", "--last", type=_count, metavar="N", help="only the newest N runs")
+    log.add_argument("--csv", metavar="FILE", help="write a CSV file that a spreadsheet can open safely")
+    log.add_argument("--parquet", metavar="FILE", help="write a Parquet file, types kept")
+    log.add_argument("--html", metavar="FILE", help="write a report with the images, one file that opens offline")
 
 
 def _add_where(parser: argparse.ArgumentParser, default: Any = argparse.SUPPRESS) -> None:

@@ -94,6 +94,19 @@ def reconcile(*, home: str | None = None, provider: str | None = None, adopt: Se
     return int(any(not each.status.is_terminal for each in settled))
 
 
+def simulate(port: int, latency: float | None, seed: int) -> int:
+    """Serve the simulator until Ctrl-C. Raises `InputError` for a port that cannot be had."""
+    from imagen_nb.simulator import serve
+
+    sys.stderr.write("The simulator's base URL is below: imagen-nb --provider URL run ... uses it; Ctrl-C ends it.\n")
+    try:
+        serve(port, latency, seed=seed)
+    except (OSError, OverflowError) as error:
+        hint = "Choose another one, or 0 for a free one."
+        raise InputError(f"port {port} cannot be used: {error}", hint) from None
+    return 0
+
+
 def _say_notices(workspace: Workspace) -> None:
     while workspace.notices:
         sys.stderr.write(in_shell(workspace.notices.pop(0)) + "\n")

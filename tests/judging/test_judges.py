@@ -23,7 +23,7 @@ from imagen_nb.shared import set_default_workspace
 from imagen_nb.simulator import Simulator, answers
 from imagen_nb.simulator.catalogue import catalogue
 from imagen_nb.simulator.files import Reference
-from imagen_nb.sweeps import judges
+from imagen_nb.sweeps import questions
 from imagen_nb.sweeps.sweep import Runs
 from imagen_nb.workspace import Workspace
 
@@ -244,7 +244,7 @@ def test_an_interrupt_keeps_what_was_judged(home: Path) -> None:
         chosen = candidates(ws.frame(), "style")
         terms: dict[str, Any] = {"by": "style", "question": "Which is better?", "budget": None, "most": None}
         with pytest.raises(KeyboardInterrupt):
-            judges.judge_with(ws, MODEL, chosen.pairs(), chosen.runs, watch=interrupt, **terms)
+            questions.judge_with(ws, MODEL, chosen.pairs(), chosen.runs, watch=interrupt, **terms)
         kept = len(ws.votes())
         assert kept >= 1
         made = found.judge_with(MODEL, by="style")
