@@ -190,9 +190,9 @@ def test_ten_million_requests_are_priced_at_once() -> None:
     axes: dict[str, Any] = {"a": list(map(str, range(1000))), "b": list(map(str, range(1000)))}
     made = plan("{a} {b}", model=PRO, repeat=5, **axes, resolution=["1 MP", "4 MP"])
     assert len(made) == 10_000_000
-    began = time.perf_counter()
+    began = time.thread_time()  # what others on the machine take is not counted
     assert made.cost == pytest.approx(5e6 * (0.030 + 0.075))
-    assert time.perf_counter() - began < 0.05  # a millisecond on a machine that is not busy
+    assert time.thread_time() - began < 0.02
     few = plan("{a}", model=[PRO, NANO], a=["x", "y"], aspect_ratio=["1:1", "16:9"], repeat=2, resolution=None)
     assert few.cost == pytest.approx(sum(known(each.model).estimate(each.input) or 0 for each in few))
     some = plan("{a}", model=PRO, a=axes["a"], resolution=["1 MP", "4 MP"], sample=100)
