@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 BYTES_A_SECOND = 800_000
 """How quickly pairs are sent at most; Jupyter's servers drop what comes faster than a megabyte a second."""
 
+AHEAD, PAUSE_S = 2, 0.05
+"""How many pairs the page has before they are needed, and how long making one waits, so as not to hold up painting."""
+
 _ahead = ThreadPoolExecutor(1, thread_name_prefix="imagen-judging")
 """Where the next pair is chosen and its pictures are made, while the present one is looked at."""
 
@@ -130,9 +133,10 @@ class Judge(FallbackWidget):
     # -- what comes next ---------------------------------------------------------------------------------------------
 
     def _prepare(self) -> None:
-        """Send the pair that is on show and the one after it, as far as the page lacks them, or the end."""
+        """Send the pair that is on show and those after it, as far as the page lacks them, or the end."""
+        time.sleep(PAUSE_S)
         try:
-            for at in (len(self._votes), len(self._votes) + 1):
+            for at in range(len(self._votes), len(self._votes) + AHEAD + 1):
                 if at not in self._sent and not self._send_pair(at) and at == len(self._votes):
                     self._is_over = True
             if self._is_over:

@@ -152,7 +152,7 @@ def judged(lab: Lab) -> list[float]:
     taken = []
     for number in range(2 * ROUNDS):
         lab.page.wait_for_selector(f".inb-judge[data-shown='{number}'] img", timeout=60_000)
-        lab.page.wait_for_timeout(800)
+        lab.page.wait_for_timeout(1000)
         act = {"at": ".inb-judge", "key": "ArrowRight" if number % 2 else "ArrowLeft"}
         seen = {"at": f".inb-judge[data-shown='{number + 1}']", "text": "", "px": 500}
         taken.append(lab.page.evaluate(SEEN, [act, seen]))

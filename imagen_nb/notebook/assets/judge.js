@@ -5,7 +5,7 @@ import { element } from "./large.js";
 
 const KEYS = { ArrowLeft: "a", ArrowRight: "b", ArrowUp: "tie", ArrowDown: "neither" };
 const SAID = { a: "Left", b: "Right", tie: "Tie", neither: "Neither" };
-const KEPT = 2; // pairs before and after the one on show
+const KEPT = 2; // pairs before the one on show
 
 /** One view of the widget; `pairs` by their number and what the kernel told last (`now`) belong to its model. */
 class View {
@@ -162,7 +162,7 @@ export default () => {
       pairs.set(told.at, { prompt: told.prompt, addresses: buffers.map((bytes) => URL.createObjectURL(new Blob([bytes]))) });
       for (const view of views) view.decode(told.at);
     }
-    for (const number of [...pairs.keys()]) if (Math.abs(number - now.at) > KEPT) drop(number);
+    for (const number of [...pairs.keys()]) if (number < now.at - KEPT) drop(number);
     for (const view of views) view.draw();
   }
 
