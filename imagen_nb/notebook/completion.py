@@ -1,4 +1,4 @@
-"""What Tab offers in `%imagen`: options, their values, and the names that may stand in a slot. In Python: inputs.
+"""What Tab offers in `%imagen`: options, their values, and the names that may stand in a slot; in Python, inputs.
 
 A matcher of IPython's second kind, because it alone can complete past the `:` of `16:9` and keep Python names out of an
 option's value. It asks nobody: models come from the catalogue and from what the workspace has met, experiments from a
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _CELL = re.compile(r"\s*%%imagen(?=\s|$)")
 _LINE = re.compile(r"\s*(?:[^\W\d][\w.,\s\[\]'\"]*=\s*)?%(imagen|imagen_log|imagen_login)\s")
 _CALL = re.compile(r"\b(\w+)\.(?:generate|plan|run)\(([^()]*,\s*)([^\W\d]\w*)$")
+_ACCESSOR = re.compile(r"(?:^|[^\w.])([^\W\d]\w*)\.imagen\.(\w*)$")
 _MODEL = re.compile(r"\bmodel\s*=\s*[\"']([^\"']+)")
 _OPEN_SLOT = re.compile(r"(?<!\{)\{(\w*)$")
 # What most would want for an option whose value may be any number.
@@ -78,6 +79,11 @@ class NameSources:
         value = self._namespace.get(name)
         return getattr(value, "__name__", type(value).__module__).partition(".")[0] == "imagen_nb"
 
+    def views(self, name: str) -> Iterable[str]:
+        """What `.imagen` of this variable has, if it is a frame."""
+        value: Any = self._namespace.get(name)
+        return [each for each in dir(value.imagen) if each[0] != "_"] if type(value).__name__ == "DataFrame" else []
+
     def models(self) -> Iterable[str]:
         return self._workspace().model_names
 
@@ -113,15 +119,18 @@ class NameSources:
 def complete(context: CompletionContext, sources: NameSources) -> dict[str, Any]:
     """The matcher's answer, in the form that IPython wants it; an empty one where nothing of ours is.
 
-    In a magic IPython's other matchers, which know Python's names, are kept out even where there is nothing to offer.
+    In a magic IPython's other matchers, which know Python's names, are kept out even where there is nothing to offer;
+    and behind a frame's `.imagen.`, where the first of them would read all of pandas for many seconds.
     """
     magic: MagicAtCursor | None = None
     suggestions: Suggestions | None = None
+    views: Suggestions | None = None
     with suppress(Exception):  # a mistake here, or in the settings, is the cell's to say and not Tab's
         magic = find_magic(context.full_text, context.cursor_line, context.cursor_position)
-        suggestions = suggest(magic, sources) if magic else suggest_inputs(context, sources)
+        views = None if magic else suggest_views(context, sources)
+        suggestions = suggest(magic, sources) if magic else views or suggest_inputs(context, sources)
     offered = [SimpleCompletion(text, type="param") for text in suggestions.texts] if suggestions else []
-    if magic is None:
+    if magic is None and views is None:
         return {"completions": offered}
     return {
         "completions": offered or _Nothing(),
@@ -147,6 +156,14 @@ def find_magic(full_text: str, line: int, column: int) -> MagicAtCursor | None:
     if on_line is None or column < on_line.end():
         return None
     return MagicAtCursor(on_line[1], current[on_line.end() : column], current[column:])
+
+
+def suggest_views(context: CompletionContext, sources: NameSources) -> Suggestions | None:
+    """What a frame's `.imagen` shows, behind the dot."""
+    line = context.full_text.split("\n")[context.cursor_line]
+    found = _ACCESSOR.search(line[: context.cursor_position])
+    offered = _beginning(found[2], sources.views(found[1])) if found else None
+    return offered if offered and offered.texts else None
 
 
 def suggest_inputs(context: CompletionContext, sources: NameSources) -> Suggestions | None:

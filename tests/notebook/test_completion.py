@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from shells import Session, session
 
@@ -20,6 +21,7 @@ def notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sessio
     with session(tmp_path) as started:
         started.shell.user_ns.update(
             im=imagen_nb,
+            frame=pd.DataFrame({"prompt": ["a fox"]}),
             subprocess=subprocess,
             animals=["fox", "owl"],
             angle=3.5,
@@ -68,6 +70,8 @@ FLUX = "black-forest-labs/flux-schnell"
         ("%imagen_log --status suc", ["succeeded"]),
         ("%imagen_log --status b", ["blocked"]),
         ("%imagen_login kk", ["kkiai"]),
+        ("frame.imagen.gal", ["gallery"]),
+        ("(frame.imagen.gri", ["grid"]),
         ('im.generate("a fox", asp', ["aspect_ratio="]),
         (f'plan = im.plan(\n    "a fox",\n    model="{FLUX}",\n    go_', ["go_fast="]),
     ],
