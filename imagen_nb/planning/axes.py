@@ -13,7 +13,7 @@ from typing import Any, Literal
 from imagen_nb.errors import InputError, brief, closest, comma_list, did_you_mean
 from imagen_nb.planning.blocks import Block, Choices, Dimension
 from imagen_nb.planning.habits import HABITS, OPTIONS, advice, as_keyword
-from imagen_nb.planning.inputs import take_files
+from imagen_nb.planning.inputs import ParamSpec, take_files
 from imagen_nb.planning.models import ModelSpec, empty_prompt
 from imagen_nb.planning.template import Slot, Template
 from imagen_nb.planning.values import VARIABLE, axis_values, check_distinct, is_missing, slot_value
@@ -278,18 +278,14 @@ def _param_values(
     except InputError as error:
         raise InputError(error.message, advice(name, value, [spec]) or error.hint) from None
 
-    def fill(given: Any) -> Any:
-        variable = VARIABLE.fullmatch(given) if param.is_file and isinstance(given, str) else None
-        return namespace.get(variable[1], given) if variable else given
-
     def read(source: Any) -> InputFile | str:
         try:
             assert read_file is not None  # noqa: S101 - else this is not asked
-            return read_file(fill(source))
+            return read_file(_fill(source, param, namespace))
         except InputError as error:
             raise InputError(f"{name}: {error.message}", error.hint) from None
 
-    value = fill(value)
+    value = _fill(value, param, namespace)
     values = axis_values(name, value)
     if values is None:
         values = (value,)
@@ -305,6 +301,17 @@ def _param_values(
         return tuple(None if is_missing(each) else param.coerce(each) for each in taken)
     except InputError as error:
         raise InputError(f"{spec.name}: {error.message}", error.hint) from None
+
+
+def _fill(given: Any, param: ParamSpec, namespace: Mapping[str, Any]) -> Any:
+    """The variable that `{name}` is where a file is taken; anything else as it is, and all where there are none."""
+    variable = VARIABLE.fullmatch(given) if namespace and param.is_file and isinstance(given, str) else None
+    if variable is None:
+        return given
+    if variable[1] not in namespace:
+        hint = did_you_mean(variable[1], namespace, "Assign it, or write a path.")
+        raise InputError(f"{param.name}: there is no variable {given}", hint)
+    return namespace[variable[1]]
 
 
 def _check_values(choices: Choices, zipped: Collection[str]) -> None:

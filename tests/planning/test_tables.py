@@ -218,7 +218,7 @@ def test_a_frame_saved_with_its_index_is_read(file: Path) -> None:
         ('"prompt\na\n', "line 1, column 1: the quote that this begins with", "twice"),
         (f'prompt\n"a\n{"b" * 140_000}\n', "line 2, column prompt: the quote that this begins with", "twice"),
         (f"n,prompt\n1,a\n2,{'b' * 140_000}\n", "line 3, column prompt: this is longer than 131,072", "Shorten"),
-        ("prompt\n\n\na {x}\n", "prompts.csv, line 4: the slot {x} has no value", "Give x"),
+        ("prompt\n\n\na {x}\n", "prompts.csv, line 4: the slot {x} has no value", "Assign it"),
         ('prompt,n\n"a\n\nfox",1\n,2\n', "prompts.csv, line 5: the prompt is missing", "Every row"),
     ],
 )

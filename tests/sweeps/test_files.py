@@ -378,6 +378,8 @@ def test_too_many_files_and_a_file_where_text_belongs_are_refused(ws: Workspace,
     assert "no parameter 'image'" in error.message or "nothing is called 'image'" in error.message
     error = refused(ws, api, model=ONE, input_image=["owl.jpg", Path("owl.jpg")])
     assert "has the value 'owl.jpg" in error.message
+    with pytest.raises(InputError, match=r"input_image: there is no variable \{foxes\}\nDid you mean fox\?"):
+        ws.plan("x", model=ONE, input_image="{foxes}", namespace={"fox": "owl.jpg"})
     with pytest.raises(InputError, match="the slot fox cannot be"):
         ws.plan("a {fox}", namespace={"fox": Path("owl.jpg")})
 
