@@ -58,6 +58,9 @@ class _Environment:
         return self._variables.get(name, "").strip() or None
 
 
+_SHORTEST_MASKED = 8
+
+
 class Secret:
     """A token that never shows itself: `repr`, `str` and formatting give a mask, `reveal()` the text.
 
@@ -80,8 +83,12 @@ class Secret:
         return self._text
 
     def mask_bytes(self, data: bytearray) -> bytearray:
-        """The bytes without the token, should a foreign message have repeated it; copied only where they have it."""
-        return data.replace(self._text.encode(), b"[token]") if self._text.encode() in data else data
+        """The bytes without the token, should a foreign message have repeated it; copied only where they have it.
+
+        A token of a few letters, as one makes up for a server of one's own, stands in ids and addresses by chance.
+        """
+        token = self._text.encode()
+        return data.replace(token, b"[token]") if len(token) >= _SHORTEST_MASKED and token in data else data
 
     def __repr__(self) -> str:
         return "Secret([token])"

@@ -13,6 +13,8 @@ from imagen_nb.judging.findings import Findings, join_words
 from imagen_nb.judging.intervals import LEAST_GROUPS, holm, jackknife_error, t_quantile, t_two_sided
 from imagen_nb.judging.strengths import Tally, fit
 
+_ALIKE = 1e-9
+
 
 def effects(
     frame: pd.DataFrame,
@@ -114,10 +116,12 @@ def _as_table(  # noqa: PLR0917 - private, called in two places
         for each in (effect, refits):
             each[..., mine] -= each[..., mine].mean(axis=-1, keepdims=True)
     if count >= LEAST_GROUPS:
+        # Where all groups agree to the letter, as rates do, no error is left: then it is what the sign test allows.
+        least = np.abs(effect) / t_quantile(count - 1, 1.0 - 2.0 ** (1 - count))
         error = jackknife_error(refits)
+        error = np.where(error > _ALIKE * np.abs(effect), error, least)
         half = t_quantile(count - 1) * error
-        with np.errstate(divide="ignore", invalid="ignore"):
-            distance = np.nan_to_num(np.abs(effect) / error, posinf=1e9)
+        distance = np.abs(effect) / np.where(error > 0, error, 1.0)
         is_said[varies] = holm(t_two_sided(distance[varies], count - 1))
     effect = np.where(varies, effect, np.nan)
     table: Findings = Findings(

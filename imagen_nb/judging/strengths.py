@@ -23,6 +23,10 @@ from imagen_nb.records import CHOICES
 PRECISION = 0.1
 """Of the normal prior on each strength."""
 
+LEAST = 1.3
+"""An interval reaches so many of the model's own errors to either side at least: where each group holds one vote, or
+all agree, leaving one out changes nothing and would make it as narrow as a point."""
+
 EQUAL = 0.2
 """Two levels are as good as equal when the interval of their difference lies within so many strengths of 0."""
 
@@ -103,15 +107,13 @@ def fit(wins: Any, start: Any = 0.0, design: Any = None) -> Any:
     what is given.
     """
     both = wins + np.swapaxes(wins, -1, -2)
-    won, eye = wins.sum(axis=-1), np.eye(wins.shape[-1])
-    prior = PRECISION * (eye if design is None else np.eye(design.shape[1]))
+    won = wins.sum(axis=-1)
+    prior = PRECISION * np.eye(wins.shape[-1] if design is None else design.shape[1])
     parts = np.zeros((*wins.shape[:-2], len(prior))) + start
     for _ in range(_STEPS):
         strengths = parts if design is None else parts @ design.T
         chance = 1.0 / (1.0 + np.exp(strengths[..., None, :] - strengths[..., :, None]))
-        slope = (both * chance).sum(axis=-1) - won
-        weight = both * chance * (1.0 - chance)
-        bend = weight.sum(axis=-1)[..., None] * eye - weight
+        slope, bend = (both * chance).sum(axis=-1) - won, bend_of(both * chance * (1.0 - chance))
         if design is not None:
             slope, bend = slope @ design, design.T @ bend @ design
         slope, bend = slope + PRECISION * parts, bend + prior
@@ -123,20 +125,39 @@ def fit(wins: Any, start: Any = 0.0, design: Any = None) -> Any:
     return parts
 
 
+def bend_of(weight: Any) -> Any:
+    """The second derivatives of the likelihood, from the weight of each pair of levels: its votes times p (1 - p)."""
+    return weight.sum(axis=-1)[..., None] * np.eye(weight.shape[-1]) - weight
+
+
+def spread_of(wins: Any, strengths: Any) -> Any:
+    """The covariances of the strengths by the model alone, as if each vote were by itself."""
+    chance = 1.0 / (1.0 + np.exp(strengths[None, :] - strengths[:, None]))
+    return np.linalg.inv(bend_of((wins + wins.T) * chance * (1.0 - chance)) + PRECISION * np.eye(len(wins)))
+
+
 @dataclass(frozen=True)
 class Differences:
     """What the refits say of each level against each other, best first; `error[i, j]` is of strength i minus j."""
 
     strengths: Any
     error: Any
+    least: Any
+    own_error: Any
     t: float
     count: int
 
     @classmethod
     def of(cls, tally: Tally, order: Any) -> Differences:
-        refits = tally.refits[:, order]
-        error = jackknife_error(refits[:, :, None] - refits[:, None, :])
-        return cls(tally.strengths[order], error, t_quantile(len(refits) - 1), len(refits))
+        refits, spread = tally.refits[:, order], spread_of(tally.total, tally.strengths)[np.ix_(order, order)]
+        own = np.diag(spread)
+        least = np.sqrt(np.maximum(0.0, own[:, None] + own[None, :] - 2.0 * spread))
+        t = t_quantile(len(refits) - 1)
+        error = np.maximum(jackknife_error(refits[:, :, None] - refits[:, None, :]), least * LEAST / t)
+        # A strength is centred: its own error is that of its distance from the mean of all.
+        centre = np.eye(len(own)) - 1.0 / len(own)
+        each = np.maximum(jackknife_error(refits), np.sqrt(np.diag(centre @ spread @ centre)) * LEAST / t)
+        return cls(tally.strengths[order], error, least, each, t, len(refits))
 
     @cached_property
     def gap(self) -> Any:
@@ -145,12 +166,12 @@ class Differences:
 
     @cached_property
     def is_better(self) -> Any:
-        """Which level is said to be better than which: with Holm's correction for all pairs."""
+        """Which level is said to be better than which: by refits and model, with Holm's correction for all."""
         upper = np.triu_indices(len(self.strengths), 1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            chances = t_two_sided(np.nan_to_num(self.gap[upper] / self.error[upper], posinf=1e9), self.count - 1)
+        chances = t_two_sided(self.gap[upper] / self.error[upper], self.count - 1)
+        by_model = [math.erfc(abs(each) / math.sqrt(2.0)) for each in self.gap[upper] / self.least[upper]]
         said = np.zeros_like(self.gap, dtype=bool)
-        said[upper] = holm(chances)
+        said[upper] = holm(np.maximum(chances, by_model))
         return said
 
     def is_told(self, first: int, second: int) -> bool:
@@ -190,7 +211,7 @@ def ranking(votes: pd.DataFrame, *, unit: str = "group") -> Findings:
     count, order = len(tally.wins), np.argsort(-tally.strengths, kind="stable")
     levels, strengths = [tally.levels[place] for place in order], tally.strengths[order]
     pairs = Differences.of(tally, order) if count >= LEAST_GROUPS else None
-    half = t_quantile(count - 1) * jackknife_error(tally.refits[:, order]) if pairs else np.full(len(levels), np.nan)
+    half = pairs.t * pairs.own_error if pairs else np.full(len(levels), np.nan)
     table = pd.DataFrame({"level": levels, "strength": strengths, "low": strengths - half, "high": strengths + half})
     table["beats_average"] = 1.0 / (1.0 + np.exp(-strengths))
     counts = _count(votes)

@@ -105,6 +105,31 @@ def test_a_ranking_says_it_in_words() -> None:
     assert type(made[["level"]]) is pd.DataFrame
 
 
+@pytest.mark.parametrize("groups", [3, 4, 5])
+def test_few_votes_that_agree_are_no_proof(groups: int) -> None:
+    """One vote a group, all for the same: leaving one out changes nothing, and nothing is said all the same."""
+    votes = pd.DataFrame({"level_a": "ink", "level_b": "oil", "choice": "a", "group": range(groups)})
+    made = judging.ranking(votes)
+    assert made.said.tolist() == [[], []]
+    assert (made.high - made.low > 0.5).all()
+    frame = pd.DataFrame({"style": ["ink", "oil"] * groups, "blocked": [True, False] * groups})
+    told = judging.effects(
+        frame.assign(prompt=np.repeat(range(groups), 2)), of="blocked", factors="style", group="prompt"
+    )
+    assert (told.low < 0).all()
+    assert (told.high > 0).all()
+
+
+def test_many_that_agree_are() -> None:
+    """A dozen groups that say the same are enough, for votes and for a rate."""
+    votes = pd.DataFrame({"level_a": "ink", "level_b": "oil", "choice": "a", "group": range(12)})
+    assert judging.ranking(votes).said.tolist() == [["oil"], []]
+    frame = pd.DataFrame(
+        {"style": ["ink", "oil"] * 12, "blocked": [True, False] * 12, "prompt": np.repeat(range(12), 2)}
+    )
+    assert judging.effects(frame, of="blocked", factors="style", group="prompt").low["style", "ink"] > 0
+
+
 def test_flips_are_what_taking_groups_away_shows() -> None:
     """As many groups as said, and no fewer, change the level on top when they are taken away."""
     votes = pd.concat(
