@@ -133,5 +133,5 @@ def test_what_is_no_text_is_said(name: str) -> None:
 
 def test_a_token_of_a_few_letters_masks_nothing_by_chance() -> None:
     """A real one is masked wherever a reply repeats it; `x` stands in every second id and address."""
-    assert Secret("r8_canary").mask_bytes(bytearray(b'{"detail": "r8_canary"}')) == b'{"detail": "[token]"}'
-    assert Secret("x").mask_bytes(bytearray(b'{"id": "x1y2"}')) == b'{"id": "x1y2"}'
+    assert settings.Secret("r8_canary").mask_bytes(bytearray(b'{"detail": "r8_canary"}')) == b'{"detail": "[token]"}'
+    assert settings.Secret("x").mask_bytes(bytearray(b'{"id": "x1y2"}')) == b'{"id": "x1y2"}'

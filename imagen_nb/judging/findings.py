@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from imagen_nb.views.intervals import render_intervals
+from imagen_nb.views.charts import render_intervals
 
 _WIDTH, _ROWS = 100, 60
 """How wide the table is in a terminal, in characters; more columns follow below. And how many rows it shows."""

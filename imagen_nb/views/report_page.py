@@ -12,8 +12,8 @@ from functools import cache
 
 from imagen_nb.records import Run
 from imagen_nb.views.cards import failures, summary_line
+from imagen_nb.views.charts import Bar, lay_out
 from imagen_nb.views.differences import settings_of
-from imagen_nb.views.intervals import Bar, lay_out
 from imagen_nb.views.names import image_names
 from imagen_nb.views.pages import asset, fill
 from imagen_nb.views.pictures import Picture, Thumb, pictures_of, references_of

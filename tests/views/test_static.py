@@ -15,9 +15,9 @@ from sample_runs import pixel, run, unseen
 from imagen_nb.planning.plan import plan
 from imagen_nb.records import Progress, Status
 from imagen_nb.views.cards import render_gallery, render_image, render_run, render_sweep
+from imagen_nb.views.charts import render_intervals
 from imagen_nb.views.differences import render_comparison
 from imagen_nb.views.image_grid import Facet, Grid, GridRow, render_grid
-from imagen_nb.views.intervals import render_intervals
 from imagen_nb.views.pages import FOLDERS, cell_styles, fill
 from imagen_nb.views.plans import render_plan
 from imagen_nb.views.progress import live_tile, render_progress

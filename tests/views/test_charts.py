@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from imagen_nb.views.intervals import render_intervals
+from imagen_nb.views.charts import render_intervals
 
 NAN = float("nan")
 

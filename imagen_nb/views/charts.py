@@ -24,7 +24,7 @@ _LABEL = 80
 
 def render_intervals(sentence: str, parts: Sequence[tuple[str, Sequence[Bar]]], note: str | None = None) -> str:
     """The sentence, a line for each estimate of each part, all about 0, which is marked, and the note."""
-    return fill("intervals.html", sentence=sentence, parts=lay_out(parts), note=note)
+    return fill("chart.html", sentence=sentence, parts=lay_out(parts), note=note)
 
 
 def lay_out(parts: Sequence[tuple[str, Sequence[Bar]]]) -> list[tuple[str, list[Line]]]:
