@@ -97,4 +97,4 @@ def test_panel_opens(kernel: Kernel) -> None:
     """`%imagen_panel` gives a widget."""
     cell = kernel.run("%imagen_panel")
     assert cell.status == "ok", cell.traceback
-    assert any("application/vnd.jupyter.widget-view+json" in shown["data"] for shown in cell.of("execute_result"))
+    assert any("application/vnd.jupyter.widget-view+json" in shown["data"] for shown in cell.of("display_data"))
