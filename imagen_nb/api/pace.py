@@ -195,7 +195,7 @@ REST_S, FORGET_S = 5.0, 300.0
 STEADY = 90
 """The learned rate is kept for this many requests before it grows, so that refusals stay rare."""
 
-STEP_DOWN, STEP_FURTHER, STEP_CLOSED = 0.975, 0.86, 0.8
+TRIALS, STEP_CLOSED = (0.975, 0.86), 0.8
 """How far below what was measured a first and a second trial are, and at least below the rate when the door closes."""
 
 TRIAL = 25
@@ -283,14 +283,13 @@ class Bucket:
         """The bucket after a refusal while others pass, `passing` requests a second: slower, or as fast as ever."""
         if self.trials < 0:
             return replace(self, trials=self.trials + 1)
-        if self.passed < TRIAL and self.trials == 1:
-            return replace(self, **_at_rate(STEP_FURTHER * passing, now), trials=2)
-        if self.passed < TRIAL and self.trials:
+        trial = self.trials + 1 if self.passed < TRIAL else 1
+        if trial > len(TRIALS):
             return replace(self, rate=self.ceiling, trials=-LENIENCE)
         if self.passed > STEADY:
             # A provider that saves up no unused turns makes the measure too low, and a steady rate is close.
             passing = (passing + self.rate) / 2.0
-        return replace(self, **_at_rate(STEP_DOWN * passing, now), trials=1)
+        return replace(self, **_at_rate(TRIALS[trial - 1] * passing, now), trials=trial)
 
     def after_success(self) -> Bucket:
         """The bucket after a request that was not refused."""
