@@ -17,7 +17,7 @@ import pandas as pd
 
 from imagen_nb.errors import InputError, brief, comma_list
 from imagen_nb.judging.findings import Findings, join_words
-from imagen_nb.judging.intervals import LEAST_GROUPS, holm, jackknife_error, t_quantile, t_two_sided
+from imagen_nb.judging.intervals import CONFIDENCE, LEAST_GROUPS, holm, jackknife_error, t_quantile, t_two_sided
 from imagen_nb.records import CHOICES
 
 PRECISION = 0.1
@@ -30,7 +30,7 @@ all agree, leaving one out changes nothing and would make it as narrow as a poin
 EQUAL = 0.2
 """Two levels are as good as equal when the interval of their difference lies within so many strengths of 0."""
 
-_STEPS, _LONGEST_STEP, _DONE = 60, 2.0, 1e-10
+_STEPS, _LONGEST_STEP, _DONE, _MANY = 60, 2.0, 1e-10, 1e6
 _DRAWN = ["level", "strength", "low", "high"]
 _CELLS = 4_000_000  # of the arrays that are refitted at once
 
@@ -130,6 +130,12 @@ def bend_of(weight: Any) -> Any:
     return weight.sum(axis=-1)[..., None] * np.eye(weight.shape[-1]) - weight
 
 
+def likelihood_of(wins: Any, strengths: Any) -> Any:
+    """The logarithm of the likelihood of the votes, the prior included."""
+    gap = strengths[..., :, None] - strengths[..., None, :]
+    return -(wins * np.logaddexp(0.0, -gap)).sum(axis=(-1, -2)) - PRECISION / 2.0 * (strengths**2).sum(axis=-1)
+
+
 def spread_of(wins: Any, strengths: Any) -> Any:
     """The covariances of the strengths by the model alone, as if each vote were by itself."""
     chance = 1.0 / (1.0 + np.exp(strengths[None, :] - strengths[:, None]))
@@ -141,15 +147,16 @@ class Differences:
     """What the refits say of each level against each other, best first; `error[i, j]` is of strength i minus j."""
 
     strengths: Any
+    wins: Any
     error: Any
-    least: Any
     own_error: Any
     t: float
     count: int
 
     @classmethod
     def of(cls, tally: Tally, order: Any) -> Differences:
-        refits, spread = tally.refits[:, order], spread_of(tally.total, tally.strengths)[np.ix_(order, order)]
+        refits, strengths, wins = tally.refits[:, order], tally.strengths[order], tally.total[np.ix_(order, order)]
+        spread = spread_of(wins, strengths)
         own = np.diag(spread)
         least = np.sqrt(np.maximum(0.0, own[:, None] + own[None, :] - 2.0 * spread))
         t = t_quantile(len(refits) - 1)
@@ -157,7 +164,7 @@ class Differences:
         # A strength is centred: its own error is that of its distance from the mean of all.
         centre = np.eye(len(own)) - 1.0 / len(own)
         each = np.maximum(jackknife_error(refits), np.sqrt(np.diag(centre @ spread @ centre)) * LEAST / t)
-        return cls(tally.strengths[order], error, least, each, t, len(refits))
+        return cls(strengths, wins, error, each, t, len(refits))
 
     @cached_property
     def gap(self) -> Any:
@@ -166,12 +173,24 @@ class Differences:
 
     @cached_property
     def is_better(self) -> Any:
-        """Which level is said to be better than which: by refits and model, with Holm's correction for all."""
+        """Which level is said to be better than which, with Holm's correction for all that is said.
+
+        Refits that hardly differ prove little where the votes are few: so the model with the two of one strength must
+        be much the worse one as well (the ratio of their likelihoods).
+        """
         upper = np.triu_indices(len(self.strengths), 1)
         chances = t_two_sided(self.gap[upper] / self.error[upper], self.count - 1)
-        by_model = [math.erfc(abs(each) / math.sqrt(2.0)) for each in self.gap[upper] / self.least[upper]]
+        if len(clear := np.flatnonzero(chances < 1.0 - CONFIDENCE)):
+            first, second = (places[clear] for places in upper)
+            each = np.arange(len(clear))
+            held, start = (np.repeat(given[None], len(clear), axis=0) for given in (self.wins, self.strengths))
+            for one, other in ((first, second), (second, first)):
+                held[each, one, other] += _MANY  # ties, which leave them no difference
+            start[each, first] = start[each, second] = (self.strengths[first] + self.strengths[second]) / 2.0
+            ratio = 2.0 * (likelihood_of(self.wins, self.strengths) - likelihood_of(self.wins, fit(held, start)))
+            chances[clear] = np.maximum(chances[clear], t_two_sided(np.sqrt(np.maximum(ratio, 0.0)), self.count - 1))
         said = np.zeros_like(self.gap, dtype=bool)
-        said[upper] = holm(np.maximum(chances, by_model))
+        said[upper] = holm(chances)
         return said
 
     def is_told(self, first: int, second: int) -> bool:

@@ -50,6 +50,11 @@ class Page:
     def say(self, **content: Any) -> None:
         self.widget._handle_custom_msg(content, [])
 
+    def answer_by_taste(self) -> None:
+        """As one who likes each style better than those after it."""
+        pair = self.widget._shown[until(lambda: self.turn["at"] in self.shown and [self.turn["at"]])[0]]
+        self.answer("a" if STYLES.index(pair.level_a) < STYLES.index(pair.level_b) else "b")
+
     def answer(self, choice: str) -> None:
         at = until(lambda: self.turn["at"] in self.shown and [self.turn["at"]])[0]
         self.say(kind="vote", at=at, choice=choice, seconds=0.25)
@@ -71,10 +76,8 @@ def test_nothing_that_is_sent_tells_what_is_compared(opened: Callable[..., Page]
     page = opened()
     for number in range(12):
         until(lambda at=number: at in page.shown)
-        pair = page.widget._shown[number]
-        page.answer("a" if STYLES.index(pair.level_a) < STYLES.index(pair.level_b) else "b")
+        page.answer_by_taste()
     end = until(lambda: page.last.get("end"))
-    assert "Enough: more votes would hardly change the result." in [each.get("note") for each in page.heard]
     told = [each for each in page.heard if each["kind"] != "end"]
     state = {name: value for name, value in page.widget.get_state().items() if name not in ("_esm", "_css")}
     words = json.dumps([told, state, page.widget._repr_mimebundle_(), repr(page.widget)], default=str).encode()
@@ -86,7 +89,20 @@ def test_nothing_that_is_sent_tells_what_is_compared(opened: Callable[..., Page]
     assert all(picture[8:12] == b"WEBP" and not Pillow.open(io.BytesIO(picture)).getexif() for picture in page.pictures)
     assert {each["prompt"] for each in told if each["kind"] == "pair"} == {f"a {animal} in ___" for animal in ANIMALS}
     assert "12 pairs to judge; run this cell again." in page.widget.fallback["text/html"]
-    assert end.startswith(f"12 votes. {STYLES[0]} beats {STYLES[1]} (chance 0.")
+    assert end.startswith("12 votes. ")
+    assert f" as good as {STYLES[0]} as far as 4 prompts tell; about " in end
+
+
+def test_enough_is_said_without_a_word_of_which(opened: Callable[..., Page], log: Log) -> None:
+    """With ten animals that agree there is a best one: that it is enough is said meanwhile, which it is at the end."""
+    fill_log(log, animals=("newt", "stag", "wren", "carp", "lynx", "toad"))
+    page = opened()
+    while not page.last.get("end"):
+        page.answer_by_taste()
+        until(lambda: page.last.get("end") or page.turn["at"] in page.shown)
+    notes = [each["note"] for each in page.heard if each["kind"] == "note"]
+    assert "Enough: more votes would hardly change the result." in notes
+    assert page.last["end"].startswith(f"30 votes. {STYLES[0]} beats {STYLES[1]} (chance 0.")
 
 
 def test_votes_say_what_was_asked_and_go_on(opened: Callable[..., Page], workspace: Workspace, log: Log) -> None:
