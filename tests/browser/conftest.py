@@ -70,7 +70,7 @@ def server(browser: Browser, service: Simulator, tmp_path_factory: pytest.TempPa
 @pytest.fixture(scope="session")
 def shots() -> Path:
     """Where screenshots are kept."""
-    return emptied(SHOTS)
+    return emptied(SHOTS / os.environ.get("PYTEST_XDIST_WORKER", "one"))  # several processes have browsers of their own
 
 
 @pytest.fixture(scope="session")

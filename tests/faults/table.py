@@ -402,6 +402,7 @@ ROWS: dict[int, Row] = {
         (
             f"{STRAYS}test_a_prediction_more_than_asked_for_is_named_and_can_be_made_a_row",
             f"{STRAYS}test_the_command_line_names_it_and_adopts_it",
+            f"{STRAYS}test_the_panel_names_it_on_its_card",
             f"{STRAYS}test_what_an_open_row_may_be_given_is_not_named",
             f"{STRAYS}test_nothing_is_listed_for_nothing",
         ),
