@@ -343,5 +343,5 @@ def until(ask: Callable[[], Any], *, timeout: float = 20.0, what: str = "it") ->
 def emptied(folder: Path) -> Path:
     """The folder, with nothing in it."""
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     return folder
