@@ -111,7 +111,8 @@ def clients() -> Iterator[Figure]:
             yield Figure(f"{who}, {held}: CPU per prediction", found["cpu_ms"], "ms")
             yield Figure(f"{who}, {held}: peak memory", found["peak_mb"], "MB")
         yield Figure(f"{held}: wall, ours / official", ours["wall_s"] / theirs["wall_s"], TIMES, 1.1)
-        yield Figure(f"{held}: requests, ours / official", ours["requests"] / theirs["requests"], TIMES, 1.0)
+        # One more in all: an address of one's own is asked once whether it is a model on one's own machine.
+        yield Figure(f"{held}: requests, ours / official", ours["requests"] / theirs["requests"], TIMES, 1.01)
         # The official client neither checks an image nor keeps a log.
         fair = theirs["lag_s"] * 1000 + decode + 4 * insert
         yield Figure(f"{held}: lag, ours / official with decode and 4 INSERTs", ours["lag_s"] * 1000 / fair, TIMES, 1.1)
